@@ -1,0 +1,1 @@
+"""RED: an image in, the amount of red in it out."""
