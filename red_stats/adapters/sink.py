@@ -1,0 +1,191 @@
+"""The sink protocol: compare-and-set inserts with a marker row per batch (evidence/sink.md 7).
+
+The deduplication token names the expected next offset, so of all rivals that hold the same
+offsets, however cut, one wins; the read-back tells whether it was us. chDB swallows failed
+writes, so the new part is checked before anything is acknowledged.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from red_stats import crash, metrics
+from red_stats.adapters.clickhouse import DATABASE, Store, StoreError, StoreUnusable
+
+log = logging.getLogger(__name__)
+
+ALARM_BUMPS = 3
+
+
+class Rows(NamedTuple):
+    """A batch of one partition, cut at `first` (the expected next offset), ready to insert.
+
+    `data` is columns in the order of `columns`, good rows only, with their offsets; `last` is the
+    last offset of the batch whether good or not, `at` the Kafka time of its first record (ms).
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    at: int
+    columns: Sequence[str]
+    data: Sequence[list[Any]]
+    offsets: list[int]
+
+
+class Rival(Exception):
+    """Raised when another writer has recorded some of the batch: cut it again from `next`."""
+
+    def __init__(self, following: int) -> None:
+        super().__init__(f"the next offset is {following}")
+        self.next = following
+
+
+class Sink:
+    """Writes one table, from one writer thread."""
+
+    def __init__(
+        self, store: Store, table: str, empty: Sequence[Any], *, pause: Callable[[float], None]
+    ) -> None:
+        self.store = store
+        self.table = table
+        self._empty = list(empty)  # the event columns of a marker row
+        self._pause = pause
+        self._failed_since_open = False
+
+    def next_offset(self, partition: int) -> int | None:
+        """The offset after the last recorded one; None when the partition has no marker."""
+        rows = self.store.query(
+            f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{self.table}"
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
+            {"p": partition},
+        )
+        count, last = rows[0]
+        return int(last) + 1 if count else None
+
+    def gaps(self, partition: int) -> list[tuple[int, int]]:
+        """Holes in the ledger: ranges `[from, to)` whose batch was recorded and is gone."""
+        rows = self.store.query(
+            f"SELECT batch_first, kafka_offset FROM {DATABASE}.{self.table}"
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16} ORDER BY kafka_offset",
+            {"p": partition},
+        )
+        expected, holes = None, []
+        for first, last in rows:
+            if expected is not None and first > expected:
+                holes.append((expected, int(first)))
+            expected = last + 1
+        return holes
+
+    def write(self, rows: Rows, *, refill: bool = False) -> None:
+        """Record the batch exactly once; blocks and tries again until it stands.
+
+        Raises:
+            Rival: some of it was recorded by another writer meanwhile.
+            StoreUnusable: the store cannot be opened again.
+        """
+        token = f"{rows.topic}/{rows.partition}/{rows.first}" + ("#refill" if refill else "")
+        bumps = failures = 0
+        while True:
+            try:
+                crash.at("record.before-insert")
+                with metrics.INSERT_SECONDS.labels(self.table).time():
+                    self._insert(rows, token + (f"#{bumps}" if bumps else ""))
+                    crash.at("record.after-insert")
+                    stands = self._stands(rows, refill)
+            except StoreError as error:
+                failures += 1
+                self._failed_since_open = True
+                metrics.INSERT_RETRIES.inc()
+                log.warning("%s: insert failed, trying again: %s", self.table, _short(error))
+                self._pause(min(0.1 * 2**failures, 5.0))
+                if failures % 5 == 0:
+                    self._reopen()
+                continue
+            if stands:
+                metrics.ROWS.labels(self.table).inc(len(rows.offsets))
+                return
+            metrics.INSERT_RETRIES.inc()
+            if self._failed_since_open:
+                self._reopen()
+                continue
+            bumps += 1
+            level = logging.ERROR if bumps >= ALARM_BUMPS else logging.WARNING
+            log.log(level, "%s: token %s was used, bump %d", self.table, token, bumps)
+            self._pause(min(0.05 * 2**bumps, 5.0))
+
+    def _stands(self, rows: Rows, refill: bool) -> bool:
+        """Whether our batch is recorded; raises Rival when something else is."""
+        mark, part, first = self._mark(rows.partition, rows.last if refill else None)
+        if mark == rows.last + 1 and first == rows.first:
+            if self.store.embedded and not self._part_is_whole(part):
+                self._failed_since_open = True
+                return False
+            return True
+        if mark is None or mark <= rows.first:
+            if mark is not None and mark < rows.first and not refill:
+                log.error("%s/%d: the mark fell to %s", self.table, rows.partition, mark)
+                raise Rival(mark)
+            return False
+        raise Rival(mark)
+
+    def _mark(
+        self, partition: int, upto: int | None
+    ) -> tuple[int | None, str, int | None]:
+        where = "" if upto is None else f" AND kafka_offset <= {upto:d}"
+        rows = self.store.query(
+            "SELECT count(), max(kafka_offset), argMax(_part, kafka_offset),"
+            f" argMax(batch_first, kafka_offset) FROM {DATABASE}.{self.table}"
+            f" WHERE client_id = '' AND kafka_partition = {{p:UInt16}}{where}",
+            {"p": partition},
+        )
+        count, last, part, first = rows[0]
+        return (int(last) + 1, str(part), int(first)) if count else (None, "", None)
+
+    def _insert(self, rows: Rows, token: str) -> None:
+        count = len(rows.offsets)
+        columns = (
+            *rows.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at",
+        )  # fmt: skip
+        data = [[*column, empty] for column, empty in zip(rows.data, self._empty, strict=True)]
+        size = count + 1
+        data += [
+            [rows.partition] * size,
+            [*rows.offsets, rows.last],
+            [rows.first] * size,
+            [count] * size,
+            [rows.at] * size,
+        ]
+        self.store.insert(self.table, columns, data, token)
+
+    def _part_is_whole(self, part: str) -> bool:
+        """chDB goes on after a failed write() with an empty or short file: look before the ack."""
+        checked = self.store.query(
+            f"CHECK TABLE {DATABASE}.{self.table} PART '{part}'"
+            " SETTINGS check_query_single_value_result = 0"
+        )
+        sound = all(str(row[1]) == "1" for row in checked)
+        paths = self.store.query(
+            "SELECT path FROM system.parts"
+            " WHERE database = {d:String} AND table = {t:String} AND name = {n:String}",
+            {"d": DATABASE, "t": self.table, "n": part},
+        )
+        files = [file for (path,) in paths for file in Path(path).glob("*") if file.is_file()]
+        if sound and all(file.stat().st_size for file in files):
+            return True
+        log.error("%s: part %s is damaged on disk", self.table, part)
+        return False
+
+    def _reopen(self) -> None:
+        log.warning("%s: opening the store again to see what is on the disk", self.table)
+        try:
+            self.store.reopen()
+        except (StoreError, StoreUnusable) as error:
+            raise StoreUnusable(str(error)) from error
+        self._failed_since_open = False
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)

@@ -1,0 +1,55 @@
+"""Alerts: one for each version in force at a measurement's offset whose threshold it exceeds.
+
+So anyone can prove them: the measurements above the threshold within the range *are* the alerts.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from red_service.events import rfc3339
+from red_stats.domain.reading import Reading
+from red_stats.domain.subscriptions import Judge
+
+
+class Alert(NamedTuple):
+    """An alert as it stands on `red.alerts`; `value` is its JSON, `seq` counts per subscription."""
+
+    client_id: str
+    subscription_id: str
+    seq: int
+    value: bytes
+
+
+def uuid5(namespace: bytes, name: str) -> str:
+    """UUIDv5 of RFC 9562, from 16 bytes; the standard library's is 3 times slower."""
+    digest = bytearray(hashlib.sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def alert_id(subscription_id: str, position: str) -> str:
+    """Deterministic: the subscription and the measurement's `partition:offset` name the alert."""
+    return uuid5(UUID(subscription_id).bytes, position)
+
+
+def make(reading: Reading, judge: Judge, seq: int, partition: int) -> Alert:
+    """The alert that `judge` raises about `reading`, as the `seq`-th of its subscription."""
+    position = f"{partition}:{reading.offset}"
+    fields: dict[str, Any] = {
+        "id": alert_id(judge.subscription_id, position),
+        "subscription_id": judge.subscription_id,
+        "version": judge.version,
+        "seq": seq,
+        "prev_seq": seq - 1,
+        "image_id": reading.event.image_id,
+        "red": reading.red_bp / 10000,
+        "threshold": judge.threshold_bp / 10000,
+        "measured_at": rfc3339(reading.event.measured_at),
+        "position": position,
+    }
+    return Alert(reading.client_id, judge.subscription_id, seq, orjson.dumps(fields))

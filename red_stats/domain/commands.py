@@ -1,0 +1,262 @@
+"""Subscription commands: what is asked, whether it is accepted, and what it changes. Pure.
+
+The caller gives the stamp (the measurement log's end, read under the partition's lock), the
+command's own position and Kafka time, and functions that seal and open secrets.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from red_service.events import CLIENT_ID, InvalidEvent, partition_of, rfc3339, to_basis_points
+from red_stats.domain.alerts import uuid5
+from red_stats.domain.problems import Refused
+from red_stats.domain.reading import from_ms
+from red_stats.domain.subscriptions import (
+    MAX_DESCRIPTION,
+    MAX_SUBSCRIPTIONS,
+    Client,
+    Secret,
+    Subscription,
+    closed_at,
+    still_needed,
+)
+
+OVERLAP_MS: Final = 24 * 3600 * 1000
+_NAMESPACE: Final = UUID("6f1cf2de-2f0c-5d55-9a52-5a3b0a1a4e5d").bytes
+
+Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command on `red.subscription-commands`; UNSET is "leave as it is", null clears."""
+
+    command: Name
+    command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    client_id: str
+    subscription_id: str | msgspec.UnsetType = msgspec.UNSET
+    webhook_url: str | msgspec.UnsetType = msgspec.UNSET
+    threshold: float | msgspec.UnsetType = msgspec.UNSET
+    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    secret: str | msgspec.UnsetType = msgspec.UNSET  # sealed, never clear
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    if_version: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What every command must have to be answered at all."""
+
+    command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    client_id: str
+    command: Any = None
+
+
+class Context(NamedTuple):
+    """What a decision needs beside the command and the client's state."""
+
+    partition: int
+    partitions: int
+    offset: int  # of the command
+    at: int  # Kafka time of the command, ms
+    stamp: int  # the measurement log's end
+    mark: int  # last measurement offset folded in
+    seal: Callable[[str, str], str]  # client_id, subscription_id -> a fresh sealed secret
+    opens: Callable[[str, str, str], bool]  # does a sealed secret open for them
+    url_refusal: Callable[[str], str | None]
+
+
+class Change(NamedTuple):
+    """An accepted command: the client's new list and the version it made (None: unsubscribed)."""
+
+    client: Client
+    subscription: Subscription
+    ended: bool
+
+
+def read_envelope(value: bytes | None) -> Envelope:
+    """The parts needed to answer.
+
+    Raises:
+        InvalidEvent: no readable command_id and client_id: a dead letter.
+    """
+    try:
+        envelope = msgspec.json.decode(value or b"", type=Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(f"no readable command: {error}") from error
+    if not CLIENT_ID.fullmatch(envelope.client_id):
+        raise InvalidEvent("client_id is not [a-z0-9_-]{1,64}")
+    return envelope
+
+
+def decide(value: bytes, key: bytes | None, client: Client | None, context: Context) -> Change:
+    """What a command with a readable envelope changes.
+
+    Raises:
+        Refused: the command is rejected; its problem is the answer.
+    """
+    command = _parse(value)
+    if key != command.client_id.encode():
+        raise Refused(400, "key_mismatch", "the record's key must be its client_id")
+    if partition_of(command.client_id, context.partitions) != context.partition:
+        raise Refused(400, "partition_mismatch", "use the Java (murmur2) partitioner")
+    client = client or Client(client_id=command.client_id, offset=-1)
+    if command.command == "subscribe":
+        return _subscribe(command, client, context)
+    subscription = _existing(command, client)
+    if command.command == "unsubscribe":
+        return _replace(client, subscription, None, context)
+    return _replace(client, subscription, _changed(command, subscription, context), context)
+
+
+def _parse(value: bytes) -> Command:
+    try:
+        return msgspec.json.decode(value, type=Command)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        if "`$.command`" in text:
+            raise Refused(400, "unknown_command", text) from error
+        raise Refused(400, "invalid_command", text) from error
+
+
+def _existing(command: Command, client: Client) -> Subscription:
+    if not isinstance(command.subscription_id, str):
+        raise Refused(400, "invalid_command", "subscription_id is required")
+    subscription = client.find(command.subscription_id)
+    if subscription is None:
+        raise Refused(404, "not_found", "no such subscription")
+    if command.if_version not in (msgspec.UNSET, subscription.version):
+        raise Refused(409, "version_conflict", f"the version is {subscription.version} by now")
+    return subscription
+
+
+def _subscribe(command: Command, client: Client, context: Context) -> Change:
+    if len(client.subscriptions) >= MAX_SUBSCRIPTIONS:
+        detail = f"a client has at most {MAX_SUBSCRIPTIONS} subscriptions; delete one first"
+        raise Refused(409, "too_many_subscriptions", detail)
+    subscription_id = _new_id(command, client)
+    if not isinstance(command.webhook_url, str) or not isinstance(command.threshold, float):
+        raise Refused(400, "invalid_command", "webhook_url and threshold are required")
+    now = rfc3339(from_ms(context.at))
+    subscription = Subscription(
+        id=subscription_id,
+        version=1,
+        webhook_url=_url(command.webhook_url, context),
+        threshold=check_threshold(command.threshold),
+        description=_description(command.description),
+        enabled=command.enabled is not False,
+        since=context.stamp,
+        partition=context.partition,
+        created_at=now,
+        updated_at=now,
+        secrets=(_sealed(command, subscription_id, context),),
+    )
+    kept = still_needed(client.past, context.mark)
+    everything = (*client.subscriptions, subscription)
+    changed = Client(
+        client_id=client.client_id, offset=context.offset, subscriptions=everything, past=kept
+    )
+    return Change(changed, subscription, ended=False)
+
+
+def _new_id(command: Command, client: Client) -> str:
+    if not isinstance(command.subscription_id, str):
+        return uuid5(_NAMESPACE, f"{command.client_id}/{command.command_id}")
+    try:
+        canonical = str(UUID(command.subscription_id))
+    except ValueError as error:
+        raise Refused(400, "invalid_command", "subscription_id is not a UUID") from error
+    if client.find(canonical) is not None:
+        raise Refused(409, "subscription_exists", "this subscription_id is in use")
+    return canonical
+
+
+def _changed(command: Command, old: Subscription, context: Context) -> Subscription:
+    changes: dict[str, Any] = {}
+    if isinstance(command.webhook_url, str):
+        changes["webhook_url"] = _url(command.webhook_url, context)
+    if isinstance(command.threshold, float):
+        changes["threshold"] = check_threshold(command.threshold)
+    if command.description is not msgspec.UNSET:
+        changes["description"] = _description(command.description)
+    enabled = {"enable": True, "disable": False}.get(command.command, command.enabled)
+    if isinstance(enabled, bool):
+        reason = command.reason if isinstance(command.reason, str) and not enabled else None
+        changes |= {"enabled": enabled, "disabled_reason": reason and reason[:100]}
+    if command.command == "rotate_secret":
+        fresh = _sealed(command, old.id, context)
+        overlap = Secret(old.secrets[0].encrypted, context.at + OVERLAP_MS)
+        changes["secrets"] = (fresh, overlap)
+    elif command.command == "update" and not changes:
+        raise Refused(400, "invalid_command", "nothing to change was named")
+    return msgspec.structs.replace(
+        old,
+        **changes,
+        version=old.version + 1,
+        since=context.stamp,
+        updated_at=rfc3339(from_ms(context.at)),
+    )
+
+
+def _replace(
+    client: Client, old: Subscription, new: Subscription | None, context: Context
+) -> Change:
+    past = still_needed((*client.past, *closed_at(old, context.stamp)), context.mark)
+    others = [new if s.id == old.id else s for s in client.subscriptions]
+    changed = Client(
+        client_id=client.client_id,
+        offset=context.offset,
+        subscriptions=tuple(s for s in others if s is not None),
+        past=past,
+    )
+    if new is not None:
+        return Change(changed, new, ended=False)
+    end = msgspec.structs.replace(
+        old, version=old.version + 1, since=context.stamp, enabled=False
+    )
+    return Change(changed, end, ended=True)
+
+
+def check_threshold(threshold: float) -> float:
+    """A share in 0..1 with at most four decimals.
+
+    Raises:
+        Refused: 422 `threshold_out_of_range`.
+    """
+    try:
+        if not 0 <= threshold <= 1:
+            raise InvalidEvent("not in 0..1")
+        to_basis_points(threshold)
+    except InvalidEvent as error:
+        detail = "a threshold is a number in 0..1 with at most four decimals"
+        raise Refused(422, "threshold_out_of_range", detail) from error
+    return threshold
+
+
+def _url(url: str, context: Context) -> str:
+    reason = context.url_refusal(url)
+    if reason is not None:
+        raise Refused(
+            422, "webhook_url_refused", f"the webhook URL is refused: {reason}", reason=reason
+        )
+    return url
+
+
+def _description(text: str | None | msgspec.UnsetType) -> str | None:
+    if not isinstance(text, str):
+        return None
+    if len(text) > MAX_DESCRIPTION:
+        detail = f"a description has at most {MAX_DESCRIPTION} characters"
+        raise Refused(422, "description_too_long", detail)
+    return text
+
+
+def _sealed(command: Command, subscription_id: str, context: Context) -> Secret:
+    if not isinstance(command.secret, str):
+        return Secret(context.seal(command.client_id, subscription_id))
+    if not context.opens(command.client_id, subscription_id, command.secret):
+        detail = "the secret is not sealed for this subscription; leave it out to get a new one"
+        raise Refused(422, "secret_unreadable", detail)
+    return Secret(command.secret)

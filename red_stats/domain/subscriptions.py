@@ -1,0 +1,122 @@
+"""Subscriptions and the exact range of offsets in which each of their versions is in force.
+
+A version is in force for `[from, until)` of its client's measurement partition. The current
+versions are in `Client.subscriptions`; closed ranges stay in `Client.past` until the mark of the
+measurements has passed them, so a decision is a pure function of the log (design 5, rule 3).
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from red_service.events import to_basis_points
+
+MAX_SUBSCRIPTIONS = 100
+MAX_DESCRIPTION = 500
+MAX_URL = 2048
+
+
+class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A signing secret, encrypted; `until` (ms) bounds the overlap after a rotation."""
+
+    encrypted: str
+    until: int | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """One threshold and one webhook URL of a client; `since` is the offset its version starts at."""
+
+    id: str
+    version: int
+    webhook_url: str
+    threshold: float
+    description: str | None = None
+    enabled: bool = True
+    disabled_reason: str | None = None
+    since: int
+    partition: int
+    created_at: str
+    updated_at: str
+    secrets: tuple[Secret, ...] = ()
+
+    def public(self) -> dict[str, Any]:
+        """As clients see it: never a secret."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "webhook_url": self.webhook_url,
+            "threshold": self.threshold,
+            "description": self.description,
+            "enabled": self.enabled,
+            "disabled_reason": self.disabled_reason,
+            "in_force_from": f"{self.partition}:{self.since}",
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+
+
+class Range(msgspec.Struct, frozen=True, array_like=True):
+    """A closed range of offsets in which a version judged."""
+
+    subscription_id: str
+    version: int
+    threshold_bp: int
+    since: int
+    until: int
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's whole list, the value of `red.subscriptions`; `offset` is its last command's."""
+
+    client_id: str
+    offset: int
+    subscriptions: tuple[Subscription, ...] = ()
+    past: tuple[Range, ...] = ()
+
+    def find(self, subscription_id: str) -> Subscription | None:
+        """The subscription of that id, or None."""
+        return next((s for s in self.subscriptions if s.id == subscription_id), None)
+
+
+class Judge(NamedTuple):
+    """One version as the fold of measurements uses it; `until` is None while it is in force."""
+
+    subscription_id: str
+    version: int
+    threshold_bp: int
+    since: int
+    until: int | None
+
+    def covers(self, offset: int) -> bool:
+        """Whether this version judges the measurement at that offset."""
+        return self.since <= offset and (self.until is None or offset < self.until)
+
+
+_decoder = msgspec.json.Decoder(Client)
+_encoder = msgspec.json.Encoder()
+decode = _decoder.decode
+encode = _encoder.encode
+
+
+def judges_of(client: Client) -> tuple[Judge, ...]:
+    """Every enabled version that may still judge a measurement, oldest range first."""
+    closed = [Judge(*msgspec.structs.astuple(closed_range)) for closed_range in client.past]
+    current = [
+        Judge(s.id, s.version, to_basis_points(s.threshold), s.since, None)
+        for s in client.subscriptions
+        if s.enabled
+    ]
+    return tuple(closed + current)
+
+
+def closed_at(subscription: Subscription, stamp: int) -> tuple[Range, ...]:
+    """The range a version leaves behind when the next one starts at `stamp`; none if it was empty."""
+    if not subscription.enabled or subscription.since >= stamp:
+        return ()
+    threshold_bp = to_basis_points(subscription.threshold)
+    return (Range(subscription.id, subscription.version, threshold_bp, subscription.since, stamp),)
+
+
+def still_needed(past: tuple[Range, ...], mark: int) -> tuple[Range, ...]:
+    """The closed ranges the fold has not passed: those that end behind the mark's next offset."""
+    return tuple(closed for closed in past if closed.until > mark + 1)

@@ -1,0 +1,237 @@
+"""Which partitions this process owns, and the state it holds for each (design 5, rules 1 and 2).
+
+At every rebalance, for every partition *assigned* (a worker that slept through a rebalance
+believes that nothing changed): first a new producer epoch, which fences the predecessor, then
+the changelogs read to their end. State lives per partition, so what is lost is dropped whole.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import msgspec
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from red_stats.adapters.transactions import Fenced, Out, PartitionWriter, WriteFailed
+from red_stats.tables.changelog import read_to_end
+
+log = logging.getLogger(__name__)
+
+MARK_PREFIX = b"!"  # no client_id and no id begins with it
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far a source topic is folded in: the last offset, and the newest Kafka time seen (ms)."""
+
+    offset: int = -1
+    time: int = 0
+
+
+class Rows(Protocol):
+    """The rows of one table in one partition."""
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record over; None deletes."""
+
+
+class TableSpec(NamedTuple):
+    """A table: its name, its changelog topic, and how to make its rows for one partition."""
+
+    name: str
+    changelog: str
+    new_rows: Callable[[], Any]
+
+
+class Effects(NamedTuple):
+    """What a batch causes, decided before anything is written.
+
+    `records` go out in one transaction with the mark; `apply` changes memory after the commit.
+    """
+
+    records: list[Out]
+    marks: Mapping[str, Mark]
+    apply: Callable[[], None]
+
+
+class Owned:
+    """One partition owned by this process: writer, lock, rows of every table, marks."""
+
+    def __init__(self, number: int, tables: Iterable[TableSpec]) -> None:
+        self.number = number
+        self.generation = 0
+        self.lock = asyncio.Lock()
+        self.closed = False
+        self.writer: PartitionWriter | None = None
+        self.marks: dict[str, Mark] = {}
+        self.rows: dict[str, Any] = {spec.name: spec.new_rows() for spec in tables}
+
+    def mark(self, topic: str) -> Mark:
+        """The mark of a source topic; offset -1 when nothing was folded yet."""
+        return self.marks.get(topic, Mark())
+
+
+Build = Callable[[Owned], Awaitable[Effects | None]]
+
+
+class Ownership:
+    """All partitions of one app in this process. The first table's changelog holds the marks."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        app_id: str,
+        tables: Sequence[TableSpec],
+        *,
+        fatal: Callable[[str], NoReturn],
+        on_owned: Callable[[Owned], Awaitable[None]] | None = None,
+        on_lost: Callable[[Owned], None] | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.app_id = app_id
+        self.tables = tuple(tables)
+        self.owned: dict[int, Owned] = {}
+        self.generation = -1
+        self.ends: dict[TopicPartition, int] = {}
+        self._bootstrap = bootstrap
+        self._fatal = fatal
+        self._on_owned = on_owned
+        self._on_lost = on_lost
+        self._pause = pause
+        self._moved = asyncio.Condition()
+
+    @property
+    def marks_topic(self) -> str:
+        """The changelog that carries the marks."""
+        return self.tables[0].changelog
+
+    async def on_rebalance(self, numbers: Iterable[int], generation: int) -> None:
+        """Take every assigned partition anew and drop the others; idempotent per generation."""
+        if generation == self.generation:
+            return
+        for owned in list(self.owned.values()):
+            await self._close(owned)
+        started = time.monotonic()
+        fresh = [Owned(number, self.tables) for number in sorted(set(numbers))]
+        await asyncio.gather(*(self._fence(owned) for owned in fresh))
+        await self._load(fresh)
+        for owned in fresh:
+            owned.generation = generation
+            self.owned[owned.number] = owned
+            if self._on_owned is not None:
+                await self._on_owned(owned)
+        self.generation = generation
+        seconds = time.monotonic() - started
+        log.info("%s: %d partitions taken in %.2f s", self.app_id, len(fresh), seconds)
+        await self._notify()
+
+    async def transact(self, number: int, build: Build, *, generation: int | None = None) -> bool:
+        """Run `build` under the partition's lock, commit what it says, then apply it to memory.
+
+        After a failed transaction the state is read again and `build` decides anew: what had
+        been committed after all is then below the mark.
+
+        Returns:
+            False when the partition is not owned (any more, or in that generation).
+        """
+        owned = self.owned.get(number)
+        if owned is None or (generation is not None and owned.generation != generation):
+            return False
+        async with owned.lock:
+            while not owned.closed:
+                effects = await build(owned)
+                if effects is None:
+                    return True
+                try:
+                    await self._commit(owned, effects)
+                except Fenced as error:
+                    self._fatal(str(error))
+                except WriteFailed as error:
+                    log.warning("transaction failed, reading the state again: %s", error)
+                    await self._retake(owned)
+                    continue
+                await self._notify()
+                return True
+        return False
+
+    async def reached(self, topic: str, number: int, offset: int) -> None:
+        """Returns once the mark of that partition has passed `offset`, whoever moved it."""
+        async with self._moved:
+            await self._moved.wait_for(
+                lambda: number in self.owned and self.owned[number].mark(topic).offset >= offset
+            )
+
+    async def close(self) -> None:
+        """Finish what is under way and stop the writers."""
+        for owned in list(self.owned.values()):
+            await self._close(owned)
+
+    async def _commit(self, owned: Owned, effects: Effects) -> None:
+        assert owned.writer is not None
+        marks = [
+            Out(self.marks_topic, MARK_PREFIX + topic.encode(), msgspec.json.encode(mark))
+            for topic, mark in effects.marks.items()
+        ]
+        await owned.writer.commit(effects.records + marks)
+        effects.apply()
+        owned.marks.update(effects.marks)
+
+    async def _close(self, owned: Owned) -> None:
+        async with owned.lock:  # what is under way ends first, so we never fence ourselves
+            owned.closed = True
+            self.owned.pop(owned.number, None)
+            if self._on_lost is not None:
+                self._on_lost(owned)
+            if owned.writer is not None:
+                await owned.writer.stop()
+
+    async def _fence(self, owned: Owned) -> None:
+        owned.writer = PartitionWriter(self._bootstrap, self.app_id, owned.number)
+        await owned.writer.start()
+
+    async def _load(self, fresh: Sequence[Owned]) -> None:
+        appliers = {
+            TopicPartition(spec.changelog, owned.number): _applier(owned, spec)
+            for owned in fresh
+            for spec in self.tables
+        }
+        if appliers:
+            self.ends.update(await read_to_end(self._bootstrap, appliers))
+
+    async def _retake(self, owned: Owned) -> None:
+        """New epoch and state for a partition whose last transaction has an unknown outcome."""
+        while True:
+            try:
+                if owned.writer is not None:
+                    await owned.writer.stop()
+                await self._fence(owned)
+                owned.marks.clear()
+                for spec in self.tables:
+                    owned.rows[spec.name] = spec.new_rows()
+                await self._load([owned])
+                return
+            except (KafkaError, OSError) as error:
+                log.warning("%s-%d: %r, trying again", self.app_id, owned.number, error)
+                await self._pause(0.5)
+
+    async def _notify(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+
+def _applier(owned: Owned, spec: TableSpec) -> Callable[[ConsumerRecord], None]:
+    rows: Rows = owned.rows[spec.name]
+    load = rows.load
+
+    def apply(record: ConsumerRecord) -> None:
+        key = record.key
+        if key.startswith(MARK_PREFIX):
+            if record.value is not None:
+                mark = msgspec.json.decode(record.value, type=Mark)
+                owned.marks[key[len(MARK_PREFIX) :].decode()] = mark
+            return
+        load(key, record.value)
+
+    return apply
