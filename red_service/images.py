@@ -1,0 +1,187 @@
+"""Bytes -> amounts of red, with every limit checked before a pixel is decoded.
+
+Runs in a worker process (`worker.py`), because decoders are where hostile images strike.
+Only JPEG, PNG, GIF and WebP are opened. The first frame counts; EXIF orientation, ICC profiles
+and gamma are ignored, so the same bytes always give the same numbers.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+import PIL
+from PIL import Image, UnidentifiedImageError, features
+
+from red_service import jpeg, webp
+from red_service.problems import Rejected
+from red_service.redness import RULE, STRIP_PIXELS, Plane, Tally, tally, tally_grey
+
+MAX_PIXELS: Final = 40_000_000
+MAX_SIDE: Final = 16_384
+FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")  # "MPO" here would make Pillow raise KeyError
+DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
+
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+GREY: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I"})
+
+_UNREADABLE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What one image holds; `*_bp` are shares in 0..10000."""
+
+    format: str
+    width: int
+    height: int
+    pixels: int
+    red_pixels: int
+    red_bp: int
+    red_excess_bp: int
+    red_channel_bp: int
+    rule: str = RULE
+    decoder: str = DECODER
+
+
+def measure(content: bytes) -> Measured:
+    """Measures one encoded image.
+
+    Raises:
+        Rejected: any other bytes; the code says why.
+    """
+    if not content:
+        raise Rejected("image_empty", "The image has no bytes.")
+    try:
+        with _opened(content) as image:
+            _check_size(*image.size)
+            _decode(image)
+            counts = sum(map(_tally, _strips(image)), Tally())
+            return _measured(image, counts)
+    except MemoryError:
+        raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
+
+
+def _measured(image: Image.Image, counts: Tally) -> Measured:
+    return Measured(
+        format="jpeg" if image.format == "MPO" else str(image.format).lower(),
+        width=image.width,
+        height=image.height,
+        pixels=counts.pixels,
+        red_pixels=counts.red_pixels,
+        red_bp=counts.red_bp,
+        red_excess_bp=counts.red_excess_bp,
+        red_channel_bp=counts.red_channel_bp,
+    )
+
+
+def _opened(content: bytes) -> Image.Image:
+    """The image with its header read and no pixel decoded."""
+    if (canvas := webp.canvas(content)) is not None:
+        _check_size(*canvas)  # libwebp would allocate the canvas just to open it
+    if jpeg.is_jpeg(content) and jpeg.scans(content) > jpeg.MAX_SCANS:
+        raise Rejected("image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans.")
+    with warnings.catch_warnings():
+        # Pillow only warns up to twice its limit; _check_size is the limit.
+        warnings.simplefilter("ignore")
+        try:
+            return Image.open(io.BytesIO(content), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise _not_an_image(content) from None
+        except Image.DecompressionBombError:
+            raise _too_many_pixels() from None
+        except _UNREADABLE as error:
+            raise Rejected("image_corrupt", _sentence(error)) from error
+
+
+def _not_an_image(content: bytes) -> Rejected:
+    """Why bytes do not open: a known beginning is a damaged image, unless it says 0 pixels."""
+    damaged_png = content.startswith(PNG_MAGIC) and _both(content[16:24], ">II")
+    damaged_gif = content[:6] in (b"GIF87a", b"GIF89a") and _both(content[6:10], "<HH")
+    if damaged_png or damaged_gif or webp.canvas(content) is not None:
+        return Rejected("image_corrupt", "The image cannot be opened: its header is damaged.")
+    return Rejected("unsupported_format", "The bytes are no JPEG, PNG, GIF or WebP image.")
+
+
+def _both(sides: bytes, layout: str) -> bool:
+    """Whether width and height are there and neither is 0; a header cut before them counts."""
+    return len(sides) < struct.calcsize(layout) or all(struct.unpack(layout, sides))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels()
+    if max(width, height) > MAX_SIDE:
+        raise Rejected(
+            "image_dimension", f"{width} x {height}: a side has at most {MAX_SIDE} pixels."
+        )
+
+
+def _too_many_pixels() -> Rejected:
+    return Rejected("image_too_many_pixels", f"An image has at most {MAX_PIXELS} pixels.")
+
+
+def _decode(image: Image.Image) -> None:
+    try:
+        image.load()
+    except Image.DecompressionBombError:
+        raise _too_many_pixels() from None
+    except _UNREADABLE as error:
+        text = str(error).lower()
+        if "memory" in text:
+            raise MemoryError from None
+        code = "image_truncated" if "truncated" in text else "image_corrupt"
+        raise Rejected(code, _sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    return f"The image cannot be decoded: {str(error)[:200] or type(error).__name__}."
+
+
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
+    """Whole rows, about STRIP_PIXELS at a time: a copy of all pixels costs nearly a decode."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _tally(strip: Image.Image) -> Tally:
+    if strip.mode in GREY:
+        return tally_grey(_grey_plane(strip))
+    transparent = strip.mode in ("P", "PA", "RGBA") or "transparency" in strip.info
+    if transparent:
+        r, g, b, alpha = map(_plane, _as(strip, "RGBA").split())
+        return tally(r, g, b, alpha)
+    r, g, b = map(_plane, _as(strip, "RGB").split())
+    return tally(r, g, b)
+
+
+def _as(strip: Image.Image, mode: str) -> Image.Image:
+    return strip if strip.mode == mode else strip.convert(mode)
+
+
+def _grey_plane(strip: Image.Image) -> Plane:
+    """Grey of any depth as 8 bits: 16-bit values lose their low byte."""
+    if strip.mode.startswith("I"):
+        return (np.asarray(strip) >> 8).astype(np.uint8)
+    return _plane(strip.convert("L") if strip.mode == "1" else strip.getchannel(0))
+
+
+def _plane(band: Image.Image) -> Plane:
+    return np.frombuffer(band.tobytes(), dtype=np.uint8)
+
+

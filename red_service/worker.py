@@ -1,0 +1,92 @@
+"""The process that decodes: image in on stdin, amounts or a problem out on stdout, until EOF.
+
+Frames are a length of 4 bytes, big-endian, and that many bytes; the answer is JSON.
+Started and watched by `decoding.py`. Nothing secret is in its environment.
+"""
+
+import ctypes
+import math
+import os
+import resource
+import signal
+import sys
+from typing import BinaryIO, Final
+
+import msgspec
+
+from red_service.images import Measured, measure
+from red_service.problems import Rejected
+
+LENGTH: Final = 4
+PR_SET_PDEATHSIG: Final = 1
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+    """A Rejected on its way through the pipe."""
+
+    code: str
+    detail: str
+
+
+class Success(msgspec.Struct, frozen=True, tag="success"):
+    """A Measured on its way through the pipe."""
+
+    measured: Measured
+
+
+Answer = Success | Refusal
+
+
+def answer(content: bytes) -> Answer:
+    """Measures; an error nobody foresaw is a corrupt image, never a traceback."""
+    try:
+        return Success(measure(content))
+    except Rejected as rejected:
+        return Refusal(rejected.code, rejected.detail)
+    except MemoryError:
+        return Refusal("image_too_expensive", "Decoding takes too much memory.")
+    except Exception as error:
+        print(f"red worker: unforeseen {error!r}"[:500], file=sys.stderr, flush=True)
+        return Refusal("image_corrupt", "The image cannot be decoded.")
+
+
+def limit(parent: int, memory: int) -> None:
+    """Dies with `parent` (a process id), and gets at most `memory` bytes of address space."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # the parent died before the line above
+        raise SystemExit(0)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def allow_cpu(seconds: float) -> None:
+    """From now on `seconds` more of processor time, then SIGXCPU (the limit counts from birth)."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = math.ceil(used.ru_utime + used.ru_stime + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def serve(images: BinaryIO, answers: BinaryIO, seconds: float) -> None:
+    """Answers image after image; the first frame out is empty and says that all is loaded."""
+    answers.write(bytes(LENGTH))
+    answers.flush()
+    while header := images.read(LENGTH):
+        content = images.read(int.from_bytes(header))
+        allow_cpu(seconds)
+        encoded = msgspec.json.encode(answer(content))
+        answers.write(len(encoded).to_bytes(LENGTH) + encoded)
+        answers.flush()
+
+
+def main() -> None:
+    """`python -m red_service.worker PARENT MEMORY SECONDS`."""
+    parent, memory, seconds = sys.argv[1:]
+    limit(int(parent), int(memory))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints must not speak into the answers
+    serve(sys.stdin.buffer, answers, float(seconds))
+
+
+if __name__ == "__main__":
+    main()

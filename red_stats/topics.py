@@ -1,0 +1,137 @@
+"""Every topic: name, key, cleanup, retention; created and checked here, never by Faust (design 3)."""
+
+from typing import Final, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+MEASUREMENTS: Final = "red.measurements"
+SUBSCRIPTION_COMMANDS: Final = "red.subscription-commands"
+COMMAND_RESULTS: Final = "red.command-results"
+SUBSCRIPTIONS: Final = "red.subscriptions"
+ALERTS: Final = "red.alerts"
+DELIVERY_TASKS: Final = "red.delivery-tasks"
+DELIVERIES: Final = "red.deliveries"
+API_KEYS: Final = "red.api-keys"
+DEAD_LETTERS: Final = "red.dead-letters"
+
+LIVE: Final = "red-stats-live"
+DELIVER: Final = "red-stats-deliver"
+RECORD: Final = "red-stats-record"
+WINDOWS_CHANGELOG: Final = f"{LIVE}-windows-changelog"
+ALERT_SEQUENCES_CHANGELOG: Final = f"{LIVE}-alert_sequences-changelog"
+ANSWERS_CHANGELOG: Final = f"{LIVE}-answers-changelog"
+PENDING_CHANGELOG: Final = f"{DELIVER}-pending-changelog"
+RECORD_MARKS_CHANGELOG: Final = f"{RECORD}-marks-changelog"
+
+DAY_MS: Final = 86_400_000
+KEEP: Final = -1
+
+
+class TopicMismatch(Exception):
+    """Raised when an existing topic is not as it must be; the text names every difference."""
+
+
+class Topic(NamedTuple):
+    """One topic as it must be; `retention_ms` -1 keeps for ever."""
+
+    name: str
+    partitions: int
+    compact: bool = False
+    retention_ms: int = KEEP
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Its Kafka configuration."""
+        config = {
+            "message.timestamp.type": "LogAppendTime",
+            "cleanup.policy": "compact" if self.compact else "delete",
+        }
+        if self.compact:
+            return config | {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.3"}
+        return config | {"retention.ms": str(self.retention_ms)}
+
+
+def all_topics(partitions: int, measurements_retention_days: float | None = None) -> list[Topic]:
+    """Every topic of the system."""
+    days = measurements_retention_days
+    kept = KEEP if days is None else int(days * DAY_MS)
+    return [
+        Topic(MEASUREMENTS, partitions, retention_ms=kept),
+        Topic(SUBSCRIPTION_COMMANDS, partitions),
+        Topic(COMMAND_RESULTS, partitions),
+        Topic(SUBSCRIPTIONS, partitions, compact=True),
+        Topic(ALERTS, partitions, retention_ms=30 * DAY_MS),
+        Topic(DELIVERY_TASKS, partitions, retention_ms=7 * DAY_MS),
+        Topic(DELIVERIES, partitions, retention_ms=30 * DAY_MS),
+        Topic(API_KEYS, 1, compact=True),
+        Topic(DEAD_LETTERS, partitions, retention_ms=30 * DAY_MS),
+        Topic(WINDOWS_CHANGELOG, partitions, compact=True),
+        Topic(ALERT_SEQUENCES_CHANGELOG, partitions, compact=True),
+        Topic(ANSWERS_CHANGELOG, partitions, compact=True),
+        Topic(PENDING_CHANGELOG, partitions, compact=True),
+        Topic(RECORD_MARKS_CHANGELOG, partitions, compact=True),
+    ]
+
+
+async def ensure_topics(
+    bootstrap: str,
+    partitions: int,
+    replication: int = 1,
+    measurements_retention_days: float | None = None,
+) -> list[Topic]:
+    """Create what is missing and check what is there; returns all of them.
+
+    Raises:
+        TopicMismatch: an existing topic has other partitions, cleanup or timestamps.
+        KafkaError: Kafka cannot be reached.
+    """
+    wanted = all_topics(partitions, measurements_retention_days)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in existing]
+        if missing:
+            await _create(admin, missing, replication)
+        differences = await _differences(admin, [t for t in wanted if t.name in existing])
+    finally:
+        await admin.close()
+    if differences:
+        raise TopicMismatch("; ".join(differences))
+    return wanted
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication: int) -> None:
+    response = await admin.create_topics(
+        [
+            NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config)
+            for topic in missing
+        ]
+    )
+    for name, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"{name} could not be created")
+
+
+async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
+    if not topics:
+        return []
+    found = []
+    described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics]
+    configs: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources):
+        for _, _, _, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    for topic in topics:
+        count = len(described[topic.name]["partitions"])
+        if count != topic.partitions:
+            found.append(f"{topic.name} has {count} partitions, not {topic.partitions}")
+        for key in ("cleanup.policy", "message.timestamp.type"):
+            if configs[topic.name].get(key) != topic.config[key]:
+                actual = configs[topic.name].get(key)
+                found.append(f"{topic.name} has {key}={actual}, not {topic.config[key]}")
+    return found
