@@ -67,7 +67,7 @@ def _merge(bins: bytes, had: int, reds: list[int], images: int) -> bytes:
     return dense.tobytes()
 
 
-def _dense(bins: bytes) -> array[int]:
+def _dense(bins: bytes) -> "array[int]":
     counts = array("I", bytes(_DENSE))
     for number in bins:
         counts[number] += 1

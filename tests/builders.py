@@ -1,0 +1,46 @@
+"""Builders of the things tests speak of."""
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from red_service.events import partition_of, rfc3339
+from red_stats.domain.reading import from_ms
+
+NOW = 1_790_000_000_000  # ms
+
+
+def a_client_of(partition: int, partitions: int = 4, prefix: str = "client") -> str:
+    """A client_id whose records belong to that partition."""
+    return next(
+        name
+        for name in (f"{prefix}-{i}" for i in range(1000))
+        if partition_of(name, partitions) == partition
+    )
+
+
+def a_measurement(client_id: str, red: Any = 0.5, at: int = NOW, **changes: Any) -> bytes:
+    fields = {
+        "image_id": "0192f0c1-7000-7000-8000-000000000001",
+        "client_id": client_id,
+        "measured_at": rfc3339(from_ms(at)),
+        "red": red,
+    }
+    return orjson.dumps(fields | changes)
+
+
+def a_record(value: bytes | None, offset: int = 0, key: bytes | None = None, at: int = NOW) -> Any:
+    return SimpleNamespace(key=key, value=value, offset=offset, timestamp=at)
+
+
+def measured(
+    client_id: str, red: Any = 0.5, offset: int = 0, at: int = NOW, logged_at: int | None = None
+) -> Any:
+    logged = at if logged_at is None else logged_at
+    return a_record(a_measurement(client_id, red, at), offset, client_id.encode(), logged)
+
+
+def a_subscription_id(number: int = 1) -> str:
+    return str(UUID(int=number, version=4))

@@ -1,0 +1,78 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from red_stats.domain.retries import Outcome, delay, parse_schedule, retry_after_seconds, verdict
+from red_stats.domain.signatures import InvalidSecret, headers, key_of, new_secret
+
+SECRET = new_secret(bytes(range(32)))
+NOW = 1_790_000_000
+
+
+@given(st.binary(max_size=500).map(lambda b: b.hex()))
+def test_the_official_library_accepts_our_signatures(text):
+    now = int(datetime.now(UTC).timestamp())
+    body = f'{{"text":"{text}"}}'
+
+    signed = headers([SECRET], "msg_1", now, body.encode())
+
+    assert Webhook(SECRET).verify(body, signed) == {"text": text}
+
+
+def test_during_a_rotation_both_secrets_verify():
+    old = new_secret(b"o" * 32)
+    now = int(datetime.now(UTC).timestamp())
+
+    signed = headers([SECRET, old], "msg_1", now, b"{}")
+
+    assert Webhook(SECRET).verify("{}", signed) == Webhook(old).verify("{}", signed) == {}
+
+
+@pytest.mark.parametrize("text", ["", "whsec_", "whsec_!!", "whsec_AAAA", "AAAA" * 10])
+def test_what_is_no_secret_is_refused(text):
+    with pytest.raises(InvalidSecret):
+        key_of(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(200, "delivered"), (204, "delivered"), (301, "retry"), (404, "retry"), (410, "gone"),
+     (429, "retry"), (500, "retry"), (None, "retry")],
+)  # fmt: skip
+def test_a_status_means_one_thing(status, expected):
+    assert verdict(Outcome(status, None, 1)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "seconds"),
+    [(429, "120", 120), (503, "7", 7), (500, "7", 0), (429, "-1", 0), (429, "abc", 0),
+     (429, "99999999", 36000), (429, "Mon, 21 Sep 2026 14:14:20 GMT", 60),
+     (429, "Mon, 21 Sep 2020 14:14:20 GMT", 0), (429, None, 0)],
+)  # fmt: skip
+def test_retry_after_is_heard_within_reason(status, text, seconds):
+    outcome = Outcome(status, None, 1, text)
+
+    assert retry_after_seconds(outcome, NOW) == seconds
+
+
+@given(st.integers(1, 12), st.floats(0, 1), st.floats(0, 1000))
+def test_a_delay_is_near_the_list_and_never_below_the_hint(attempt, jitter, hint):
+    schedule = (5.0, 30.0, 300.0)
+
+    waited = delay(attempt, schedule, jitter, hint)
+
+    if attempt > 3:
+        assert waited is None
+    else:
+        listed = schedule[attempt - 1]
+        assert waited >= hint
+        assert waited == hint or 0.8 * listed <= waited <= 1.2 * listed
+
+
+def test_a_schedule_is_a_list_of_seconds():
+    assert parse_schedule("0.2, 5") == (0.2, 5.0)
+    with pytest.raises(ValueError, match="0 or more"):
+        parse_schedule("-1")
