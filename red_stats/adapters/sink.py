@@ -131,9 +131,7 @@ class Sink:
             return False
         raise Rival(mark)
 
-    def _mark(
-        self, partition: int, upto: int | None
-    ) -> tuple[int | None, str, int | None]:
+    def _mark(self, partition: int, upto: int | None) -> tuple[int | None, str, int | None]:
         where = "" if upto is None else f" AND kafka_offset <= {upto:d}"
         rows = self.store.query(
             "SELECT count(), max(kafka_offset), argMax(_part, kafka_offset),"
@@ -161,7 +159,7 @@ class Sink:
         self.store.insert(self.table, columns, data, token)
 
     def _part_is_whole(self, part: str) -> bool:
-        """chDB goes on after a failed write() with an empty or short file: look before the ack."""
+        """ChDB goes on after a failed write() with an empty or short file: look before the ack."""
         checked = self.store.query(
             f"CHECK TABLE {DATABASE}.{self.table} PART '{part}'"
             " SETTINGS check_query_single_value_result = 0"

@@ -127,9 +127,7 @@ class _Work:
             self._given[client_id] = OrderedDict(self._answers.get(client_id, {}))
         return self._given[client_id]
 
-    def _remember(
-        self, given: OrderedDict[str, bytes], envelope: Envelope, answer: bytes
-    ) -> None:
+    def _remember(self, given: OrderedDict[str, bytes], envelope: Envelope, answer: bytes) -> None:
         given[envelope.command_id] = answer
         client_id = envelope.client_id
         key = AnswerRows.key(client_id, envelope.command_id)

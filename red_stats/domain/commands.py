@@ -213,9 +213,7 @@ def _replace(
     )
     if new is not None:
         return Change(changed, new, ended=False)
-    end = msgspec.structs.replace(
-        old, version=old.version + 1, since=context.stamp, enabled=False
-    )
+    end = msgspec.structs.replace(old, version=old.version + 1, since=context.stamp, enabled=False)
     return Change(changed, end, ended=True)
 
 

@@ -6,6 +6,7 @@ Live, record and `verify` all ask here, so they can never disagree about what co
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 from typing import Any, NamedTuple, Protocol
 
 from red_service.events import ImageMeasured, InvalidEvent, decode, partition_of
@@ -66,15 +67,13 @@ def reader(partition: int, partitions: int) -> Reader:
             if _partition(client_id, partitions) != partition:
                 raise InvalidEvent("the partition is not murmur2(key)")
             known[record.key] = client_id
-        at = int(event.measured_at.timestamp() * 1000 + 0.0005)
+        at = floor(event.measured_at.timestamp() * 1000 + 0.0005)
         logged_at = record.timestamp
         if at < 0:
             raise InvalidEvent("measured_at is before 1970")
         if at > logged_at + MAX_FUTURE_MS:
             raise InvalidEvent("measured_at is more than 5 minutes after the record's Kafka time")
-        return Reading(
-            record.offset, client_id, at, int(event.red * 10000 + 0.5), logged_at, event
-        )
+        return Reading(record.offset, client_id, at, int(event.red * 10000 + 0.5), logged_at, event)
 
     return read
 

@@ -41,9 +41,7 @@ def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def headers(
-    secrets: Sequence[str], webhook_id: str, timestamp: int, body: bytes
-) -> dict[str, str]:
+def headers(secrets: Sequence[str], webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers of a request, signed with every secret in force, the current one first."""
     return {
         "webhook-id": webhook_id,

@@ -46,9 +46,7 @@ def test_a_version_judges_exactly_its_range_of_offsets():
 
     alerts = folded(records, [judge(since=3, until=7)]).alerts
 
-    assert [a.value for a in alerts] == [
-        a.value for a in folded(records[3:7], [judge()]).alerts
-    ]
+    assert [a.value for a in alerts] == [a.value for a in folded(records[3:7], [judge()]).alerts]
     assert len(alerts) == 4
 
 

@@ -39,7 +39,7 @@ def test_basis_points_are_exact(bp):
         (a_record(a_measurement(CLIENT, measured_at="1969-12-31T23:59:59.999Z"),
                   key=CLIENT.encode()), "1970"),
         (a_record(a_measurement(CLIENT, measured_at="2026-11-24T10:00:00"),
-                  key=CLIENT.encode()), "RFC3339"),
+                  key=CLIENT.encode()), "timezone"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_says_why(record, why):

@@ -1,0 +1,205 @@
+"""The foundation on real Kafka: one transaction for outputs, state and mark; fencing; loading."""
+
+import asyncio
+import uuid
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import ProducerFenced
+
+from red_stats import topics
+from red_stats.adapters.transactions import Out, PartitionWriter, WriteFailed
+from red_stats.tables.changelog import read_to_end
+from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
+from red_stats.tables.rows import SequenceRows
+
+SOURCE = "source"
+
+
+class Died(Exception):
+    """Stands for the process that a fatal error ends."""
+
+
+def fatal(reason):
+    raise Died(reason)
+
+
+@pytest.fixture
+def app_id():
+    """A transactional id of its own; the changelogs are shared, the rows are told apart by name."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def taken(kafka, app_id):
+    """Makes ownerships of partition 2, each as a process of its own would."""
+    made = []
+
+    async def take(generation=1):
+        tables = [
+            TableSpec("windows", topics.WINDOWS_CHANGELOG, SequenceRows),
+            TableSpec("alert_sequences", topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows),
+        ]
+        ownership = Ownership(kafka, app_id, tables, fatal=fatal)
+        made.append(ownership)
+        await ownership.on_rebalance([2], generation)
+        return ownership
+
+    yield take
+    for ownership in made:
+        await ownership.close()
+
+
+def setting(app_id, value, offset, topic=topics.ALERTS):
+    """A build that skips what the mark has passed, like every fold of ours."""
+    name, source = f"{app_id}-row", f"{app_id}-source"
+
+    async def build(owned):
+        if offset <= owned.mark(source).offset:
+            return None
+        rows = owned.rows["windows"]
+        return Effects(
+            [
+                Out(topics.WINDOWS_CHANGELOG, name.encode(), b"%d" % value),
+                Out(topic, app_id.encode(), b"%d" % value),
+            ],
+            {source: Mark(offset, 0)},
+            lambda: rows.update({name: value}),
+        )
+
+    return build
+
+
+async def committed(kafka, topic, key, partition=2):
+    found = []
+    tp = TopicPartition(topic, partition)
+
+    def apply(record):
+        if record.key == key.encode():
+            found.append(int(record.value))
+
+    await read_to_end(kafka, {tp: apply})
+    return found
+
+
+async def test_outputs_state_and_mark_are_there_together_after_a_restart(kafka, taken, app_id):
+    first = await taken()
+    assert await first.transact(2, setting(app_id, 7, 10))
+    await first.close()
+
+    second = await taken()
+
+    owned = second.owned[2]
+    assert owned.rows["windows"][f"{app_id}-row"] == 7
+    assert owned.mark(f"{app_id}-source") == Mark(10, 0)
+    assert await committed(kafka, topics.ALERTS, app_id) == [7]
+
+
+async def test_a_redelivered_batch_changes_nothing(kafka, taken, app_id):
+    ownership = await taken()
+    await ownership.transact(2, setting(app_id, 7, 10))
+    await ownership.transact(2, setting(app_id, 7, 10))
+
+    assert await committed(kafka, topics.ALERTS, app_id) == [7]
+
+
+async def test_a_predecessor_is_fenced_and_must_die(kafka, taken, app_id):
+    zombie = await taken()
+    owner = await taken()
+
+    with pytest.raises(Died, match="another process"):
+        await zombie.transact(2, setting(app_id, 1, 10))
+
+    assert await owner.transact(2, setting(app_id, 2, 10))
+    assert await committed(kafka, topics.ALERTS, app_id) == [2]
+
+
+async def test_what_a_predecessor_left_open_is_aborted(kafka, taken, app_id):
+    writer = PartitionWriter(kafka, app_id, 2)
+    await writer.start()
+    await writer._producer.begin_transaction()
+    await writer._producer.send_and_wait(topics.ALERTS, b"1", app_id.encode(), partition=2)
+
+    owner = await taken()
+    await owner.transact(2, setting(app_id, 2, 0))
+
+    assert await committed(kafka, topics.ALERTS, app_id) == [2]
+    with pytest.raises(ProducerFenced):
+        await writer._producer.commit_transaction()
+    await writer.stop()
+
+
+async def test_every_assigned_partition_is_reloaded_also_one_that_was_kept(kafka, taken, app_id):
+    """A worker that slept through a rebalance believes that nothing changed (evidence/kafka.md 6 b)."""
+    sleeper = await taken(generation=1)
+    await sleeper.transact(2, setting(app_id, 1, 10))
+    meanwhile = await taken(generation=2)
+    await meanwhile.transact(2, setting(app_id, 5, 20))
+    await meanwhile.close()
+
+    await sleeper.on_rebalance([2], 3)
+
+    assert sleeper.owned[2].rows["windows"][f"{app_id}-row"] == 5
+    assert await sleeper.transact(2, setting(app_id, 6, 30), generation=3)
+
+
+async def test_a_batch_of_an_older_generation_is_dropped(taken, app_id):
+    ownership = await taken(generation=1)
+    await ownership.on_rebalance([2], 2)
+
+    assert not await ownership.transact(2, setting(app_id, 1, 10), generation=1)
+    assert not await ownership.transact(3, setting(app_id, 1, 10))
+
+
+async def test_a_rebalance_waits_for_the_transaction_under_way(taken, app_id):
+    ownership = await taken(generation=1)
+    begun, go = asyncio.Event(), asyncio.Event()
+    inner = setting(app_id, 1, 10)
+
+    async def slow(owned):
+        begun.set()
+        await go.wait()
+        return await inner(owned)
+
+    folding = asyncio.create_task(ownership.transact(2, slow, generation=1))
+    await begun.wait()
+    rebalance = asyncio.create_task(ownership.on_rebalance([2], 2))
+    go.set()
+
+    assert await folding
+    await rebalance
+    assert ownership.owned[2].mark(f"{app_id}-source").offset == 10
+
+
+@pytest.mark.parametrize("reaches_kafka", [True, False])
+async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka_has(
+    kafka, taken, app_id, reaches_kafka
+):
+    ownership = await taken()
+    writer = ownership.owned[2].writer
+    commit = writer.commit
+
+    async def loses_the_answer(records):
+        if reaches_kafka:
+            await commit(records)
+        raise WriteFailed("the connection broke")
+
+    writer.commit = loses_the_answer
+
+    assert await ownership.transact(2, setting(app_id, 4, 10))
+
+    assert ownership.owned[2].writer is not writer
+    assert await committed(kafka, topics.ALERTS, app_id) == [4]
+    assert ownership.owned[2].rows["windows"][f"{app_id}-row"] == 4
+
+
+async def test_a_large_batch_is_one_transaction(kafka, taken, app_id):
+    ownership = await taken()
+    records = [Out(topics.ALERTS, app_id.encode(), b"%0900d" % n) for n in range(3000)]
+
+    async def build(owned):
+        return Effects(records, {f"{app_id}-source": Mark(1, 0)}, lambda: None)
+
+    await ownership.transact(2, build)
+
+    assert await committed(kafka, topics.ALERTS, app_id) == list(range(3000))
