@@ -176,9 +176,7 @@ class Follower:
         """Returns when everything committed at the time of the call has been applied."""
         ends = await self.ends()
         async with self._moved:
-            await self._moved.wait_for(
-                lambda: all(self.positions[p] >= end for p, end in ends.items())
-            )
+            await self._moved.wait_for(lambda: all(self.positions[p] >= end for p, end in ends.items()))
 
     async def ends(self) -> dict[int, int]:
         """The committed end of every partition now."""

@@ -85,7 +85,8 @@ class _Worker:
             await stdin.drain()
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
-        return _answers.decode(await self.receive())
+        answer: Success | Refusal = _answers.decode(await self.receive())
+        return answer
 
     async def receive(self) -> bytes:
         """The next frame."""
@@ -206,7 +207,8 @@ class DecoderPool:
                 await self._replace(worker, "time limit")
                 seconds = self._limits.seconds
                 self._settle(
-                    job, Refusal("image_too_expensive", f"Decoding takes longer than {seconds:g} s.")
+                    job,
+                    Refusal("image_too_expensive", f"Decoding takes longer than {seconds:g} s."),
                 )
                 return None
             else:

@@ -126,9 +126,7 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
     if max(width, height) > MAX_SIDE:
-        raise Rejected(
-            "image_dimension", f"{width} x {height}: a side has at most {MAX_SIDE} pixels."
-        )
+        raise Rejected("image_dimension", f"{width} x {height}: a side has at most {MAX_SIDE} pixels.")
 
 
 def _too_many_pixels() -> Rejected:
@@ -183,5 +181,3 @@ def _grey_plane(strip: Image.Image) -> Plane:
 
 def _plane(band: Image.Image) -> Plane:
     return np.frombuffer(band.tobytes(), dtype=np.uint8)
-
-

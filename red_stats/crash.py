@@ -8,11 +8,14 @@ import os
 import signal
 from typing import Final
 
-POINTS: Final = tuple(
-    f"{role}.{moment}"
-    for role in ("live", "deliver", "record")
-    for moment in ("before-transaction", "in-transaction", "after-transaction", "before-ack")
-) + ("deliver.before-post", "deliver.after-post", "record.before-insert", "record.after-insert")
+POINTS: Final = (
+    "live.before-transaction",
+    "live.in-transaction",
+    "live.after-transaction",
+    "live.before-ack",
+    "record.before-insert",
+    "record.after-insert",
+)
 
 _armed: dict[str, int] = {}
 

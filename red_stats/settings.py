@@ -54,9 +54,7 @@ class Settings(BaseSettings):
         None, description="64 hex digits that seal webhook secrets; unset: secret.key in the data"
     )
     metrics_public: bool = Field(False, description="serve /metrics to others than loopback")
-    min_free_bytes: int = Field(
-        1 << 30, ge=0, description="free bytes below which the store refuses inserts"
-    )
+    min_free_bytes: int = Field(1 << 30, ge=0, description="free bytes below which the store refuses inserts")
     session_timeout: float = Field(8, ge=1, le=60, description="Kafka session time-out, seconds")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     crash_at: Annotated[str, _checked(crash.arm)] = Field("", description="for tests only")

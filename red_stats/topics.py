@@ -105,10 +105,7 @@ async def ensure_topics(
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication: int) -> None:
     response = await admin.create_topics(
-        [
-            NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config)
-            for topic in missing
-        ]
+        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config) for topic in missing]
     )
     for name, code, *_ in response.topic_errors:
         error = for_code(code)

@@ -15,9 +15,7 @@ NOW = 1_790_000_000_000  # ms
 def a_client_of(partition: int, partitions: int = 4, prefix: str = "client") -> str:
     """A client_id whose records belong to that partition."""
     return next(
-        name
-        for name in (f"{prefix}-{i}" for i in range(1000))
-        if partition_of(name, partitions) == partition
+        name for name in (f"{prefix}-{i}" for i in range(1000)) if partition_of(name, partitions) == partition
     )
 
 

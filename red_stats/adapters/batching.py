@@ -6,7 +6,7 @@ private API of faust-streaming, which is pinned; `tests/adapters/test_batching.p
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiokafka
 from aiokafka import ConsumerRecord
@@ -74,9 +74,10 @@ class BatchConsumer(driver.Consumer):
 
     def _to_batch(self, tp: TP, fetched: list[ConsumerRecord], generation: int) -> ConsumerMessage:
         last = fetched[-1]
+        batch = Batch(tp.topic, tp.partition, generation, fetched)
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
-            (), None, Batch(tp.topic, tp.partition, generation, fetched), None, 0, 0, tp,
+            None, None, cast(Any, batch), None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
 

@@ -89,9 +89,7 @@ class Store:
         """
         return self._client().command(sql)
 
-    def insert(
-        self, table: str, columns: Sequence[str], data: Sequence[Sequence[Any]], token: str
-    ) -> None:
+    def insert(self, table: str, columns: Sequence[str], data: Sequence[Sequence[Any]], token: str) -> None:
         """Insert columns as one part under a deduplication token; dropped silently if it was used.
 
         Raises:
@@ -112,7 +110,7 @@ class Store:
 
     def _client(self) -> Any:
         if getattr(self._local, "epoch", None) != self._epoch:
-            options = {"interface": "chdb"} if self.embedded else {}
+            options: dict[str, Any] = {"interface": "chdb"} if self.embedded else {}
             client = clickhouse_connect.get_client(dsn=self.dsn, **options)
             with self._lock:
                 self._clients.append(client)

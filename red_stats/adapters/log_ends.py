@@ -1,26 +1,33 @@
 """The end of a log now, uncommitted records included: what is acknowledged lies before it."""
 
+import asyncio
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 
 class LogEnds:
-    """Asks Kafka for log ends over one connection of its own."""
+    """Asks Kafka for log ends over one connection of its own, opened at the first question."""
 
     def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._consumer: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+
+    async def _start(self) -> AIOKafkaConsumer:
         # read_uncommitted: the committed end may be behind a transaction just acknowledged
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
             isolation_level="read_uncommitted",
             enable_auto_commit=False,
         )
-
-    async def start(self) -> None:
-        """Connects."""
-        await self._consumer.start()
+        await consumer.start()
+        self._consumer = consumer
+        return consumer
 
     async def stop(self) -> None:
         """Disconnects."""
-        await self._consumer.stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
 
     async def end(self, topic: str, partition: int) -> int:
         """Offset of the next record to be appended.
@@ -28,16 +35,8 @@ class LogEnds:
         Raises:
             KafkaError: Kafka did not answer.
         """
+        async with self._starting:
+            consumer = self._consumer or await self._start()
         tp = TopicPartition(topic, partition)
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets([tp])
+        ends: dict[TopicPartition, int] = await consumer.end_offsets([tp])
         return ends[tp]
-
-    async def beginning(self, topic: str, partition: int) -> int:
-        """Offset of the oldest record kept.
-
-        Raises:
-            KafkaError: Kafka did not answer.
-        """
-        tp = TopicPartition(topic, partition)
-        beginnings: dict[TopicPartition, int] = await self._consumer.beginning_offsets([tp])
-        return beginnings[tp]

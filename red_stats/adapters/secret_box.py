@@ -56,6 +56,14 @@ class SecretBox:
             ) from error
         return clear.decode()
 
+    def opens(self, client_id: str, subscription_id: str, sealed: str) -> bool:
+        """Whether `open` would succeed."""
+        try:
+            self.open(client_id, subscription_id, sealed)
+        except SecretKeyError:
+            return False
+        return True
+
     def fresh(self, client_id: str, subscription_id: str) -> tuple[str, str]:
         """A new secret: in clear, and sealed."""
         clear = new_secret(self._entropy(32))

@@ -161,8 +161,7 @@ class Sink:
     def _part_is_whole(self, part: str) -> bool:
         """ChDB goes on after a failed write() with an empty or short file: look before the ack."""
         checked = self.store.query(
-            f"CHECK TABLE {DATABASE}.{self.table} PART '{part}'"
-            " SETTINGS check_query_single_value_result = 0"
+            f"CHECK TABLE {DATABASE}.{self.table} PART '{part}' SETTINGS check_query_single_value_result = 0"
         )
         sound = all(str(row[1]) == "1" for row in checked)
         paths = self.store.query(

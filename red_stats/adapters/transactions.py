@@ -6,7 +6,7 @@ predecessor), abort what it left open, and move the committed end of the log pas
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -65,7 +65,7 @@ class PartitionWriter:
         """Closes the connections; an open transaction is left to the next owner to abort."""
         await self._producer.stop()
 
-    async def commit(self, records: Sequence[Out]) -> None:
+    async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
         """Writes all records in one transaction, or none.
 
         Raises:
@@ -78,6 +78,7 @@ class PartitionWriter:
             await self._producer.begin_transaction()
             for future in [await self._send(topic, rows) for topic, rows in _by_topic(records)]:
                 await future
+            before_commit()
             await self._producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch, InvalidTxnState) as error:
             raise Fenced(f"{self._id}: another process has taken this partition") from error
@@ -90,15 +91,13 @@ class PartitionWriter:
     def _id(self) -> str:
         return str(self._producer._txn_manager.transactional_id)
 
-    async def _send(self, topic: str, rows: Iterable[Out]) -> asyncio.Future[object]:
+    async def _send(self, topic: str, rows: Iterable[Out]) -> asyncio.Future[list[object]]:
         """Whole batches instead of single sends: 2 us a record instead of 10."""
         futures: list[asyncio.Future[object]] = []
         batch: BatchBuilder = self._producer.create_batch()
         for _, key, value in rows:
             if batch.append(timestamp=None, key=key, value=value) is None:
-                futures.append(
-                    await self._producer.send_batch(batch, topic, partition=self.partition)
-                )
+                futures.append(await self._producer.send_batch(batch, topic, partition=self.partition))
                 batch = self._producer.create_batch()
                 batch.append(timestamp=None, key=key, value=value)
         futures.append(await self._producer.send_batch(batch, topic, partition=self.partition))

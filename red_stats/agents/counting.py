@@ -67,9 +67,7 @@ def _records(folded: Folded, expired: list[tuple[str, int]]) -> list[Out]:
         Out(topics.ALERT_SEQUENCES_CHANGELOG, subscription_id.encode(), b"%d" % seq)
         for subscription_id, seq in folded.sequences.items()
     ]
-    records += [
-        Out(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts
-    ]
+    records += [Out(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
     return records
 
 

@@ -39,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     subscription_id: str | msgspec.UnsetType = msgspec.UNSET
     webhook_url: str | msgspec.UnsetType = msgspec.UNSET
     threshold: float | msgspec.UnsetType = msgspec.UNSET
-    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET  # sealed, never clear
     reason: str | msgspec.UnsetType = msgspec.UNSET
@@ -155,9 +155,7 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
     )
     kept = still_needed(client.past, context.mark)
     everything = (*client.subscriptions, subscription)
-    changed = Client(
-        client_id=client.client_id, offset=context.offset, subscriptions=everything, past=kept
-    )
+    changed = Client(client_id=client.client_id, offset=context.offset, subscriptions=everything, past=kept)
     return Change(changed, subscription, ended=False)
 
 
@@ -200,9 +198,7 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
     )
 
 
-def _replace(
-    client: Client, old: Subscription, new: Subscription | None, context: Context
-) -> Change:
+def _replace(client: Client, old: Subscription, new: Subscription | None, context: Context) -> Change:
     past = still_needed((*client.past, *closed_at(old, context.stamp)), context.mark)
     others = [new if s.id == old.id else s for s in client.subscriptions]
     changed = Client(
@@ -236,13 +232,11 @@ def check_threshold(threshold: float) -> float:
 def _url(url: str, context: Context) -> str:
     reason = context.url_refusal(url)
     if reason is not None:
-        raise Refused(
-            422, "webhook_url_refused", f"the webhook URL is refused: {reason}", reason=reason
-        )
+        raise Refused(422, "webhook_url_refused", f"the webhook URL is refused: {reason}", reason=reason)
     return url
 
 
-def _description(text: str | None | msgspec.UnsetType) -> str | None:
+def _description(text: str | msgspec.UnsetType | None) -> str | None:
     if not isinstance(text, str):
         return None
     if len(text) > MAX_DESCRIPTION:

@@ -75,8 +75,7 @@ def fold(
                 sequences[judge[0]] = seq + 1
                 alerts.append(make(reading, judge, seq + 1, partition))
     windows = {
-        key: add(window_of(*key) or EMPTY, Counts(reds, tallied.get(key, {})))
-        for key, reds in groups.items()
+        key: add(window_of(*key) or EMPTY, Counts(reds, tallied.get(key, {}))) for key, reds in groups.items()
     }
     return Folded(windows, alerts, sequences, horizon, too_late)
 

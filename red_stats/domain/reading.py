@@ -78,9 +78,7 @@ def reader(partition: int, partitions: int) -> Reader:
     return read
 
 
-def read_all(
-    read: Reader, records: list[Any], after: int
-) -> tuple[list[Reading], list[DeadLetter]]:
+def read_all(read: Reader, records: list[Any], after: int) -> tuple[list[Reading], list[DeadLetter]]:
     """Everything behind offset `after`, split into what counts and what is dead."""
     good: list[Reading] = []
     dead: list[DeadLetter] = []

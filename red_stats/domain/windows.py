@@ -1,5 +1,7 @@
-"""Tumbling windows of 60 s on event time: images, sum of red, a histogram of 100 bins, and images
-over each subscription as its threshold stood then (design 7).
+"""Tumbling windows of 60 s on event time (design 7).
+
+Counted are images, the sum of red, a histogram of 100 bins, and images over each subscription as
+its threshold stood then.
 
 A window is `(images, red_sum, bins, subscriptions)`. `bins` holds one byte per image while there
 are at most 100 of them, and 100 counts of four bytes after that: most windows of most clients

@@ -41,7 +41,8 @@ def read_lock(path: Path = LOCK) -> list[Jar]:
     jars = []
     for line in path.read_text().splitlines():
         coordinates, sha256 = line.split()
-        jars.append(Jar(*coordinates.split(":"), sha256))
+        group, artifact, version = coordinates.split(":")
+        jars.append(Jar(group, artifact, version, sha256))
     return jars
 
 
@@ -51,9 +52,7 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "red-stats" / "kafka"
 
 
-def ensure_jars(
-    folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None
-) -> Path:
+def ensure_jars(folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None) -> Path:
     """The folder with every jar of the lock in it; what is there and whole is not fetched again.
 
     Raises:

@@ -15,6 +15,7 @@ import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from red_stats import crash
 from red_stats.adapters.transactions import Fenced, Out, PartitionWriter, WriteFailed
 from red_stats.tables.changelog import read_to_end
 
@@ -91,6 +92,7 @@ class Ownership:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.app_id = app_id
+        self._role = app_id.rpartition("-")[2]
         self.tables = tuple(tables)
         self.owned: dict[int, Owned] = {}
         self.generation = -1
@@ -174,7 +176,9 @@ class Ownership:
             Out(self.marks_topic, MARK_PREFIX + topic.encode(), msgspec.json.encode(mark))
             for topic, mark in effects.marks.items()
         ]
-        await owned.writer.commit(effects.records + marks)
+        crash.at(f"{self._role}.before-transaction")
+        await owned.writer.commit(effects.records + marks, lambda: crash.at(f"{self._role}.in-transaction"))
+        crash.at(f"{self._role}.after-transaction")
         effects.apply()
         owned.marks.update(effects.marks)
 

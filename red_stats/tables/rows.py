@@ -1,7 +1,7 @@
 """The rows of each table in one partition, as dicts that the folds read and transactions change."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from red_stats.domain import subscriptions, windows
 from red_stats.domain.subscriptions import Client, Judge
@@ -67,7 +67,7 @@ class WindowRows:
         client_id, _, minute = key.decode().partition("|")
         return self.by_client[client_id][int(minute)]
 
-    def __iter__(self) -> Iterable[bytes]:  # type: ignore[misc]
+    def __iter__(self) -> Iterator[bytes]:
         for client_id, held in self.by_client.items():
             for minute in held:
                 yield self.key(client_id, minute)
@@ -132,7 +132,8 @@ class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
 
     def answer(self, client_id: str, command_id: str) -> bytes | None:
         """The first answer to that command, or None."""
-        return self.get(client_id, {}).get(command_id)
+        held = self.get(client_id)
+        return None if held is None else held.get(command_id)
 
 
 class NoRows(dict[bytes, bytes]):

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import ProducerFenced
 
 from red_stats import topics
@@ -24,10 +25,21 @@ def fatal(reason):
     raise Died(reason)
 
 
+def changelog(app_id, which="a"):
+    return f"{app_id}-{which}-changelog"
+
+
 @pytest.fixture
-def app_id():
-    """A transactional id of its own; the changelogs are shared, the rows are told apart by name."""
-    return f"test-{uuid.uuid4().hex[:12]}"
+async def app_id(kafka):
+    """An app of its own, with the changelogs of its two tables."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    compact = {"cleanup.policy": "compact"}
+    names = [changelog(name), changelog(name, "b")]
+    await admin.create_topics([NewTopic(n, 4, 1, topic_configs=compact) for n in names])
+    await admin.close()
+    return name
 
 
 @pytest.fixture
@@ -37,8 +49,8 @@ async def taken(kafka, app_id):
 
     async def take(generation=1):
         tables = [
-            TableSpec("windows", topics.WINDOWS_CHANGELOG, SequenceRows),
-            TableSpec("alert_sequences", topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows),
+            TableSpec("windows", changelog(app_id), SequenceRows),
+            TableSpec("alert_sequences", changelog(app_id, "b"), SequenceRows),
         ]
         ownership = Ownership(kafka, app_id, tables, fatal=fatal)
         made.append(ownership)
@@ -60,7 +72,7 @@ def setting(app_id, value, offset, topic=topics.ALERTS):
         rows = owned.rows["windows"]
         return Effects(
             [
-                Out(topics.WINDOWS_CHANGELOG, name.encode(), b"%d" % value),
+                Out(changelog(app_id), name.encode(), b"%d" % value),
                 Out(topic, app_id.encode(), b"%d" % value),
             ],
             {source: Mark(offset, 0)},
@@ -130,7 +142,7 @@ async def test_what_a_predecessor_left_open_is_aborted(kafka, taken, app_id):
 
 
 async def test_every_assigned_partition_is_reloaded_also_one_that_was_kept(kafka, taken, app_id):
-    """A worker that slept through a rebalance believes that nothing changed (evidence/kafka.md 6 b)."""
+    """A worker that slept through a rebalance believes that nothing changed."""
     sleeper = await taken(generation=1)
     await sleeper.transact(2, setting(app_id, 1, 10))
     meanwhile = await taken(generation=2)
@@ -179,9 +191,9 @@ async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka
     writer = ownership.owned[2].writer
     commit = writer.commit
 
-    async def loses_the_answer(records):
+    async def loses_the_answer(records, before_commit):
         if reaches_kafka:
-            await commit(records)
+            await commit(records, before_commit)
         raise WriteFailed("the connection broke")
 
     writer.commit = loses_the_answer

@@ -75,9 +75,7 @@ def test_a_disabled_version_judges_nothing(subscribed):
 
 
 def test_rotation_keeps_the_old_secret_for_a_day(subscribed):
-    change = obeyed(
-        command("rotate_secret", subscription_id=subscribed.subscription.id), subscribed.client
-    )
+    change = obeyed(command("rotate_secret", subscription_id=subscribed.subscription.id), subscribed.client)
 
     assert [s.until for s in change.subscription.secrets] == [None, NOW + 86_400_000]
 
