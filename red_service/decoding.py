@@ -85,7 +85,7 @@ class _Worker:
             await stdin.drain()
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
-        answer: Success | Refusal = _answers.decode(await self.receive())
+        answer: Answer = _answers.decode(await self.receive())
         return answer
 
     async def receive(self) -> bytes:
