@@ -11,16 +11,17 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     InvalidTxnState,
     KafkaError,
-    OutOfOrderSequenceNumber,
     ProducerFenced,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 # Kafka aborts what a dead owner left open after this long, if nobody took its partition before.
 TRANSACTION_TIMEOUT_MS = 30_000
+FENCES = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
 BATCH_BYTES = 900_000  # below the default max.message.bytes of 1 MiB
 
 
@@ -80,12 +81,17 @@ class PartitionWriter:
                 await future
             before_commit()
             await self._producer.commit_transaction()
-        except (ProducerFenced, InvalidProducerEpoch, InvalidTxnState) as error:
-            raise Fenced(f"{self._id}: another process has taken this partition") from error
-        except OutOfOrderSequenceNumber as error:
-            raise WriteFailed(str(error)) from error
-        except KafkaError as error:
+        except (KafkaError, IllegalOperation) as error:
+            if isinstance(error, FENCES) or self._sender_was_fenced():
+                raise Fenced(f"{self._id}: another process has taken this partition") from error
             raise WriteFailed(f"{self._id}: {error!r}") from error
+
+    def _sender_was_fenced(self) -> bool:
+        """The background sender may meet the fence first; the call then fails for another reason."""
+        task: asyncio.Task[None] | None = self._producer._sender.sender_task
+        return (
+            task is not None and task.done() and not task.cancelled() and isinstance(task.exception(), FENCES)
+        )
 
     @property
     def _id(self) -> str:
