@@ -1,0 +1,100 @@
+"""Images to measure, good and bad, made from nothing."""
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
+
+
+def encoded(image, format="PNG", **options) -> bytes:
+    target = io.BytesIO()
+    image.save(target, format, **options)
+    return target.getvalue()
+
+
+def solid(colour=RED, size=(16, 16), mode="RGB") -> Image.Image:
+    return Image.new(mode, size, colour)
+
+
+def pixels(rows: Iterable[Iterable[tuple[int, ...]]]) -> Image.Image:
+    return Image.fromarray(np.array(rows, dtype=np.uint8))
+
+
+def noise(size=(64, 64), seed=1, mode="RGB") -> Image.Image:
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    content = random.Random(seed).randbytes(size[0] * size[1] * channels)
+    return Image.frombytes(mode, size, content)
+
+
+def smooth(size=(200, 150)) -> Image.Image:
+    """Something like a photograph: compressible, no two rows equal."""
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    planes = [(x * 3 + y) % 256, (x + y * 2) % 200, (x * y // 7) % 180]
+    return Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8))
+
+
+def a_jpeg(size=(200, 150), **options) -> bytes:
+    return encoded(smooth(size), "JPEG", **{"quality": 85, **options})
+
+
+def a_png(colour=RED, size=(16, 16)) -> bytes:
+    return encoded(solid(colour, size))
+
+
+def jpeg_of_size(width: int, height: int) -> bytes:
+    """A small JPEG whose frame header claims another size."""
+    content = bytearray(a_jpeg())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+def jpeg_of_scans(scans: int, size=(64, 64)) -> bytes:
+    """A progressive JPEG whose last scan is repeated until it has that many."""
+    content = a_jpeg(size, progressive=True)
+    last = content.rindex(b"\xff\xda")
+    have = content.count(b"\xff\xda")
+    return content[:last] + content[last:-2] * (scans - have + 1) + content[-2:]
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, data: bytes, *, depth=8, colour=2, before=b"") -> bytes:
+    """A PNG of any header; `data` is what the compressed stream holds, `before` more chunks."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + before
+        + chunk(b"IDAT", zlib.compress(data, 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def zeros_compressed(size: int) -> bytes:
+    """What zlib makes of `size` zero bytes, without ever holding them."""
+    packer = zlib.compressobj(9)
+    block = bytes(1 << 20)
+    return b"".join([packer.compress(block) for _ in range(size >> 20)] + [packer.flush()])
+
+
+def gif_header(width: int, height: int) -> bytes:
+    """A GIF of one frame of 1 x 1 on a canvas of any size: 35 bytes."""
+    canvas = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + b"\xff\0\0\0\0\0"
+    frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0" + b"\x02\x02\x44\x01\0"
+    return canvas + frame + b";"
+
+
+def webp_of_size(width: int, height: int) -> bytes:
+    """A lossy WebP whose frame header claims another size."""
+    content = bytearray(encoded(solid(), "WEBP", quality=80))
+    content[26:30] = struct.pack("<HH", width, height)
+    return bytes(content)
