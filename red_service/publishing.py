@@ -1,0 +1,211 @@
+"""ImageMeasured -> Kafka: acknowledged, or a clear word on what is known.
+
+An idempotent producer answers every later send with an error once a batch of it failed, so after
+any failed send the next one gets a new producer; the old one may finish what it was handed.
+"""
+
+import asyncio
+import logging
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from red_service import events
+from red_service.events import ImageMeasured
+from red_service.problems import NotStored, UnknownOutcome
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 10.0  # after hand-over
+CONNECT_SECONDS: Final = 5.0  # before it
+CHECK_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 2.0
+
+
+class KafkaUnavailable(Exception):
+    """Raised when Kafka does not answer, or lacks the topic; nothing was handed over."""
+
+
+class Position(NamedTuple):
+    """Where an event stands in its topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+class Publisher:
+    """The one producer of a RED process, replaced after every failure."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._answer_seconds = answer_seconds
+        self._connect_seconds = connect_seconds
+        self._producer: AIOKafkaProducer | None = None
+        self._starting: asyncio.Task[AIOKafkaProducer] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def start(self, wait_seconds: float) -> None:
+        """Returns when Kafka answers and has the topic.
+
+        Raises:
+            KafkaUnavailable: not within `wait_seconds`.
+        """
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        told = False
+        while True:
+            try:
+                await self.check()
+                return
+            except KafkaUnavailable:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+            if not told:
+                log.warning("waiting up to %g s for Kafka at %s", wait_seconds, self._bootstrap)
+                told = True
+            await asyncio.sleep(0.5)
+
+    async def stop(self) -> None:
+        """Lets events on their way finish, for a short time."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._producer is not None:
+            self._retire(self._producer, seconds=STOP_SECONDS)
+        if self._retiring:
+            _, late = await asyncio.wait(self._retiring, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def check(self) -> None:
+        """Asks Kafka for the topic.
+
+        Raises:
+            KafkaUnavailable: it does not answer within seconds, or has no such topic.
+        """
+        producer = await self._current()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                cluster = await producer.client.fetch_all_metadata()
+        except (KafkaError, OSError, TimeoutError):
+            raise KafkaUnavailable(f"Kafka at {self._bootstrap} does not answer") from None
+        if not cluster.partitions_for_topic(events.TOPIC):
+            raise KafkaUnavailable(f"Kafka has no topic {events.TOPIC}: create it with `red-stats topics`")
+
+    async def publish(self, event: ImageMeasured) -> Position:
+        """The position of the event, once every in-sync replica has it.
+
+        Raises:
+            NotStored: Kafka could not be reached, or it was known to be cut off: certainly no event.
+            UnknownOutcome: Kafka was handed the event and did not confirm it.
+        """
+        try:
+            producer = await self._current()
+        except KafkaUnavailable as error:
+            raise NotStored(f"{error}.") from None
+        sent = await self._hand_over(producer, event)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                stored: RecordMetadata = await sent
+        except (KafkaError, TimeoutError) as error:
+            self._retire(producer, self._answer_seconds)
+            log.warning("no confirmation from Kafka: %r", error)
+            raise UnknownOutcome("Kafka has not confirmed the event.") from None
+        if stored.offset < 0:  # a duplicate the broker remembers without its offset
+            raise UnknownOutcome("Kafka has the event but cannot tell its position.")
+        return Position(stored.partition, stored.offset)
+
+    async def _hand_over(
+        self, producer: AIOKafkaProducer, event: ImageMeasured
+    ) -> "asyncio.Future[RecordMetadata]":
+        """Gives the event to the producer's buffer; before that point nothing can reach Kafka.
+
+        `send` has no suspension between the buffer and its return, so a time-out in here means
+        that the event is not in the buffer.
+        """
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                partitions = await producer.partitions_for(events.TOPIC)
+                partition = events.partition_of(event.client_id, len(partitions))
+                leader = producer.client.cluster.leader_for_partition(TopicPartition(events.TOPIC, partition))
+                if not await producer.client.ready(leader):
+                    raise KafkaUnavailable(f"Kafka at {self._bootstrap} is not connected")
+                return await producer.send(
+                    events.TOPIC,
+                    events.encode(event),
+                    key=event.client_id.encode(),
+                    partition=partition,
+                )
+        except (KafkaError, KafkaUnavailable, TimeoutError, OSError) as error:
+            self._retire(producer, self._answer_seconds)
+            log.warning("not handed to Kafka: %r", error)
+            raise NotStored("Kafka cannot be reached; the measurement was not stored.") from None
+
+    async def _current(self) -> AIOKafkaProducer:
+        """The producer in use, or a new one; everyone who waits waits for the same start."""
+        if self._producer is not None:
+            return self._producer
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_producer(), name="start producer")
+        starting = self._starting
+        try:
+            return await asyncio.shield(starting)
+        except (KafkaError, OSError, TimeoutError):
+            raise KafkaUnavailable(f"Kafka at {self._bootstrap} cannot be reached") from None
+
+    async def _start_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            request_timeout_ms=int(self._answer_seconds * 1000),
+        )
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        else:
+            self._producer = producer
+            return producer
+        finally:
+            self._starting = None
+
+    def _retire(self, producer: AIOKafkaProducer, seconds: float) -> None:
+        """The next event gets a new producer; this one has `seconds` to finish."""
+        if self._producer is not producer:
+            return
+        self._producer = None
+        task = asyncio.create_task(_finish(producer, seconds), name="retire producer")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+async def _finish(producer: AIOKafkaProducer, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError):
+        # stop() flushes first and would wait for ever for a Kafka that is gone.
+        await asyncio.gather(_abandon(producer), return_exceptions=True)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    await producer.client.close()  # fails the requests under way, which the sender waits for
+    if (task := producer._sender.sender_task) is not None:
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+
