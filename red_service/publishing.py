@@ -141,12 +141,13 @@ class Publisher:
                 leader = producer.client.cluster.leader_for_partition(TopicPartition(events.TOPIC, partition))
                 if not await producer.client.ready(leader):
                     raise KafkaUnavailable(f"Kafka at {self._bootstrap} is not connected")
-                return await producer.send(
+                sent: asyncio.Future[RecordMetadata] = await producer.send(
                     events.TOPIC,
                     events.encode(event),
                     key=event.client_id.encode(),
                     partition=partition,
                 )
+                return sent
         except (KafkaError, KafkaUnavailable, TimeoutError, OSError) as error:
             self._retire(producer, self._answer_seconds)
             log.warning("not handed to Kafka: %r", error)
@@ -208,4 +209,3 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     if (task := producer._sender.sender_task) is not None:
         task.cancel()
         await asyncio.wait([task], timeout=1.0)
-

@@ -13,8 +13,18 @@ POINTS: Final = (
     "live.in-transaction",
     "live.after-transaction",
     "live.before-ack",
+    "deliver.before-transaction",
+    "deliver.in-transaction",
+    "deliver.after-transaction",
+    "deliver.before-ack",
+    "deliver.before-post",
+    "deliver.after-post",
+    "record.before-transaction",
+    "record.in-transaction",
+    "record.after-transaction",
     "record.before-insert",
     "record.after-insert",
+    "record.before-ack",
 )
 
 _armed: dict[str, int] = {}

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     metrics_public: bool = Field(False, description="serve /metrics to others than loopback")
     min_free_bytes: int = Field(1 << 30, ge=0, description="free bytes below which the store refuses inserts")
     session_timeout: float = Field(8, ge=1, le=60, description="Kafka session time-out, seconds")
+    instance: str | None = Field(
+        None, description="this worker's name as a static group member: back in 2 s after a kill"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     crash_at: Annotated[str, _checked(crash.arm)] = Field("", description="for tests only")
 

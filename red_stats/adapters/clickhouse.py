@@ -7,7 +7,8 @@ SQL run on these handles: they can write, and read host files.
 import hashlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ class Store:
         Raises:
             StoreError: the engine refused it.
         """
-        result = self._client().query(sql, parameters=dict(parameters or {}))
-        return [tuple(row) for row in result.result_rows]
+        with _one_kind_of_error():
+            result = self._client().query(sql, parameters=dict(parameters or {}))
+            return [tuple(row) for row in result.result_rows]
 
     def command(self, sql: str) -> Any:
         """Run one statement of ours.
@@ -87,7 +89,8 @@ class Store:
         Raises:
             StoreError: the engine refused it.
         """
-        return self._client().command(sql)
+        with _one_kind_of_error():
+            return self._client().command(sql)
 
     def insert(self, table: str, columns: Sequence[str], data: Sequence[Sequence[Any]], token: str) -> None:
         """Insert columns as one part under a deduplication token; dropped silently if it was used.
@@ -100,13 +103,14 @@ class Store:
             "insert_deduplicate": 1,
             "insert_deduplication_token": token,
         }
-        self._client().insert(
-            f"{DATABASE}.{table}",
-            list(data),
-            column_names=list(columns),
-            column_oriented=True,
-            settings=settings,
-        )
+        with _one_kind_of_error():
+            self._client().insert(
+                f"{DATABASE}.{table}",
+                list(data),
+                column_names=list(columns),
+                column_oriented=True,
+                settings=settings,
+            )
 
     def _client(self) -> Any:
         if getattr(self._local, "epoch", None) != self._epoch:
@@ -136,6 +140,17 @@ class Store:
                 self.insert("migrations", ("name", "sha256"), row, f"migration/{path.name}")
             elif done[path.name] != digest:
                 raise StoreUnusable(f"{path.name} was edited after it was applied; add a new file")
+
+
+@contextmanager
+def _one_kind_of_error() -> Iterator[None]:
+    """ChDB and the drivers raise several kinds; callers know one."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(str(error) or repr(error)) from error
 
 
 def _why_unusable(error: Exception) -> str:

@@ -87,8 +87,6 @@ class Ownership:
         tables: Sequence[TableSpec],
         *,
         fatal: Callable[[str], NoReturn],
-        on_owned: Callable[[Owned], Awaitable[None]] | None = None,
-        on_lost: Callable[[Owned], None] | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.app_id = app_id
@@ -98,9 +96,9 @@ class Ownership:
         self.generation = -1
         self.ends: dict[TopicPartition, int] = {}
         self._bootstrap = bootstrap
-        self._fatal = fatal
-        self._on_owned = on_owned
-        self._on_lost = on_lost
+        self.fatal = fatal
+        self.on_owned: list[Callable[[Owned], Awaitable[None]]] = []
+        self.on_lost: list[Callable[[Owned], None]] = []
         self._pause = pause
         self._moved = asyncio.Condition()
 
@@ -122,8 +120,8 @@ class Ownership:
         for owned in fresh:
             owned.generation = generation
             self.owned[owned.number] = owned
-            if self._on_owned is not None:
-                await self._on_owned(owned)
+            for told in self.on_owned:
+                await told(owned)
         self.generation = generation
         seconds = time.monotonic() - started
         log.info("%s: %d partitions taken in %.2f s", self.app_id, len(fresh), seconds)
@@ -149,7 +147,7 @@ class Ownership:
                 try:
                     await self._commit(owned, effects)
                 except Fenced as error:
-                    self._fatal(str(error))
+                    self.fatal(str(error))
                 except WriteFailed as error:
                     log.warning("transaction failed, reading the state again: %s", error)
                     await self._retake(owned)
@@ -186,8 +184,8 @@ class Ownership:
         async with owned.lock:  # what is under way ends first, so we never fence ourselves
             owned.closed = True
             self.owned.pop(owned.number, None)
-            if self._on_lost is not None:
-                self._on_lost(owned)
+            for told in self.on_lost:
+                told(owned)
             if owned.writer is not None:
                 await owned.writer.stop()
 

@@ -3,7 +3,8 @@
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from red_stats.domain import subscriptions, windows
+from red_stats.domain import deliveries, subscriptions, windows
+from red_stats.domain.deliveries import Row
 from red_stats.domain.subscriptions import Client, Judge
 from red_stats.domain.windows import Window
 
@@ -141,3 +142,28 @@ class NoRows(dict[bytes, bytes]):
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Marks are taken by the ownership; nothing else is written here."""
+
+
+class PendingRows(dict[str, Row]):
+    """Deliveries that have not ended, also by subscription."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: dict[str, dict[str, Row]] = {}
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record over; None deletes."""
+        self.put(key.decode(), None if value is None else deliveries.decode(value))
+
+    def put(self, delivery_id: str, row: Row | None) -> None:
+        """A delivery's new row; None when it has ended."""
+        if row is not None:
+            self[delivery_id] = row
+            self.of.setdefault(row.subscription_id, {})[delivery_id] = row
+            return
+        old = self.pop(delivery_id, None)
+        if old is not None:
+            siblings = self.of[old.subscription_id]
+            del siblings[delivery_id]
+            if not siblings:
+                del self.of[old.subscription_id]

@@ -1,0 +1,312 @@
+"""Sends what is due: lanes, timers, POSTs, and the way of every result into a transaction.
+
+HTTP never runs inside an agent. What is pending lives in the table's rows; all that is kept here
+(lanes, timers, what is in flight) can be lost and is built again from the rows of the partitions
+owned. A crash between a POST and its commit sends the same webhook-id again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from datetime import datetime
+from typing import Final
+
+from aiokafka.errors import KafkaError
+
+from red_stats import crash, metrics
+from red_stats.adapters.directory import Directory
+from red_stats.adapters.webhooks import Poster
+from red_stats.agents.delivering import Expire, News, Posted, Steer
+from red_stats.domain.deliveries import Row
+from red_stats.domain.lanes import Lane
+from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
+from red_stats.domain.signatures import headers
+from red_stats.domain.subscriptions import Subscription
+from red_stats.tables.ownership import Owned, Ownership
+from red_stats.tables.rows import PendingRows
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT: Final = 256
+STOP_SECONDS: Final = 3.0
+
+Key = tuple[int, str]  # partition, subscription_id
+Moved = Callable[[int, Iterable[Row]], None]
+Settle = Callable[[int, Sequence[News], Set[str], Moved], Awaitable[bool]]
+
+
+class Dispatcher:
+    """All lanes of this process. `open_secret(client_id, subscription_id, sealed)` gives it in clear."""
+
+    def __init__(
+        self,
+        *,
+        ownership: Ownership,
+        directory: Directory,
+        new_poster: Callable[[], Poster],
+        settle: Settle,
+        open_secret: Callable[[str, str, str], str],
+        schedule: Sequence[float],
+        partition_of: Callable[[str], int],
+        now: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self._ownership = ownership
+        self._directory = directory
+        self._new_poster = new_poster
+        self._settle = settle
+        self._open_secret = open_secret
+        self._schedule = schedule
+        self._partition_of = partition_of
+        self._now = now
+        self._jitter = jitter
+        self._max_in_flight = max_in_flight
+        self._poster: Poster | None = None
+        self._lanes: dict[Key, Lane] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._crowded: deque[Key] = deque()  # lanes that wait for the process, not for time
+        self._in_flight: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news: dict[int, list[News]] = {}
+        self._settling: set[int] = set()
+        self.stopping = False
+
+    # What others tell us
+
+    async def take(self, owned: Owned) -> None:
+        """A partition is ours: everything pending in it is put into lanes."""
+        self.push(owned.number, list(owned.rows["pending"].values()))
+
+    def forget(self, owned: Owned) -> None:
+        """A partition is lost: nothing more goes out.
+
+        POSTs under way end; their results count only if the partition comes back, row unchanged.
+        """
+        for key in [key for key in self._lanes if key[0] == owned.number]:
+            if self._lanes[key].in_flight:
+                self._lanes[key] = self._emptied(self._lanes[key])
+            else:
+                del self._lanes[key]
+            timer = self._timers.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+
+    def push(self, partition: int, rows: Iterable[Row]) -> None:
+        """Rows wait for their due times; called after each commit that made or changed them."""
+        touched = set()
+        for row in rows:
+            key = (partition, row.subscription_id)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = Lane(self._schedule)
+            lane.push(row.id, row.due)
+            if row.type == "red.test" and row.attempt == 0:
+                lane.wake()
+            touched.add(key)
+        for key in touched:
+            self._pump(key)
+
+    def changed(self, client_id: str) -> None:
+        """A client's subscriptions changed: wake, hold or cancel what waits."""
+        partition = self._partition_of(client_id)
+        owned = self._ownership.owned.get(partition)
+        if owned is None:
+            return
+        client = self._directory.clients.get(client_id)
+        for subscription in client.subscriptions if client else ():
+            if subscription.id in owned.rows["pending"].of:
+                self._steer(partition, subscription.id, subscription)
+        known = {s.id for s in client.subscriptions} if client else set()
+        gone = {
+            subscription_id
+            for (number, subscription_id), lane in self._lanes.items()
+            if number == partition and subscription_id not in known and lane
+        }
+        for subscription_id in gone:
+            rows = owned.rows["pending"].of.get(subscription_id)
+            if rows and next(iter(rows.values())).client_id == client_id:
+                self._steer(partition, subscription_id, None)
+
+    async def stop(self) -> None:
+        """Nothing new goes out; what is under way gets a short time."""
+        self.stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        late = list(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if self._poster is not None:
+            await self._poster.close()
+
+    # Lanes
+
+    def _emptied(self, old: Lane) -> Lane:
+        fresh = Lane(self._schedule)
+        fresh.in_flight, fresh.width, fresh.failures = old.in_flight, old.width, old.failures
+        return fresh
+
+    def _pump(self, key: Key) -> None:
+        """Start what may go out of one lane now, and set its timer for the rest."""
+        lane = self._lanes.get(key)
+        if lane is None or self.stopping:
+            return
+        owned = self._ownership.owned.get(key[0])
+        if owned is None:
+            return
+        now = int(self._now() * 1000)
+        table: PendingRows = owned.rows["pending"]
+        while True:
+            if len(self._in_flight) >= self._max_in_flight:
+                if key not in self._crowded:
+                    self._crowded.append(key)
+                return
+            popped = lane.pop(now)
+            if popped is None:
+                break
+            row = table.get(popped[0])
+            if row is None or row.due != popped[1] or row.id in self._in_flight:
+                continue  # stale: it has ended, moved, or is on its way
+            if row.held:
+                self._steer(key[0], key[1], self._directory.find(row.client_id, key[1]))
+                continue
+            lane.in_flight += 1
+            self._in_flight.add(row.id)
+            self._spawn(self._send(key, row))
+        self._set_timer(key, lane, now)
+
+    def _set_timer(self, key: Key, lane: Lane, now: int) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        at = lane.next_at()
+        if at is not None:
+            seconds = max(0.0, (at - now) / 1000)
+            # a clock set back must not let a lane sleep for ever: look again every minute
+            handle = asyncio.get_running_loop().call_later(min(seconds, 60.0), self._pump, key)
+            self._timers[key] = handle
+        elif not lane:
+            self._lanes.pop(key, None)
+
+    async def _send(self, key: Key, row: Row) -> None:
+        """One turn of a lane; the slot is free when the POST has ended, the row when its result stands."""
+        try:
+            subscription = await self._known(row)
+            if subscription is None or not subscription.enabled:
+                self._in_flight.discard(row.id)
+                self._steer(key[0], key[1], subscription)
+            else:
+                self._note(key[0], await self._post(key, row, subscription))
+        except (KafkaError, OSError) as error:
+            log.warning("subscriptions cannot be read now: %r", error)
+            await asyncio.sleep(1)
+            self._in_flight.discard(row.id)
+            if (lane := self._lanes.get(key)) is not None:
+                lane.push(row.id, row.due)
+        finally:
+            self._left(key)
+
+    def _left(self, key: Key) -> None:
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.in_flight = max(0, lane.in_flight - 1)
+        self._pump(key)
+        for _ in range(len(self._crowded)):
+            if len(self._in_flight) >= self._max_in_flight:
+                break
+            self._pump(self._crowded.popleft())
+
+    async def _known(self, row: Row) -> Subscription | None:
+        """The subscription as it is now; None only after reading to the end seen now."""
+        found = self._directory.find(row.client_id, row.subscription_id)
+        if found is None or found.version < row.version:
+            await self._directory.follower.caught_up()
+            found = self._directory.find(row.client_id, row.subscription_id)
+        return found
+
+    async def _post(self, key: Key, row: Row, subscription: Subscription) -> Posted:
+        self._poster = self._poster or self._new_poster()
+        at = self._now()
+        body = row.body
+        secrets = [
+            self._open_secret(row.client_id, row.subscription_id, secret.encrypted)
+            for secret in subscription.secrets
+            if secret.until is None or secret.until > at * 1000
+        ]
+        signed = headers(secrets, row.webhook_id, int(at), body)
+        crash.at("deliver.before-post")
+        outcome = await self._poster.post(subscription.webhook_url, signed, body)
+        crash.at("deliver.after-post")
+        answer = verdict(outcome)
+        metrics.ATTEMPTS.labels(answer).inc()
+        self._judge(key, outcome, delivered=answer == "delivered")
+        if answer == "delivered" and row.attempt == 0 and row.type == "red.alert":
+            measured = datetime.fromisoformat(row.timestamp).timestamp()
+            metrics.IMAGE_TO_WEBHOOK.observe(max(0.0, self._now() - measured))
+        return Posted(row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter())
+
+    def _judge(self, key: Key, outcome: Outcome, *, delivered: bool) -> None:
+        lane = self._lanes.get(key)
+        if lane is None:
+            return
+        if delivered:
+            lane.succeeded()
+            return
+        now = self._now()
+        lane.failed(int(now * 1000), retry_after_seconds(outcome, now), self._jitter)
+        if lane.is_open:
+            self._note(key[0], Expire(key[1], int(now * 1000)))
+
+    # Results
+
+    def _steer(self, partition: int, subscription_id: str, subscription: Subscription | None) -> None:
+        if subscription is not None and subscription.enabled:
+            lane = self._lanes.get((partition, subscription_id))
+            if lane is not None:
+                lane.wake()
+        self._note(partition, Steer(subscription_id, subscription, int(self._now() * 1000)))
+
+    def _note(self, partition: int, item: News) -> None:
+        """Into the next transaction of that partition."""
+        self._news.setdefault(partition, []).append(item)
+        if partition not in self._settling:
+            self._settling.add(partition)
+            self._spawn(self._settle_all(partition))
+
+    async def _settle_all(self, partition: int) -> None:
+        try:
+            while news := self._news.pop(partition, None):
+                done = {item.row.id for item in news if isinstance(item, Posted)}
+
+                def moved(partition: int, rows: Iterable[Row], done: set[str] = done) -> None:
+                    self._in_flight.difference_update(done)
+                    done.clear()
+                    self.push(partition, rows)
+
+                # False while a rebalance takes the partition anew; then the new state decides.
+                while not await self._settle(partition, news, self._in_flight - done, moved):
+                    if partition not in self._ownership.owned:
+                        break
+                    await asyncio.sleep(0)
+                self._in_flight.difference_update(done)
+        finally:
+            self._settling.discard(partition)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery could not be handled: %r", error, exc_info=error)

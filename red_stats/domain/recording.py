@@ -1,0 +1,167 @@
+"""From records of a topic to the columns of its ClickHouse table: one reader for each. Pure."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import floor
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from red_service.events import InvalidEvent, to_basis_points
+from red_stats.domain.reading import reader
+
+EPOCH: Final = 0  # times go in as ms since 1970
+
+Read = Callable[[Any], tuple[Any, ...]]
+
+
+class Recorded(NamedTuple):
+    """How one topic is recorded: table, columns, the marker row's values, and a reader per partition."""
+
+    table: str
+    columns: tuple[str, ...]
+    empty: tuple[Any, ...]
+    reader: Callable[[int, int], Read]  # partition, partitions -> record -> row
+
+
+class Cut(NamedTuple):
+    """A batch split into rows with their offsets, and what cannot be read."""
+
+    rows: list[tuple[Any, ...]]
+    offsets: list[int]
+    unreadable: list[tuple[Any, str]]
+
+
+def cut(read: Read, records: Sequence[Any]) -> Cut:
+    """Every record either becomes a row or is unreadable with a reason."""
+    found = Cut([], [], [])
+    for record in records:
+        try:
+            found.rows.append(read(record))
+            found.offsets.append(record.offset)
+        except InvalidEvent as error:
+            found.unreadable.append((record, str(error)))
+    return found
+
+
+def _measurement_reader(partition: int, partitions: int) -> Read:
+    read = reader(partition, partitions)
+
+    def row(record: Any) -> tuple[Any, ...]:
+        reading = read(record)
+        event = reading.event
+        return (
+            reading.client_id, reading.at, reading.red_bp, event.image_id,
+            _unsigned(event.red_pixels, 64), _unsigned(event.pixels, 64),
+            round(event.red_excess * 10000), round(event.red_channel * 10000),
+            _unsigned(event.width, 32), _unsigned(event.height, 32), event.format,
+            _unsigned(event.bytes, 64), event.sha256, event.rule, event.decoder,
+        )  # fmt: skip
+
+    return row
+
+
+def _unsigned(number: int, bits: int) -> int:
+    """A descriptive number as its column can hold it; a giant one never stops the stream."""
+    return min(number, (1 << bits) - 1)
+
+
+def _ms(moment: datetime) -> int:
+    return floor(moment.timestamp() * 1000 + 0.0005)
+
+
+class _Alert(msgspec.Struct, frozen=True):
+    id: str
+    subscription_id: str
+    version: int
+    seq: int
+    prev_seq: int
+    image_id: str
+    red: float
+    threshold: float
+    measured_at: datetime
+    position: str
+
+
+class _Delivery(msgspec.Struct, frozen=True):
+    id: str
+    webhook_id: str
+    alert_id: str | None
+    client_id: str
+    subscription_id: str
+    version: int
+    state: str
+    attempt: int
+    at: datetime
+    status: int | None
+    error: str | None
+    ms: int
+    due_at: datetime | None
+
+
+def _decoded(kind: Any) -> Callable[[Any], Any]:
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(record: Any) -> Any:
+        try:
+            return decoder.decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidEvent(str(error)) from error
+
+    return decode
+
+
+def _alert_reader(partition: int, partitions: int) -> Read:
+    decode = _decoded(_Alert)
+
+    def row(record: Any) -> tuple[Any, ...]:
+        a = decode(record)
+        return (
+            (record.key or b"").decode(errors="replace"), a.subscription_id, a.seq, a.prev_seq, a.id,
+            a.version, a.image_id, to_basis_points(a.red), to_basis_points(a.threshold),
+            _ms(a.measured_at), a.position,
+        )  # fmt: skip
+
+    return row
+
+
+def _delivery_reader(partition: int, partitions: int) -> Read:
+    decode = _decoded(_Delivery)
+
+    def row(record: Any) -> tuple[Any, ...]:
+        d = decode(record)
+        return (
+            d.client_id, d.id, d.webhook_id, d.alert_id or "", d.subscription_id, d.version, d.state,
+            d.attempt, _ms(d.at), d.status or 0, d.error or "", d.ms, _ms(d.due_at) if d.due_at else EPOCH,
+        )  # fmt: skip
+
+    return row
+
+
+MEASUREMENTS: Final = Recorded(
+    "measurements",
+    (
+        "client_id", "measured_at", "red_bp", "image_id", "red_pixels", "pixels", "red_excess_bp",
+        "red_channel_bp", "width", "height", "format", "bytes", "sha256", "rule", "decoder",
+    ),
+    ("", EPOCH, 0, "", 0, 0, 0, 0, 0, 0, "", 0, "", "", ""),
+    _measurement_reader,
+)  # fmt: skip
+ALERTS: Final = Recorded(
+    "alerts",
+    (
+        "client_id", "subscription_id", "seq", "prev_seq", "id", "version", "image_id", "red_bp",
+        "threshold_bp", "measured_at", "position",
+    ),
+    ("", "", 0, 0, "", 0, "", 0, 0, EPOCH, ""),
+    _alert_reader,
+)  # fmt: skip
+DELIVERIES: Final = Recorded(
+    "deliveries",
+    (
+        "client_id", "id", "webhook_id", "alert_id", "subscription_id", "version", "state", "attempt",
+        "at", "status", "error", "ms", "due_at",
+    ),
+    ("", "", "", "", "", 0, "", 0, EPOCH, 0, "", 0, EPOCH),
+    _delivery_reader,
+)  # fmt: skip
