@@ -127,16 +127,23 @@ class Follower:
         self._moved = asyncio.Condition()
 
     @property
+    def is_current(self) -> bool:
+        """Whether what was applied is what Kafka has; False while Kafka is away."""
+        return self.running and self.behind_since is None
+
+    @property
     def running(self) -> bool:
         """True from a successful `start` until `stop`."""
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when the topic has been read to the end it had at the call.
+        """Returns when the topic has been read to the end it had at the call; at once when it runs.
 
         Raises:
             KafkaError: Kafka cannot be reached, or the topic does not exist.
         """
+        if self.running:
+            return
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             isolation_level="read_committed",

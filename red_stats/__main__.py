@@ -62,16 +62,17 @@ def topics(*, as_json: Json = False) -> None:
 
 
 @app.command
-def worker(*, role: Literal["live"] = "live") -> None:
-    """Run a role until it is told to stop (SIGTERM or Ctrl-C)."""
+def worker(*, role: Literal["live", "deliver", "record", "all"] = "all") -> None:
+    """Run a role, or all three, until told to stop (SIGTERM or Ctrl-C)."""
     from red_stats.adapters.secret_box import SecretKeyError, load_key
-    from red_stats.app import run_worker
+    from red_stats.app import ROLES
     from red_stats.settings import load
+    from red_stats.worker import run_worker
 
     chosen = load()
     try:
         load_key(chosen.data, chosen.secret_key, create=True)
-        run_worker(chosen)
+        run_worker(chosen, ROLES if role == "all" else (role,))
     except SecretKeyError as error:
         fail(str(error), 2)
 

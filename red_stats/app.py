@@ -1,30 +1,43 @@
-"""The composition root: reads top to bottom as the data flows."""
+"""The composition root: three roles, each a Faust app; reads top to bottom as the data flows."""
 
+import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-import faust
-import mode
-from faust.types import TP
-
-from red_stats import crash, topics
-from red_stats.adapters.batching import BatchTransport
+from red_stats import topics
+from red_stats.adapters.faust_app import StatsApp, new_app, serve, source
 from red_stats.adapters.log_ends import LogEnds
-from red_stats.adapters.secret_box import SecretBox, load_key
+from red_stats.adapters.sink import Sink
+from red_stats.adapters.store_server import StoreServer
+from red_stats.adapters.webhooks import Poster
 from red_stats.agents.binding import bind
 from red_stats.agents.commanding import obey_commands
 from red_stats.agents.counting import count_measurements
+from red_stats.agents.delivering import enqueue_deliveries, settle
+from red_stats.agents.dispatching import Dispatcher
+from red_stats.agents.recording import Recorder, bind_recorder
+from red_stats.domain import recording
 from red_stats.domain.urls import refusal
+from red_stats.parts import Parts
 from red_stats.settings import Settings
-from red_stats.tables.faust_table import declare_tables
 from red_stats.tables.ownership import Ownership, TableSpec
-from red_stats.tables.rows import AnswerRows, SequenceRows, ThresholdRows, WindowRows
+from red_stats.tables.rows import (
+    AnswerRows,
+    NoRows,
+    PendingRows,
+    SequenceRows,
+    ThresholdRows,
+    WindowRows,
+)
+from red_stats.web.server import routes_of_api, routes_of_health
 
 log = logging.getLogger(__name__)
 
+ROLES = ("live", "deliver", "record")
 Fatal = Callable[[str], NoReturn]
 
 
@@ -35,58 +48,9 @@ def die(reason: str) -> NoReturn:
     os._exit(70)
 
 
-class StatsApp(faust.App):
-    """A Faust app of ours: batched transport, tables that load themselves, services beside it."""
-
-    ownership: Ownership
-    closing: list[Callable[[], Awaitable[None]]]
-
-    async def on_stop(self) -> None:
-        """What was opened beside the streams is closed after them."""
-        await super().on_stop()
-        for close in self.closing:
-            await close()
-
-    def next_offset(self, tp: TP) -> int | None:
-        """Where a source partition goes on, as its mark says; None when nothing was folded yet."""
-        owned = self.ownership.owned.get(tp.partition)
-        offset = -1 if owned is None else owned.mark(tp.topic).offset
-        return None if offset < 0 else offset + 1
-
-
-def new_app(settings: Settings, app_id: str, ownership: Ownership, **options: Any) -> StatsApp:
-    """A Faust app with the settings every role shares; what they are for is in design.md 4-6."""
-    app = StatsApp(
-        app_id,
-        broker=f"kafka://{settings.bootstrap.replace(',', ';')}",
-        broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
-        broker_max_poll_records=20_000,
-        consumer_max_fetch_size=4 << 20,
-        consumer_auto_offset_reset="earliest",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        table_standby_replicas=0,
-        stream_wait_empty=False,
-        stream_recovery_delay=0,
-        producer_linger=0,
-        web_enabled=False,
-        **options,
-    )
-    app.ownership, app.closing = ownership, [ownership.close]
-    app.transport = BatchTransport(app.conf.broker_consumer, app, loop=None)
-    declare_tables(app, ownership, settings.partitions)
-    return app
-
-
-def source(app: StatsApp, topic: str) -> Any:
-    """A topic whose fetched batches come as they are."""
-    return app.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes)
-
-
-def create_live(settings: Settings, *, fatal: Fatal = die) -> StatsApp:
+def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     """Role live: measurements -> counts and alerts, commands -> thresholds and answers."""
-    box = SecretBox(load_key(settings.data, settings.secret_key))
+    settings = parts.settings
     ends = LogEnds(settings.bootstrap)
     tables = [
         TableSpec("windows", topics.WINDOWS_CHANGELOG, WindowRows),
@@ -95,6 +59,7 @@ def create_live(settings: Settings, *, fatal: Fatal = die) -> StatsApp:
         TableSpec("answers", topics.ANSWERS_CHANGELOG, AnswerRows),
     ]
     ownership = Ownership(settings.bootstrap, topics.LIVE, tables, fatal=fatal)
+    parts.ownerships["live"] = ownership
     app = new_app(settings, topics.LIVE, ownership)
     count = partial(
         count_measurements,
@@ -107,21 +72,97 @@ def create_live(settings: Settings, *, fatal: Fatal = die) -> StatsApp:
         ownership=ownership,
         partitions=settings.partitions,
         end_of=ends.end,
-        seal=lambda client, subscription: box.fresh(client, subscription)[1],
-        opens=box.opens,
+        seal=lambda client, subscription: parts.box.fresh(client, subscription)[1],
+        opens=parts.box.opens,
         url_refusal=partial(refusal, allow=settings.allow),
     )
-    measurements = source(app, topics.MEASUREMENTS)
-    commands = source(app, topics.SUBSCRIPTION_COMMANDS)
-    app.agent(measurements, name="count_measurements")(bind("live", count, fatal))
-    app.agent(commands, name="obey_commands")(bind("live", obey, fatal))
+    app.agent(source(app, topics.MEASUREMENTS), name="count_measurements")(bind("live", count, fatal))
+    app.agent(source(app, topics.SUBSCRIPTION_COMMANDS), name="obey_commands")(bind("live", obey, fatal))
     app.closing.append(ends.stop)
     return app
 
 
-def run_worker(settings: Settings) -> int:
-    """Run the roles that exist in this process until it is told to stop."""
-    crash.arm(settings.crash_at)
-    app = create_live(settings)
-    mode.Worker(app, loglevel=settings.log_level, redirect_stdouts=False).execute_from_commandline()
-    return 0
+def create_deliver(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
+    """Role deliver: alerts and tasks -> pending rows -> signed POSTs -> red.deliveries."""
+    settings = parts.settings
+    tables = [TableSpec("pending", topics.PENDING_CHANGELOG, PendingRows)]
+    ownership = Ownership(settings.bootstrap, topics.DELIVER, tables, fatal=fatal)
+    parts.ownerships["deliver"] = ownership
+    app = new_app(settings, topics.DELIVER, ownership)
+    dispatcher = Dispatcher(
+        ownership=ownership,
+        directory=parts.directory,
+        new_poster=lambda: Poster(settings.allow, seconds=settings.webhook_timeout),
+        settle=partial(settle, ownership=ownership, schedule=settings.schedule),
+        open_secret=parts.box.open,
+        schedule=settings.schedule,
+        partition_of=parts.partition_of,
+    )
+    ownership.on_owned.append(dispatcher.take)
+    ownership.on_lost.append(dispatcher.forget)
+    parts.directory.on_change = dispatcher.changed
+    enqueue = partial(enqueue_deliveries, ownership=ownership, push=dispatcher.push)
+    app.agent(source(app, topics.ALERTS), name="enqueue_alerts")(bind("deliver", enqueue, fatal))
+    app.agent(source(app, topics.DELIVERY_TASKS), name="enqueue_tasks")(bind("deliver", enqueue, fatal))
+    app.opening.append(parts.open_directory)
+    app.closing = [parts.directory.follower.stop, *app.closing, dispatcher.stop]
+    return app
+
+
+def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
+    """Role record: measurements, alerts, deliveries -> the three ClickHouse tables."""
+    settings, store = parts.settings, parts.store
+    assert store is not None, "role record has the store"
+    tables = [TableSpec("marks", topics.RECORD_MARKS_CHANGELOG, NoRows)]
+    ownership = Ownership(settings.bootstrap, topics.RECORD, tables, fatal=fatal)
+    parts.ownerships["record"] = ownership
+    app = new_app(settings, topics.RECORD, ownership)
+    for topic, recorded in (
+        (topics.MEASUREMENTS, recording.MEASUREMENTS),
+        (topics.ALERTS, recording.ALERTS),
+        (topics.DELIVERIES, recording.DELIVERIES),
+    ):
+        recorder = Recorder(
+            topic,
+            recorded,
+            Sink(store, recorded.table, recorded.empty, pause=time.sleep),
+            ownership=ownership,
+            partitions=settings.partitions,
+            bootstrap=settings.bootstrap,
+            writer=parts.writer,
+        )
+        parts.recorders[topic] = recorder
+        ownership.on_owned.append(recorder.take_over)
+        ownership.on_lost.append(recorder.lose)
+        app.agent(source(app, topic), name=f"record_{recorded.table}")(bind_recorder(recorder, fatal))
+        app.closing.append(recorder.stop)
+    app.go_on = lambda owned, topic: parts.recorders[topic].next_of(owned)
+    server = StoreServer(store, settings.data, parts.readers)
+
+    async def open_store() -> None:
+        await asyncio.get_running_loop().run_in_executor(parts.writer, store.open)
+        await server.start()
+
+    async def close_store() -> None:
+        await server.stop()
+        await asyncio.get_running_loop().run_in_executor(parts.writer, store.close)
+
+    app.opening.append(open_store)
+    app.closing.insert(0, close_store)
+    return app
+
+
+CREATE: dict[str, Callable[..., StatsApp]] = {
+    "live": create_live,
+    "deliver": create_deliver,
+    "record": create_record,
+}
+
+
+def create_apps(settings: Settings, roles: tuple[str, ...], *, fatal: Fatal = die) -> list[StatsApp]:
+    """The apps of one process; the first has the web server, the views wherever live is."""
+    parts = Parts(settings, roles)
+    apps = [CREATE[role](parts, fatal=fatal) for role in roles]
+    web: Any = routes_of_api(parts, apps[0]) if "live" in roles else routes_of_health(parts, apps[0])
+    serve(apps[0], settings, *web)
+    return apps

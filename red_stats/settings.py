@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         return self.kafka or f"127.0.0.1:{self.kafka_port}"
 
     @property
+    def store_folder(self) -> Path:
+        """Where chDB keeps its data."""
+        return self.data / "clickhouse"
+
+    @property
     def allow(self) -> tuple[Network, ...]:
         """Networks that webhooks may reach besides the public ones."""
         return parse_networks(self.webhook_allow)

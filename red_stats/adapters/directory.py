@@ -17,15 +17,10 @@ log = logging.getLogger(__name__)
 class Directory:
     """Follows the compacted topic; `on_change(client_id)` is told after each change."""
 
-    def __init__(
-        self,
-        bootstrap: str,
-        topic: str = topics.SUBSCRIPTIONS,
-        on_change: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, bootstrap: str, topic: str = topics.SUBSCRIPTIONS) -> None:
         self.clients: dict[str, Client] = {}
         self.follower = Follower(bootstrap, topic, self.apply)
-        self._on_change = on_change
+        self.on_change: Callable[[str], None] = lambda client_id: None
 
     def apply(self, record: Any) -> None:
         """Fold one record in. Marks of live share the topic's keys with a `!`; they are skipped."""
@@ -40,8 +35,17 @@ class Directory:
             except msgspec.MsgspecError as error:
                 log.error("%s offset %d is no list of subscriptions: %s", record.topic, record.offset, error)
                 return
-        if self._on_change is not None:
-            self._on_change(key)
+        self.on_change(key)
+
+    def sealed_otherwise(self, key_id: str) -> str | None:
+        """The id of another key that a secret was sealed with, or None when all are ours."""
+        sealed = (
+            secret.encrypted.partition(".")[0]
+            for client in self.clients.values()
+            for subscription in client.subscriptions
+            for secret in subscription.secrets
+        )
+        return next((other for other in sealed if other != key_id), None)
 
     def find(self, client_id: str, subscription_id: str) -> Subscription | None:
         """A subscription of that client, or None."""

@@ -206,8 +206,8 @@ class Dispatcher:
                 self._steer(key[0], key[1], subscription)
             else:
                 self._note(key[0], await self._post(key, row, subscription))
-        except (KafkaError, OSError) as error:
-            log.warning("subscriptions cannot be read now: %r", error)
+        except Exception as error:  # Kafka is away, or a mistake of ours: the row stays, and is tried again
+            log.warning("delivery %s could not be sent: %r", row.id, error)
             await asyncio.sleep(1)
             self._in_flight.discard(row.id)
             if (lane := self._lanes.get(key)) is not None:

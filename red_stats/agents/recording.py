@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -76,6 +77,7 @@ class Recorder:
         for start, end in await self._patiently(lambda: self._sink.gaps(number)):
             log.error("%s/%d: offsets %d to %d are missing in the store", self.topic, number, start, end)
             await self._refill(number, start, end)
+        await self._notify()
 
     def lose(self, owned: Owned) -> None:
         """What waits for a lost partition is the next owner's."""
@@ -100,6 +102,10 @@ class Recorder:
         """Returns once the store has recorded that offset of a partition owned here."""
         async with self._moved:
             await self._moved.wait_for(lambda: self.next.get(partition, 0) > offset)
+
+    def next_of(self, owned: Owned | None) -> int | None:
+        """Where a partition goes on: at the store's mark; None when it is not owned."""
+        return None if owned is None else self.next.get(owned.number, 0)
 
     async def stop(self) -> None:
         """Insert what is buffered, for a short time; the rest is read again."""
@@ -134,8 +140,11 @@ class Recorder:
             self._inserted_at[partition] = loop.time()
             async with self._room:
                 self._room.notify_all()
-            async with self._moved:
-                self._moved.notify_all()
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
 
     def _take(self, partition: int) -> list[_Waiting]:
         waiting, taken, rows = self._waiting[partition], [], 0
@@ -229,18 +238,37 @@ class Recorder:
                 pause = min(2 * pause, 5.0)
 
 
-async def read_range(bootstrap: str, tp: TopicPartition, start: int, end: int) -> list[Any]:
-    """The committed records of `[start, end)` that Kafka still has.
+def bind_recorder(recorder: Recorder, fatal: Callable[[str], NoReturn]) -> Callable[[Any], Any]:
+    """A Faust agent that hands batches to a recorder, which acknowledges each after its insert."""
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await recorder.put(event.value, partial(stream.ack, event))
+            except Exception as error:
+                log.exception("%s: a batch cannot be buffered", recorder.topic)
+                fatal(f"record: {error!r}")
+
+    return agent
+
+
+async def read_range(bootstrap: str, tp: TopicPartition, start: int, end: int | None) -> list[Any]:
+    """The committed records of `[start, end)` that Kafka still has; to its end now when None.
 
     Raises:
         KafkaError: Kafka cannot be reached.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
     )
     await consumer.start()
     try:
         consumer.assign([tp])
+        if end is None:
+            end = int((await consumer.end_offsets([tp]))[tp])
         beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets([tp])
         consumer.seek(tp, max(start, beginnings[tp]))
         found: list[Any] = []

@@ -134,6 +134,11 @@ def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
     )  # fmt: skip
 
 
+def test_ids(task: TestTask) -> tuple[str, str]:
+    """The delivery id and webhook-id that a test event will have."""
+    return _named(task.task_id)
+
+
 def enqueued(row: Row) -> Turn:
     """A new delivery, due at once."""
     return Turn(row, _event(row, "pending", row.since, due=row.due))

@@ -23,6 +23,13 @@ class Refused(Exception):
         super().__init__(detail)
         self.problem = problem(status, code, detail, **extra)
 
+    @classmethod
+    def from_problem(cls, given: dict[str, Any]) -> "Refused":
+        """The same refusal again, from its problem object."""
+        refused = cls(given["status"], given["code"], given["detail"])
+        refused.problem = given
+        return refused
+
     @property
     def status(self) -> int:
         """The HTTP status of the problem."""

@@ -10,6 +10,7 @@ from red_stats.domain.commands import check_threshold
 from red_stats.domain.problems import Refused
 
 MAX_REPEATED: Final = 100
+LARGEST: Final = 10**18 - 1
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,3})?([Zz]|[+-]\d\d:\d\d)")
 _POSITION: Final = re.compile(r"(\d{1,5}):(\d{1,18})")
 _NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+")

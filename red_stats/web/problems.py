@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from red_stats.adapters.clickhouse import StoreError
 from red_stats.domain.problems import Refused, problem
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except Refused as refused:
         return problem_response(refused.problem)
+    except StoreError as error:
+        log.warning("%s: the store cannot answer: %s", request.path, error)
+        detail = "the statistics store cannot answer now; try again"
+        return problem_response(problem(503, "store_unavailable", detail))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         fields = problem(405, "method_not_allowed", f"this address knows {allowed}")

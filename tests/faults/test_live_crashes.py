@@ -18,7 +18,7 @@ from red_stats import topics
 from red_stats.domain import windows
 from red_stats.tables.changelog import read_to_end
 from tests.builders import a_client_of, a_measurement
-from tests.conftest import PARTITIONS
+from tests.conftest import PARTITIONS, free_port
 
 IMAGES = 300
 REDS = [n % 100 / 100 for n in range(IMAGES)]  # 74 of every 100 are over 0.25
@@ -28,6 +28,8 @@ def a_worker(bootstrap, folder, crash_at=""):
     environment = os.environ | {
         "RED_DATA": str(folder),
         "RED_KAFKA": bootstrap,
+        "RED_SECRET_KEY": "ab" * 32,
+        "RED_STATS_PORT": str(free_port()),
         "RED_CRASH_AT": crash_at,
         "RED_SESSION_TIMEOUT": "6",
         "RED_LOG_LEVEL": "WARNING",

@@ -1,0 +1,112 @@
+"""A Faust app of ours: batched transport, tables that load themselves, services beside its streams."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+from aiohttp import web
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from red_stats.adapters.batching import BatchTransport
+from red_stats.settings import Settings
+from red_stats.tables.faust_table import declare_tables
+from red_stats.tables.ownership import Owned, Ownership
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 64 << 10
+Step = Callable[[], Awaitable[None]]
+
+
+class StatsApp(faust.App):
+    """Opens what its agents and views need before the streams, and closes it after them."""
+
+    ownership: Ownership
+    opening: list[Step]
+    closing: list[Step]
+    go_on: Callable[[Owned | None, str], int | None]
+
+    async def on_start(self) -> None:
+        """Open in order, however long Kafka is away."""
+        await super().on_start()
+        for step in self.opening:
+            await self._patiently(step)
+
+    async def on_stop(self) -> None:
+        """Close after the streams, last opened first."""
+        await super().on_stop()
+        for step in reversed(self.closing):
+            await step()
+
+    def next_offset(self, tp: TP) -> int | None:
+        """Where a source partition goes on; None when nothing was folded yet."""
+        return self.go_on(self.ownership.owned.get(tp.partition), tp.topic)
+
+    async def _patiently(self, step: Step) -> None:
+        told = False
+        while not self.should_stop:
+            try:
+                await step()
+                return
+            except (KafkaError, OSError) as error:
+                if not told:
+                    log.warning("%s: waiting for Kafka: %r", self.conf.id, error)
+                    told = True
+                await asyncio.sleep(0.5)
+            except Exception as error:  # what nobody can wait for: one line, and out
+                self.ownership.fatal(str(error))
+
+
+def after_mark(owned: Owned | None, topic: str) -> int | None:
+    """The offset after the one the mark names; None when nothing was folded yet."""
+    offset = -1 if owned is None else owned.mark(topic).offset
+    return None if offset < 0 else offset + 1
+
+
+def new_app(settings: Settings, app_id: str, ownership: Ownership) -> StatsApp:
+    """A Faust app with the settings every role shares; what they are for is in design.md 4-6."""
+    instance: dict[str, Any] = {}
+    if settings.instance:
+        instance["consumer_group_instance_id"] = f"{app_id}-{settings.instance}"
+    app = StatsApp(
+        app_id,
+        broker=f"kafka://{settings.bootstrap.replace(',', ';')}",
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_max_poll_records=20_000,
+        consumer_max_fetch_size=4 << 20,
+        consumer_auto_offset_reset="earliest",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0,
+        producer_linger=0,
+        web_enabled=False,
+        **instance,
+    )
+    app.ownership, app.go_on = ownership, after_mark
+    app.opening, app.closing = [], [ownership.close]
+    app.transport = BatchTransport(app.conf.broker_consumer, app, loop=None)
+    declare_tables(app, ownership, settings.partitions)
+    return app
+
+
+def source(app: StatsApp, topic: str) -> Any:
+    """A topic whose fetched batches come as they are."""
+    return app.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes)
+
+
+def serve(app: StatsApp, settings: Settings, middlewares: list[Any], routes: list[web.RouteDef]) -> None:
+    """Open Faust's web server with our routes only: its own views answer anybody about any key."""
+    app.conf.web_enabled = True
+    app.conf.web_bind, app.conf.web_port = settings.host, settings.stats_port
+    app.conf.web_in_thread = False
+    app.conf.web_application_options = {"middlewares": middlewares, "client_max_size": MAX_BODY}
+    server: Any = app.web
+    server.blueprints._enabled.clear()
+    server.web_app.add_routes(routes)
+    server._runner = web.AppRunner(server.web_app, access_log=None, shutdown_timeout=2)

@@ -1,0 +1,64 @@
+"""Single records to Kafka for the web: acknowledged by every in-sync replica, or a clear no."""
+
+import asyncio
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+SECONDS = 5.0
+
+
+class NotSent(Exception):
+    """Raised when Kafka did not acknowledge a record; whether it has it is unknown."""
+
+
+class Sender:
+    """One idempotent producer, replaced after any failure: its later sends would fail as well."""
+
+    def __init__(self, bootstrap: str, seconds: float = SECONDS) -> None:
+        self._bootstrap = bootstrap
+        self._seconds = seconds
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def send(self, topic: str, key: str, value: bytes) -> None:
+        """Write one record by its key (murmur2).
+
+        Raises:
+            NotSent: not acknowledged in time.
+        """
+        producer = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                async with self._starting:
+                    producer = self._producer = self._producer or await self._started()
+                await producer.send_and_wait(topic, value, key.encode())
+        except (KafkaError, OSError, TimeoutError) as error:
+            if producer is not None:
+                await self._drop(producer)
+            raise NotSent(f"Kafka did not take the record: {error!r}") from error
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        if self._producer is not None:
+            await self._drop(self._producer)
+
+    async def _started(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, enable_idempotence=True, acks="all")
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    async def _drop(self, producer: AIOKafkaProducer) -> None:
+        """Without a flush: stop() would wait for ever for a Kafka that is gone."""
+        if self._producer is producer:
+            self._producer = None
+        sender = producer._sender.sender_task
+        producer._closed = True
+        if sender is not None:
+            sender.cancel()
+            await asyncio.wait([sender], timeout=1)
+        await producer.client.close()

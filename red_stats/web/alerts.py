@@ -1,0 +1,97 @@
+"""`/v1/alerts`: every alert raised, in order of `seq` for one subscription, else newest first."""
+
+from typing import Any
+
+from aiohttp import web
+
+from red_service.events import rfc3339
+from red_stats.domain.problems import Refused
+from red_stats.domain.reading import from_ms
+from red_stats.parts import Parts
+from red_stats.web.access import client_of
+from red_stats.web.folded import Folded
+from red_stats.web.parameters import LARGEST, count_of, invalid, known, positions_of
+from red_stats.web.problems import answer
+
+COLUMNS = (
+    "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
+    " toUnixTimestamp64Milli(measured_at), position, kafka_offset"
+)
+
+
+class Alerts:
+    """Read from ClickHouse; a missed webhook can be made up for with `after=<last seq>`."""
+
+    def __init__(self, parts: Parts, folded: Folded) -> None:
+        self._parts = parts
+        self._folded = folded
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where they are."""
+        return [web.get("/v1/alerts", self.page)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """A page; `next` goes into `after` with `subscription`, into `cursor` without."""
+        client_id = client_of(request, "subscriptions")
+        given = known(request, "subscription", "after", "cursor", "limit", repeated=("at_least",))
+        subscription = given.get("subscription")
+        if "after" in given and subscription is None:
+            raise invalid("after", "needs subscription: seq counts within one")
+        if "cursor" in given and subscription is not None:
+            raise invalid("cursor", "goes without subscription; use after")
+        limit = count_of(given, "limit", 100, 1, 1000)
+        positions = positions_of(request, self._parts.settings.partitions)
+        after = count_of(given, "after", 0, 0, LARGEST)
+        cursor = count_of(given, "cursor", LARGEST, 0, LARGEST)
+        await self._folded.alerts(positions)
+        if subscription is None:
+            where, order = "kafka_offset < {x:UInt64}", "kafka_offset DESC"
+            rows = await self._rows(client_id, where, order, limit, {"x": cursor})
+            return _page(rows, limit, 10)
+        where, order = "subscription_id = {s:String} AND seq > {x:UInt64}", "seq"
+        rows = await self._rows(client_id, where, order, limit, {"x": after, "s": subscription})
+        if not rows and not await self._is_known(client_id, subscription):
+            raise Refused(404, "not_found", "there is no such subscription")
+        return _page(rows, limit, 3)
+
+    async def _rows(
+        self, client_id: str, where: str, order: str, limit: int, values: dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        return await self._parts.query(
+            f"SELECT {COLUMNS} FROM red.alerts WHERE client_id = {{c:String}} AND {where}"  # noqa: S608
+            f" ORDER BY {order} LIMIT {limit + 1:d}",
+            {"c": client_id, **values},
+        )
+
+    async def _is_known(self, client_id: str, subscription: str) -> bool:
+        """A subscription of this client: present, or deleted after it had raised alerts."""
+        if self._parts.directory.find(client_id, subscription) is not None:
+            return True
+        where = "subscription_id = {s:String}"
+        return bool(await self._rows(client_id, where, "seq", 1, {"s": subscription}))
+
+
+def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:
+    more = len(rows) > limit
+    return answer(
+        {
+            "items": [_alert(row) for row in rows[:limit]],
+            "next": str(rows[limit - 1][cursor]) if more else None,
+        }
+    )
+
+
+def _alert(row: tuple[Any, ...]) -> dict[str, Any]:
+    alert_id, subscription, version, seq, prev_seq, image, red, threshold, at, position, _ = row
+    return {
+        "id": alert_id,
+        "subscription_id": subscription,
+        "version": version,
+        "seq": seq,
+        "prev_seq": prev_seq,
+        "image_id": image,
+        "red": red / 10000,
+        "threshold": threshold / 10000,
+        "measured_at": rfc3339(from_ms(at)),
+        "position": position,
+    }

@@ -1,0 +1,94 @@
+"""`/v1/deliveries`: what became of each alert on its way, attempt by attempt."""
+
+from typing import Any
+
+from aiohttp import web
+
+from red_service.events import rfc3339
+from red_stats.domain.problems import Refused
+from red_stats.domain.reading import from_ms
+from red_stats.parts import Parts
+from red_stats.web.access import client_of
+from red_stats.web.parameters import LARGEST, count_of, invalid, known
+from red_stats.web.problems import answer
+
+STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
+SELECT = (
+    "SELECT id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
+    " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
+    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), min(kafka_offset) AS first FROM red.deliveries"
+)
+
+
+class Deliveries:
+    """Read from ClickHouse, newest first."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where they are."""
+        return [web.get("/v1/deliveries", self.page), web.get("/v1/deliveries/{id}", self.get)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """A page; `next` goes into `after`."""
+        client_id = client_of(request, "subscriptions")
+        given = known(request, "subscription", "alert", "state", "after", "limit")
+        if given.get("state", "pending") not in STATES:
+            raise invalid("state", f"one of {', '.join(STATES)} is needed")
+        limit = count_of(given, "limit", 100, 1, 1000)
+        after = count_of(given, "after", LARGEST, 0, LARGEST)
+        where = [column for name, column in _FILTERS if name in given]
+        having = ["first < {after:UInt64}"] + (["s = {state:String}"] if "state" in given else [])
+        rows = await self._rows(client_id, where, having, limit + 1, {**given, "after": after})
+        more = len(rows) > limit
+        items = [_delivery(row) for row in rows[:limit]]
+        return answer({"items": items, "next": str(rows[limit - 1][7]) if more else None})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One."""
+        client_id = client_of(request, "subscriptions")
+        known(request)
+        values = {"id": request.match_info["id"]}
+        rows = await self._rows(client_id, ["id = {id:String}"], [], 1, values)
+        if not rows:
+            raise Refused(404, "not_found", "there is no such delivery")
+        return answer(_delivery(rows[0]))
+
+    async def _rows(
+        self, client_id: str, where: list[str], having: list[str], limit: int, values: dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        conditions = " AND ".join(["client_id = {c:String}", *where])
+        kept = f" HAVING {' AND '.join(having)}" if having else ""
+        return await self._parts.query(
+            f"{SELECT} WHERE {conditions} GROUP BY id{kept} ORDER BY first DESC LIMIT {limit:d}",
+            {"c": client_id, **values},
+        )
+
+
+_FILTERS = (
+    ("subscription", "subscription_id = {subscription:String}"),
+    ("alert", "alert_id = {alert:String}"),
+)
+
+
+def _delivery(row: tuple[Any, ...]) -> dict[str, Any]:
+    delivery_id, webhook_id, alert_id, subscription, state, attempts, due, _ = row
+    return {
+        "id": delivery_id,
+        "webhook_id": webhook_id,
+        "alert_id": alert_id or None,
+        "subscription_id": subscription,
+        "state": state,
+        "next_attempt_at": rfc3339(from_ms(due)) if state == "pending" and due else None,
+        "attempts": [
+            {
+                "attempt": number,
+                "at": rfc3339(from_ms(at)),
+                "status": status or None,
+                "error": error or None,
+                "ms": ms,
+            }
+            for number, at, status, error, ms in attempts
+        ],
+    }

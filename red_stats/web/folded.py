@@ -1,0 +1,92 @@
+"""`at_least=`: an answer waits until the named measurements are folded into what it reads."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from red_stats import topics
+from red_stats.adapters.clickhouse import TABLES, StoreError
+from red_stats.agents.recording import read_range
+from red_stats.domain.problems import Refused
+from red_stats.parts import Parts
+from red_stats.web.parameters import Position
+
+SECONDS = 5.0
+POLL_SECONDS = 0.1
+TABLE_OF = dict(zip((topics.MEASUREMENTS, topics.ALERTS, topics.DELIVERIES), TABLES, strict=True))
+
+
+class Folded:
+    """Waits for live's mark and the store's; 503 `not_yet` after 5 s."""
+
+    def __init__(self, parts: Parts, seconds: float = SECONDS) -> None:
+        self._parts = parts
+        self._seconds = seconds
+
+    async def live(self, positions: Iterable[Position]) -> None:
+        """Until live has counted them."""
+        await self._within(self._live(positions))
+
+    async def stored(self, positions: Iterable[Position]) -> None:
+        """Until the table of measurements has them."""
+        waits = [self._recorded(topics.MEASUREMENTS, p.partition, p.offset) for p in positions]
+        await self._within(_all(waits))
+
+    async def alerts(self, positions: Iterable[Position]) -> None:
+        """Until live has judged them and the alerts it then had raised are recorded."""
+        await self._within(self._alerts(list(positions)))
+
+    async def _within(self, work: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await work
+        except (TimeoutError, KafkaError, StoreError) as error:
+            detail = f"not folded in within {self._seconds:g} s; try again"
+            raise Refused(503, "not_yet", detail) from error
+
+    async def _live(self, positions: Iterable[Position]) -> None:
+        live = self._parts.ownerships["live"]
+        await _all([live.reached(topics.MEASUREMENTS, p.partition, p.offset) for p in positions])
+
+    async def _alerts(self, positions: list[Position]) -> None:
+        await self._live(positions)
+        await _all([self._alerts_of(number) for number in {p.partition for p in positions}])
+
+    async def _alerts_of(self, number: int) -> None:
+        start = await self._next(topics.ALERTS, number)
+        tp = TopicPartition(topics.ALERTS, number)
+        # the log's end holds control records, which are never recorded: wait for the last alert
+        raised = await read_range(self._parts.settings.bootstrap, tp, start, None)
+        if raised:
+            await self._recorded(topics.ALERTS, number, raised[-1].offset)
+
+    async def _recorded(self, topic: str, number: int, offset: int) -> None:
+        recorder = self._parts.recorders.get(topic)
+        if recorder is not None:
+            await recorder.reached(number, offset)
+            return
+        while await self._next(topic, number) <= offset:  # noqa: ASYNC110 another process moves it
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _next(self, topic: str, number: int) -> int:
+        recorder = self._parts.recorders.get(topic)
+        if recorder is not None:
+            return recorder.next.get(number, 0)
+        [[count, last]] = await self._parts.query(
+            f"SELECT count(), max(kafka_offset) FROM red.{TABLE_OF[topic]}"  # noqa: S608
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
+            {"p": number},
+        )
+        return int(last) + 1 if count else 0
+
+
+async def _all(waits: Iterable[Awaitable[None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for wait in waits:
+            group.create_task(_one(wait))
+
+
+async def _one(wait: Awaitable[None]) -> None:
+    await wait

@@ -1,0 +1,66 @@
+"""Whether the process lives, whether it can be used, and its metrics."""
+
+import time
+from ipaddress import ip_address
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from red_stats import metrics
+from red_stats.domain.problems import Refused
+from red_stats.parts import Parts
+from red_stats.web.problems import answer
+
+
+class Health:
+    """`/health/live`, `/health/ready`, `/metrics`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where they are."""
+        return [
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def live(self, request: web.Request) -> web.Response:
+        """The process answers."""
+        return answer({"status": "live"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Every role has taken its partitions, and keys and subscriptions are as Kafka has them."""
+        checks = self.checks()
+        if not all(checks.values()):
+            missing = ", ".join(name for name, good in checks.items() if not good)
+            raise Refused(503, "not_ready", f"not ready: {missing}", checks=checks)
+        return answer({"status": "ready", "checks": checks})
+
+    def checks(self) -> dict[str, bool]:
+        """Each thing that readiness needs, and whether it is so."""
+        roles = {role: owned.generation >= 0 for role, owned in self._parts.ownerships.items()}
+        return roles | {name: check() for name, check in self._parts.checks.items()}
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text; for this machine only unless RED_METRICS_PUBLIC."""
+        loopback = request.remote is not None and ip_address(request.remote).is_loopback
+        if not loopback and not self._parts.settings.metrics_public:
+            raise Refused(403, "metrics_private", "metrics are for this machine: set RED_METRICS_PUBLIC=true")
+        self._gauge()
+        text = generate_latest(metrics.REGISTRY)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _gauge(self) -> None:
+        metrics.KEYS_FOLLOWED.set(self._parts.keys.is_current)
+        deliver = self._parts.ownerships.get("deliver")
+        if deliver is None:
+            return
+        rows = [row for owned in deliver.owned.values() for row in owned.rows["pending"].values()]
+        waiting = [row for row in rows if not row.held]
+        metrics.PENDING.labels("pending").set(len(waiting))
+        metrics.PENDING.labels("held").set(len(rows) - len(waiting))
+        oldest = min((row.due for row in waiting), default=None)
+        late = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+        metrics.OLDEST_DUE.set(late)

@@ -1,0 +1,85 @@
+"""`/v1/live`: a client's counts as live's tables hold them now, without any store."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from red_service.events import rfc3339
+from red_stats import topics
+from red_stats.domain import windows
+from red_stats.domain.problems import Refused
+from red_stats.domain.reading import WINDOW_MS, from_ms
+from red_stats.domain.windows import Window
+from red_stats.parts import Parts
+from red_stats.tables.ownership import Owned
+from red_stats.web.access import client_of
+from red_stats.web.folded import Folded
+from red_stats.web.parameters import known, positions_of
+from red_stats.web.problems import answer
+
+HOUR_MS = 3_600_000
+SPANS = {"1m": 60_000, "1h": HOUR_MS, "24h": 24 * HOUR_MS}
+
+
+class Live:
+    """Totals, the windows of the last hour, its histogram, and counts per subscription."""
+
+    def __init__(self, parts: Parts, folded: Folded, now: Callable[[], float] = time.time) -> None:
+        self._parts = parts
+        self._folded = folded
+        self._now = now
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where it is."""
+        return [web.get("/v1/live", self.get)]
+
+    async def get(self, request: web.Request) -> web.Response:
+        """The counts now."""
+        client_id = client_of(request, "statistics")
+        known(request, repeated=("at_least",))
+        await self._folded.live(positions_of(request, self._parts.settings.partitions))
+        number = self._parts.partition_of(client_id)
+        owned = self._parts.ownerships["live"].owned.get(number)
+        if owned is None:
+            raise Refused(503, "not_ready", "nobody here holds this client's counts now; try again")
+        return answer(live_of(owned, client_id, int(self._now() * 1000)))
+
+
+def live_of(owned: Owned, client_id: str, now: int) -> dict[str, Any]:
+    """The view of one client at `now` (ms): half-open windows, totals of those that overlap a span."""
+    held: dict[int, Window] = owned.rows["windows"].by_client.get(client_id, {})
+    last = windows.minute_of(now)
+    hour = {m: held[m] for m in sorted(held) if windows.minute_of(now - HOUR_MS) <= m <= last}
+    spans = {name: windows.minute_of(now - span) for name, span in SPANS.items()}
+    client = owned.rows["thresholds"].get(client_id)
+    return {
+        "client_id": client_id,
+        "totals": {name: {"images": windows.tally(held, first, last)} for name, first in spans.items()},
+        "windows": [_window(minute, window) for minute, window in hour.items()],
+        "histogram": windows.histogram(hour.values()),
+        "subscriptions": [
+            {"id": s.id, "threshold": s.threshold, **_tallied(s.id, hour)}
+            for s in (client.subscriptions if client else ())
+        ],
+        "as_of": {
+            "partition": owned.number,
+            "offset": owned.mark(topics.MEASUREMENTS).offset,
+            "time": rfc3339(from_ms(now)),
+        },
+    }
+
+
+def _window(minute: int, window: Window) -> dict[str, Any]:
+    return {
+        "start": rfc3339(from_ms(minute * WINDOW_MS)),
+        "end": rfc3339(from_ms((minute + 1) * WINDOW_MS)),
+        "images": window.images,
+        "red_mean": round(window.red_sum / window.images / 10000, 4),
+    }
+
+
+def _tallied(subscription_id: str, hour: dict[int, Window]) -> dict[str, int]:
+    tallies = [window.subscriptions.get(subscription_id, (0, 0)) for window in hour.values()]
+    return {"images": sum(t[0] for t in tallies), "over": sum(t[1] for t in tallies)}

@@ -1,0 +1,55 @@
+"""Every address of RED_STATS: the views in a process of role live, health and metrics in any."""
+
+from typing import Any
+
+from aiohttp import web
+
+from red_stats import topics
+from red_stats.adapters.asking import Commands
+from red_stats.adapters.faust_app import StatsApp
+from red_stats.adapters.sending import Sender
+from red_stats.parts import Parts
+from red_stats.web.access import access
+from red_stats.web.alerts import Alerts
+from red_stats.web.deliveries import Deliveries
+from red_stats.web.folded import Folded
+from red_stats.web.health import Health
+from red_stats.web.live import Live
+from red_stats.web.pages import documents
+from red_stats.web.problems import problems
+from red_stats.web.statistics import Statistics
+from red_stats.web.subscriptions import Subscriptions
+
+Web = tuple[list[Any], list[web.RouteDef]]
+
+
+def routes_of_health(parts: Parts, app: StatsApp) -> Web:
+    """Middlewares and routes of a process without live; everything else is 404."""
+    health = Health(parts)
+    return [problems], health.routes()
+
+
+def routes_of_api(parts: Parts, app: StatsApp) -> Web:
+    """Middlewares and routes of a process with live, and what they need opened before."""
+    sender = Sender(parts.settings.bootstrap)
+    commands = Commands(parts.settings.bootstrap, sender)
+    folded = Folded(parts)
+    keys, directory = parts.keys, parts.directory.follower
+    app.opening = [keys.start, parts.open_directory, commands.follower.start, *app.opening]
+    app.closing = [keys.stop, directory.stop, commands.follower.stop, sender.stop, *app.closing]
+    parts.checks["api_keys"] = lambda: keys.is_current
+    parts.checks["subscriptions"] = lambda: directory.is_current
+
+    async def test_task(client_id: str, value: bytes) -> None:
+        await sender.send(topics.DELIVERY_TASKS, client_id, value)
+
+    views: list[Any] = [
+        Health(parts),
+        Live(parts, folded),
+        Statistics(parts, folded),
+        Subscriptions(parts, commands.ask, test_task),
+        Alerts(parts, folded),
+        Deliveries(parts),
+    ]
+    routes = [route for view in views for route in view.routes()]
+    return [problems, access(parts.keyring, lambda: keys.running)], routes + documents()

@@ -1,0 +1,72 @@
+"""`/v1/statistics`: how many images in any range of time, and how many over any thresholds."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from red_service.events import rfc3339, to_basis_points
+from red_stats.domain.problems import Refused
+from red_stats.domain.reading import from_ms
+from red_stats.parts import Parts
+from red_stats.web.access import client_of
+from red_stats.web.folded import Folded
+from red_stats.web.parameters import known, positions_of, thresholds_of, time_of
+from red_stats.web.problems import answer
+
+LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
+
+
+class Statistics:
+    """Answers from ClickHouse, exact to the millisecond."""
+
+    def __init__(self, parts: Parts, folded: Folded, now: Callable[[], float] = time.time) -> None:
+        self._parts = parts
+        self._folded = folded
+        self._now = now
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where it is."""
+        return [web.get("/v1/statistics", self.get)]
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Images in `[from, to)`, and those over each threshold."""
+        client_id = client_of(request, "statistics")
+        given = known(request, "from", "to", repeated=("threshold", "at_least"))
+        start, end = time_of(given, "from"), time_of(given, "to")
+        if start > end:
+            raise Refused(400, "invalid_parameter", "from is after to", parameter="from")
+        thresholds = thresholds_of(request)
+        await self._folded.stored(positions_of(request, self._parts.settings.partitions))
+        now = int(self._now() * 1000)
+        images, over, offset = await self._count(client_id, start, end, thresholds)
+        counted = [{"threshold": t, "over": n} for t, n in zip(thresholds, over, strict=True)]
+        partition = self._parts.partition_of(client_id)
+        body: dict[str, Any] = {
+            "client_id": client_id,
+            "from": rfc3339(from_ms(start)),
+            "to": rfc3339(from_ms(end)),
+            "images": images,
+            "thresholds": counted,
+            "as_of": {"partition": partition, "offset": offset, "time": rfc3339(from_ms(now))},
+        }
+        return answer(body | (counted[0] if len(counted) == 1 else {}))
+
+    async def _count(
+        self, client_id: str, start: int, end: int, thresholds: list[float]
+    ) -> tuple[int, list[int], int]:
+        """Images, images over each threshold, and the last offset the store had before."""
+        over = "".join(f", countIf(red_bp > {to_basis_points(t):d})" for t in thresholds)
+        sql = (
+            "SELECT (SELECT if(count() = 0, -1, toInt64(max(kafka_offset))) FROM red.measurements"  # noqa: S608
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16}),"
+            f" count(){over} FROM red.measurements WHERE client_id = {{c:String}}"
+            " AND measured_at >= fromUnixTimestamp64Milli({f:Int64})"
+            " AND measured_at < fromUnixTimestamp64Milli({t:Int64})"
+        )
+        partition = self._parts.partition_of(client_id)
+        span = {"f": min(start, LAST_MS), "t": min(end, LAST_MS)}
+        [row] = await self._parts.query(sql, {"c": client_id, "p": partition, **span})
+        offset, images, *counts = (int(value) for value in row)
+        return images, counts, offset

@@ -1,0 +1,29 @@
+"""One process: the Faust apps of its roles under one mode worker, until it is told to stop."""
+
+import logging
+import os
+import sys
+
+import mode
+
+from red_stats import crash
+from red_stats.app import create_apps
+from red_stats.settings import Settings
+
+
+def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
+    """Run until SIGTERM or Ctrl-C; never returns."""
+    crash.arm(settings.crash_at)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    apps = create_apps(settings, roles)
+    worker = mode.Worker(*apps, loglevel=settings.log_level, redirect_stdouts=False)
+    code: int | str | None = 0
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as exited:
+        code = exited.code
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # chDB's threads and idle executors have nothing left to save; waiting for them can take seconds
+    os._exit(code if isinstance(code, int) else 1 if code else 0)
