@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from datetime import datetime
 from typing import Final
 
-from aiokafka.errors import KafkaError
-
 from red_stats import crash, metrics
 from red_stats.adapters.directory import Directory
 from red_stats.adapters.webhooks import Poster
