@@ -43,6 +43,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "internal_error": (500, "Something went wrong inside RED"),
     "not_ready": (503, "RED is not ready"),
     "not_stored": (503, "The measurement was not stored"),
+    "storage_unavailable": (503, "The image store does not answer"),
     "unknown_outcome": (503, "It is unknown whether the measurement was stored"),
 }
 
@@ -76,9 +77,9 @@ class Problem(Exception):
         return f"{self.code}: {self.detail}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The problem object; `type` is relative, so it holds wherever RED stands."""
+        """The problem object."""
         return {
-            "type": f"/problems/{self.code}",
+            "type": f"urn:red:problem:{self.code}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

@@ -1,0 +1,26 @@
+"""Every metric of RED in one place: the file is the documentation."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+#: Images by outcome: measured, or the code of their problem.
+IMAGES = Counter("red_images", "Images by outcome", ["outcome"], registry=REGISTRY)
+#: From hand-over to a worker to its answer, the wait for a free one included.
+DECODE_SECONDS = Histogram(
+    "red_decode_seconds",
+    "Waiting for a worker, decoding, counting",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+#: From hand-over to Kafka to its acknowledgement.
+PUBLISH_SECONDS = Histogram(
+    "red_publish_seconds",
+    "Publishing one event",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 10),
+    registry=REGISTRY,
+)
+#: Decoding workers replaced, by reason.
+WORKER_RESTARTS = Counter("red_worker_restarts", "Decoding workers replaced", ["reason"], registry=REGISTRY)
+#: 1 while API keys are followed, 0 while Kafka is away and they stay as last known.
+KEYS_FOLLOWED = Gauge("red_keys_followed", "API keys followed", registry=REGISTRY)

@@ -1,0 +1,116 @@
+"""Real processes for tests: RED and workers against a broker, and the keys to call them with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import contextmanager
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from red_service.clients import DEFAULT_SCOPES, new_key
+from red_stats import topics
+from tests.conftest import free_port
+
+SECRET_KEY = "ab" * 32
+
+
+class Service:
+    """A process of ours with its log in a file."""
+
+    def __init__(self, arguments, folder, port, **environment):
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.folder = folder
+        self._arguments = arguments
+        self._environment = environment
+        self.log = folder / f"{arguments[0]}-{port}.log"
+        self.start()
+
+    def start(self, **changes):
+        folder = {"RED_DATA": str(self.folder / "data"), "RED_SECRET_KEY": SECRET_KEY}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *self._arguments],
+                env=os.environ | folder | self._environment | changes,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def until_ready(self, seconds=40):
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"not ready: {self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        return self
+
+    def is_ready(self):
+        try:
+            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@contextmanager
+def running(service):
+    try:
+        yield service.until_ready()
+    finally:
+        service.stop()
+
+
+def red(bootstrap, folder, **environment):
+    port = free_port()
+    given = {"RED_KAFKA": bootstrap, "RED_PORT": str(port)} | environment
+    return Service(["red_service"], folder, port, **given)
+
+
+def worker(bootstrap, folder, role="all", **environment):
+    port = free_port()
+    given = {
+        "RED_KAFKA": bootstrap,
+        "RED_STATS_PORT": str(port),
+        "RED_WEBHOOK_ALLOW": "127.0.0.1/32",
+        "RED_WEBHOOK_SCHEDULE": "0.5,0.5,1,1,2,2,2,2,2,2",
+        "RED_SESSION_TIMEOUT": "6",
+        "RED_LOG_LEVEL": "WARNING",
+    }
+    return Service(["red_stats", "worker", "--role", role], folder, port, **given | environment)
+
+
+async def a_key(bootstrap, client_id=None, scopes=DEFAULT_SCOPES):
+    """A client with a key; both services follow within a second."""
+    client_id = client_id or f"c-{uuid.uuid4().hex[:12]}"
+    record, key = new_key(client_id, scopes, "2026-01-01T00:00:00.000Z")
+    await published(bootstrap, record)
+    return client_id, key, record
+
+
+async def published(bootstrap, record):
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        value = msgspec.json.encode(record)
+        await producer.send_and_wait(topics.API_KEYS, value, record.key_id.encode())
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
