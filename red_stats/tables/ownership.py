@@ -31,6 +31,11 @@ class Mark(msgspec.Struct, frozen=True):
     time: int = 0
 
 
+def decode_mark(value: bytes) -> Mark:
+    """The mark in a changelog record."""
+    return msgspec.json.decode(value, type=Mark)
+
+
 class Rows(Protocol):
     """The rows of one table in one partition."""
 
@@ -231,8 +236,7 @@ def _applier(owned: Owned, spec: TableSpec) -> Callable[[ConsumerRecord], None]:
         key = record.key
         if key.startswith(MARK_PREFIX):
             if record.value is not None:
-                mark = msgspec.json.decode(record.value, type=Mark)
-                owned.marks[key[len(MARK_PREFIX) :].decode()] = mark
+                owned.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(record.value)
             return
         load(key, record.value)
 

@@ -1,0 +1,35 @@
+"""What every command shares: the app, `--json`, and one line with a non-zero code for every error."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from cyclopts import App, Parameter
+
+app = App(
+    name="red-stats",
+    help="RED_STATS: counts, thresholds and alerts of the red in images.",
+    version="0.1.0",
+)
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Machine-readable output.")]
+Result = TypeVar("Result")
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """One line on stderr, and out."""
+    print(f"red-stats: {' '.join(text.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def run(work: Coroutine[Any, Any, Result], bootstrap: str) -> Result:
+    """Run something that needs Kafka; without Kafka, one line and exit code 2."""
+    import logging
+
+    from aiokafka.errors import KafkaError
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(work)
+    except (KafkaError, OSError) as error:
+        fail(f"Kafka at {bootstrap} cannot be used ({error}): start `red-stats up` or set RED_KAFKA", 2)

@@ -1,0 +1,83 @@
+"""`red-stats keys`: API keys of clients."""
+
+import json
+import time
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from red_service.clients import DEFAULT_SCOPES, KeyRecord, Scope
+from red_service.events import CLIENT_ID, rfc3339
+from red_stats.cli.base import Json, app, fail, run
+from red_stats.domain.reading import from_ms
+
+keys = App(name="keys", help="Create, list and revoke API keys; works beside a running system.")
+app.command(keys)
+
+
+def _now() -> str:
+    return rfc3339(from_ms(int(time.time() * 1000)))
+
+
+@keys.command
+def create(
+    client: str,
+    /,
+    *,
+    scope: Annotated[list[Scope] | None, Parameter(help="Repeatable; default: all but admin.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a key for CLIENT; it is shown once."""
+    from red_stats.keys import create_key
+    from red_stats.settings import load
+
+    if not CLIENT_ID.fullmatch(client):
+        fail("a client is named by 1 to 64 of a-z, 0-9, _ and -", 2)
+    bootstrap = load().bootstrap
+    scopes = tuple(dict.fromkeys(scope or DEFAULT_SCOPES))
+    record, key = run(create_key(bootstrap, client, scopes, _now()), bootstrap)
+    if as_json:
+        shown = {"client_id": client, "key_id": record.key_id, "api_key": key, "scopes": list(scopes)}
+        print(json.dumps(shown))
+        return
+    print(f"{key}\nfor {client}, key id {record.key_id}, scopes {', '.join(scopes)}; not shown again")
+
+
+@keys.command(name="list")
+def show(*, as_json: Json = False) -> None:
+    """List every key, without its secret."""
+    from red_stats.keys import list_keys
+    from red_stats.settings import load
+
+    bootstrap = load().bootstrap
+    records = run(list_keys(bootstrap), bootstrap)
+    if as_json:
+        print(json.dumps([_public(record) for record in records]))
+        return
+    for record in records:
+        state = f"revoked {record.revoked_at}" if record.revoked_at else "active"
+        print(f"{record.key_id:<14} {record.client_id:<24} {','.join(record.scopes):<40} {state}")
+
+
+@keys.command
+def revoke(key_id: str, /, *, as_json: Json = False) -> None:
+    """Revoke a key; it is dead everywhere within a second."""
+    from red_stats.keys import NoSuchKey, revoke_key
+    from red_stats.settings import load
+
+    bootstrap = load().bootstrap
+    try:
+        record = run(revoke_key(bootstrap, key_id, _now()), bootstrap)
+    except NoSuchKey as error:
+        fail(str(error))
+    print(json.dumps(_public(record)) if as_json else f"revoked {record.key_id} of {record.client_id}")
+
+
+def _public(record: KeyRecord) -> dict[str, object]:
+    return {
+        "key_id": record.key_id,
+        "client_id": record.client_id,
+        "scopes": list(record.scopes),
+        "created_at": record.created_at,
+        "revoked_at": record.revoked_at,
+    }

@@ -1,0 +1,71 @@
+"""The data folder: one instance at a time, enough room, and the keys that `up` makes once."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MIN_FREE = 512 << 20
+KEYS_FILE = "keys.json"
+
+
+class Unusable(Exception):
+    """Raised when the system cannot run here; the text is one line that says what to do."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is ours until the block ends, or this process does.
+
+    Raises:
+        Unusable: it cannot be written, is full, or another instance has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise Unusable(f"{folder} cannot be written ({error.strerror}): set RED_DATA") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            by = lock.read().strip() or "unknown"
+            raise Unusable(
+                f"{folder} is in use by another red-stats (pid {by}): stop it or set RED_DATA"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        free = shutil.disk_usage(folder).free
+        if free < MIN_FREE:
+            raise Unusable(
+                f"{folder} has {free >> 20} MiB free, {MIN_FREE >> 20} are needed: make room or set RED_DATA"
+            )
+        yield
+
+
+def read_keys(folder: Path) -> dict[str, Any] | None:
+    """The demo client's and the operator's keys, or None before the first start."""
+    try:
+        keys: dict[str, Any] = json.loads((folder / KEYS_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{folder / KEYS_FILE} cannot be read ({error}): restore or delete it") from error
+    return keys
+
+
+def write_keys(folder: Path, keys: dict[str, Any]) -> None:
+    """Kept for their owner alone."""
+    partial = folder / (KEYS_FILE + ".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(keys, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / KEYS_FILE)

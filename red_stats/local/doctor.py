@@ -1,0 +1,79 @@
+"""What `red-stats doctor` looks at: everything that `up` needs, with what was found."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from red_stats.local.data_folder import MIN_FREE
+from red_stats.local.kafka import KafkaNotReady, find_java
+from red_stats.local.kafka_jars import cache_folder, read_lock
+from red_stats.local.ports import is_free
+from red_stats.settings import Settings
+
+
+class Finding(NamedTuple):
+    """One thing looked at, whether it is good, and what was found."""
+
+    what: str
+    good: bool
+    found: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every finding; a port in use is bad unless it is ours that runs."""
+    checks: dict[str, Callable[[], tuple[bool, str]]] = {
+        "python": lambda: (sys.version_info >= (3, 11), sys.version.split()[0]),
+        "java": _java,
+        "kafka jars": _jars,
+        "decoders": _decoders,
+        "store": _store,
+        "room": lambda: _room(settings.data),
+        "ports": lambda: _ports(settings),
+    }
+    return [Finding(what, *check()) for what, check in checks.items()]
+
+
+def _java() -> tuple[bool, str]:
+    try:
+        return True, find_java()
+    except KafkaNotReady as error:
+        return False, str(error)
+
+
+def _jars() -> tuple[bool, str]:
+    folder = cache_folder()
+    wanted = read_lock()
+    there = sum((folder / jar.file_name).is_file() for jar in wanted)
+    missing = "" if there == len(wanted) else "; `red-stats up` fetches the rest"
+    return True, f"{there} of {len(wanted)} in {folder}{missing}"
+
+
+def _decoders() -> tuple[bool, str]:
+    from PIL import __version__, features
+
+    return True, f"pillow {__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
+
+
+def _store() -> tuple[bool, str]:
+    try:
+        import chdb
+    except ImportError as error:
+        return False, f"chdb cannot be loaded: {error}"
+    return True, f"chdb {chdb.__version__}"
+
+
+def _room(folder: Path) -> tuple[bool, str]:
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    return free >= MIN_FREE, f"{free >> 20} MiB free in {existing}"
+
+
+def _ports(settings: Settings) -> tuple[bool, str]:
+    wanted = (settings.port, settings.stats_port, settings.kafka_port)
+    busy = [str(port) for port in wanted if not is_free(settings.host, port)]
+    if not busy:
+        return True, "all free"
+    running = (settings.data / "lock").exists()
+    return running, f"{', '.join(busy)} in use{', by a running system' if running else ''}"

@@ -1,0 +1,45 @@
+"""A webhook receiver for people who try things out: prints what arrives."""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+
+from aiohttp import web
+
+from red_stats.domain.signatures import InvalidSecret, sign
+
+
+async def listen(port: int, secret: str | None, out: Callable[[str], None]) -> None:
+    """Serve on loopback until cancelled.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+
+    async def receive(request: web.Request) -> web.Response:
+        body = await request.read()
+        out(f"{_verdict(request, body, secret)}{request.headers.get('webhook-id', '-')} {body.decode()}")
+        return web.Response(status=204)
+
+    application = web.Application(client_max_size=1 << 20)
+    application.router.add_post("/{path:.*}", receive)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        out(f"listening on http://127.0.0.1:{port}/")
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def _verdict(request: web.Request, body: bytes, secret: str | None) -> str:
+    if secret is None:
+        return ""
+    given = request.headers.get("webhook-signature", "").split()
+    try:
+        timestamp = int(request.headers.get("webhook-timestamp", ""))
+        right = sign(secret, request.headers.get("webhook-id", ""), timestamp, body)
+    except (ValueError, InvalidSecret):
+        return "BAD SIGNATURE "
+    return "signed " if any(hmac.compare_digest(right, one) for one in given) else "BAD SIGNATURE "

@@ -1,0 +1,237 @@
+"""`red-stats up`: Kafka, RED and the worker on one machine, kept running until Ctrl-C.
+
+Starts in order, each proven ready before the next; stops in reverse. A child that dies is started
+again and named in one line; five deaths within a minute stop the whole with the reason.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiohttp
+from aiokafka.errors import KafkaError
+
+from red_service.clients import DEFAULT_SCOPES
+from red_service.events import rfc3339
+from red_stats import topics
+from red_stats.adapters.secret_box import SecretKeyError, load_key
+from red_stats.domain.reading import from_ms
+from red_stats.keys import create_key
+from red_stats.local.children import Child, describe
+from red_stats.local.data_folder import Unusable, read_keys, write_keys
+from red_stats.local.kafka import Kafka, KafkaNotReady, new_kafka
+from red_stats.local.kafka_jars import JarError
+from red_stats.local.ports import check_ports, free_port
+from red_stats.local.welcome import welcome
+from red_stats.settings import Settings
+
+WEBHOOK_ALLOW: Final = "127.0.0.1/32"
+READY_SECONDS: Final = 60.0
+KAFKA_SECONDS: Final = 60.0
+STOP_SECONDS: Final = {"worker": 4.0, "red": 2.5, "kafka": 3.0}
+CANNOT_START: Final = 2
+
+
+class Supervisor:
+    """The children of one data folder; `out` gets the lines of stdout, `say` those for people."""
+
+    def __init__(self, settings: Settings, *, out: Callable[[str], None], say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._out, self._say = out, say
+        self._kafka: Kafka | None = None
+        self._children: list[Child] = []
+        self._watching: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._environment = self._environment_of_children()
+
+    async def run(self) -> None:
+        """Start everything and keep it running; returns never, ends by cancellation.
+
+        Raises:
+            Unusable: something cannot be started, or keeps dying.
+        """
+        started = time.monotonic()
+        try:
+            await self._start()
+            self._out(self._ready_line())
+            self._say(f"ready after {time.monotonic() - started:.1f} s")
+            self._out(welcome(self._settings, self._keys["demo"]["api_key"]))
+            await self._failed
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        ports = {"RED_PORT": settings.port, "RED_STATS_PORT": settings.stats_port}
+        if settings.kafka is None:
+            await asyncio.to_thread(check_ports, "127.0.0.1", {"RED_KAFKA_PORT": settings.kafka_port})
+        await asyncio.to_thread(check_ports, settings.host, ports)
+        try:
+            load_key(settings.data, settings.secret_key, create=read_keys(settings.data) is None)
+            await self._start_kafka()
+            await topics.ensure_topics(
+                settings.bootstrap,
+                settings.partitions,
+                settings.replication,
+                settings.measurements_retention_days,
+            )
+            self._keys = read_keys(settings.data) or await self._make_keys()
+        except (KafkaNotReady, JarError, topics.TopicMismatch, SecretKeyError) as error:
+            raise Unusable(str(error)) from error
+        except (KafkaError, OSError) as error:
+            where = settings.bootstrap
+            raise Unusable(f"Kafka at {where} cannot be used ({error!r}): check RED_KAFKA") from error
+        red = self._child("red", [sys.executable, "-m", "red_service"])
+        worker = self._child("worker", [sys.executable, "-m", "red_stats", "worker", "--role", "all"])
+        await red.start()
+        await worker.start()
+        self._watch(red)
+        self._watch(worker)
+        await self._until_ready(settings.red_url, settings.stats_url)
+
+    async def _start_kafka(self) -> None:
+        if self._settings.kafka is not None:
+            self._say(f"using Kafka at {self._settings.bootstrap}")
+            return
+        self._say("starting Kafka")
+        folder = self._settings.data / "kafka"
+        kafka = await asyncio.to_thread(new_kafka, folder, self._settings.kafka_port, free_port())
+        command = await asyncio.to_thread(kafka.prepare)
+        child = self._child("kafka", command, orphaned=signal.SIGTERM)
+        await child.start()
+        self._watch(child)
+        await self._or_failed(kafka.until_ready(KAFKA_SECONDS))
+
+    def _child(self, name: str, command: list[str], orphaned: signal.Signals = signal.SIGKILL) -> Child:
+        child = Child(name, command, self._environment, say=self._say, orphaned=orphaned)
+        self._children.append(child)
+        return child
+
+    def _watch(self, child: Child) -> None:
+        self._watching.append(asyncio.create_task(self._keep(child), name=f"keep {child.name}"))
+
+    async def _keep(self, child: Child) -> None:
+        """Start the child again whenever it ends."""
+        while True:
+            code = await child.ended()
+            words = child.last_lines[-1] if child.last_lines else "no last words"
+            if code == CANNOT_START:
+                self._fail(f"{child.name} cannot start: {words}")
+                return
+            counts = child.name == "kafka" or await self._kafka_answers()
+            if counts and child.restarts.too_many(time.monotonic()):
+                self._fail(f"{child.name} died 5 times within a minute, last with {describe(code)}: {words}")
+                return
+            self._say(f"{child.name} died ({describe(code)}) and is started again")
+            await asyncio.sleep(child.restarts.pause())
+            await child.start()
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(Unusable(reason))
+
+    async def _kafka_answers(self) -> bool:
+        host, _, port = self._settings.bootstrap.split(",")[0].rpartition(":")
+        try:
+            async with asyncio.timeout(2):
+                _, writer = await asyncio.open_connection(host, int(port))
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
+    async def _until_ready(self, *urls: str) -> None:
+        self._say("starting RED and the worker")
+        async with aiohttp.ClientSession(trust_env=False) as session:
+
+            async def answers(url: str) -> bool:
+                try:
+                    timeout = aiohttp.ClientTimeout(total=5)
+                    async with session.get(f"{url}/health/ready", timeout=timeout) as answer:
+                        return answer.status == 200
+                except (aiohttp.ClientError, TimeoutError, OSError):
+                    return False
+
+            async def all_answer() -> None:
+                while not all([await answers(url) for url in urls]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+
+            try:
+                async with asyncio.timeout(READY_SECONDS):
+                    await self._or_failed(all_answer())
+            except TimeoutError:
+                text = f"RED or the worker was not ready within {READY_SECONDS:.0f} s: see the lines above"
+                raise Unusable(text) from None
+
+    async def _or_failed(self, work: Awaitable[None]) -> None:
+        """Wait for the work, or for the failure of a child."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                await self._failed
+            await task
+        finally:
+            task.cancel()
+
+    async def _make_keys(self) -> dict[str, dict[str, str]]:
+        now = rfc3339(from_ms(int(time.time() * 1000)))
+        bootstrap = self._settings.bootstrap
+        _, demo = await create_key(bootstrap, "demo", DEFAULT_SCOPES, now)
+        _, operator = await create_key(bootstrap, "operator", ("admin",), now)
+        keys = {"demo": {"client_id": "demo", "api_key": demo}, "operator": {"api_key": operator}}
+        write_keys(self._settings.data, keys)
+        return keys
+
+    def _environment_of_children(self) -> dict[str, str]:
+        given = {
+            "RED_DATA": str(self._settings.data.resolve()),
+            "RED_KAFKA": self._settings.bootstrap,
+            "RED_INSTANCE": self._settings.instance or "local",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if "RED_WEBHOOK_ALLOW" not in os.environ:
+            self._say(f"webhooks may reach {WEBHOOK_ALLOW} (RED_WEBHOOK_ALLOW is unset)")
+            given["RED_WEBHOOK_ALLOW"] = WEBHOOK_ALLOW
+        return {**os.environ, **given}
+
+    def _ready_line(self) -> str:
+        settings = self._settings
+        return f"ready RED {settings.red_url} RED_STATS {settings.stats_url} Kafka {settings.bootstrap}"
+
+    async def _stop(self) -> None:
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if any(child.is_running for child in self._children):
+            self._say("stopping")
+        for child in reversed(self._children):
+            await child.stop(STOP_SECONDS[child.name])
+
+
+async def supervise(settings: Settings, *, out: Callable[[str], None], say: Callable[[str], None]) -> None:
+    """Run until SIGINT or SIGTERM, then stop everything in order.
+
+    Raises:
+        Unusable: it cannot run; one line that says what to do.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await Supervisor(settings, out=out, say=say).run()
