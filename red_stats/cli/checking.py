@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 
 from red_stats.cli.base import Json, app, fail, run
 
@@ -48,7 +49,7 @@ def _time(name: str, text: str | None) -> int | None:
         fail(str(refused), 2)
 
 
-def _progress():  # type: ignore[no-untyped-def]
+def _progress() -> Callable[[str], None]:
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -15,9 +15,10 @@ The page: {stats}/   the interface: {stats}/docs and {red}/docs
 The key of the client demo is in {settings.data}/keys.json. Paste this into another terminal:
 
 KEY={key}
-curl -s {bearer} -H "Content-Type: image/jpeg" --data-binary @{IMAGE} {red}/red
-curl -s {bearer} {stats}/v1/live
-curl -s {bearer} "{stats}/v1/statistics?{span}&threshold=0.25"
+curl -s {bearer} -H "Content-Type: image/jpeg" --data-binary @{IMAGE} {red}/red | tee answer.json
+POSITION=$(grep -o '"position":"[^"]*' answer.json | cut -d'"' -f4)
+curl -s {bearer} "{stats}/v1/live?at_least=$POSITION"
+curl -s {bearer} "{stats}/v1/statistics?{span}&threshold=0.25&at_least=$POSITION"
 
 For alerts, run `.venv/bin/red-stats listen` in a third one, subscribe, and send the image again:
 
