@@ -1,7 +1,7 @@
 """Named places at which a test lets the process die, as kill -9 would (RED_CRASH_AT).
 
-`RED_CRASH_AT=live.in-transaction` dies at the first visit, `...#3` at the third. The names are
-those in this list, so that a test can go through all of them.
+`RED_CRASH_AT=live.in-transaction` dies at the first visit, `...#3` at the third, `...#3:stop` is
+paused there instead. The names are those in this list, so that a test can go through all of them.
 """
 
 import os
@@ -27,30 +27,29 @@ POINTS: Final = (
     "record.before-ack",
 )
 
-_armed: dict[str, int] = {}
+_armed: dict[str, tuple[int, signal.Signals]] = {}
 
 
 def arm(spec: str | None) -> None:
-    """Make the process die at the given point.
+    """Make the process die at the given point, or stop there as SIGSTOP would.
 
     Raises:
         ValueError: no such point.
     """
     if not spec:
         return
-    point, _, visits = spec.partition("#")
+    named, _, action = spec.partition(":")
+    point, _, visits = named.partition("#")
     if point not in POINTS:
         raise ValueError(f"RED_CRASH_AT: no crash point {point!r}, only {', '.join(POINTS)}")
-    _armed[point] = int(visits or 1)
+    _armed[point] = (int(visits or 1), signal.SIGSTOP if action == "stop" else signal.SIGKILL)
 
 
 def at(point: str) -> None:
-    """Die here if a test asked for it."""
+    """Die or stop here if a test asked for it."""
     if not _armed:
         return
-    left = _armed.get(point)
-    if left is None:
-        return
-    _armed[point] = left - 1
+    left, number = _armed.get(point, (0, signal.SIGKILL))
+    _armed[point] = (left - 1, number)
     if left == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)

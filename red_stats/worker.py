@@ -10,6 +10,16 @@ from red_stats import crash
 from red_stats.app import create_apps
 from red_stats.settings import Settings
 
+# mode tells of every service that starts, in the name of the module of its class
+CHATTY = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "red_stats.adapters.faust_app",
+    "red_stats.adapters.batching",
+    "red_stats.tables.faust_table",
+)
+
 
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
@@ -17,7 +27,7 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     apps = create_apps(settings, roles)
     if settings.log_level != "DEBUG":
-        for chatty in ("faust", "mode", "aiokafka"):
+        for chatty in CHATTY:
             logging.getLogger(chatty).setLevel(logging.WARNING)
     worker = mode.Worker(*apps, loglevel=settings.log_level, redirect_stdouts=False)
     code: int | str | None = 0

@@ -1,5 +1,7 @@
 """Real processes for tests: RED and workers against a broker, and the keys to call them with."""
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -8,8 +10,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
+import aiohttp
 import msgspec
 from aiokafka import AIOKafkaProducer
 
@@ -32,12 +35,15 @@ class Service:
         self.log = folder / f"{arguments[0]}-{port}.log"
         self.start()
 
+    def environment(self):
+        own = {"RED_DATA": str(self.folder / "data"), "RED_SECRET_KEY": SECRET_KEY}
+        return own | self._environment
+
     def start(self, **changes):
-        folder = {"RED_DATA": str(self.folder / "data"), "RED_SECRET_KEY": SECRET_KEY}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self._arguments],
-                env=os.environ | folder | self._environment | changes,
+                env=os.environ | self.environment() | changes,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -114,3 +120,57 @@ async def published(bootstrap, record):
 
 def bearer(key):
     return {"Authorization": f"Bearer {key}"}
+
+
+class Api:
+    """A client of both services; `call` gives (status, body)."""
+
+    def __init__(self, session, key, client_id):
+        self.session = session
+        self.client_id = client_id
+        self.key = key
+
+    async def call(self, method, url, **options):
+        headers = bearer(self.key) | options.pop("headers", {})
+        async with self.session.request(method, url, headers=headers, **options) as answer:
+            raw = await answer.read()
+            known = "json" in answer.headers.get("Content-Type", "")
+            return answer.status, json.loads(raw) if known and raw else raw
+
+    async def subscribed(self, worker, url, threshold=0.25, **fields):
+        body = {"webhook_url": url, "threshold": threshold} | fields
+        status, subscription = await self.call("POST", f"{worker.url}/v1/subscriptions", json=body)
+        assert status == 201, subscription
+        return subscription
+
+    async def sent(self, red, content, query=""):
+        headers = {"Content-Type": "application/octet-stream"}
+        status, item = await self.call("POST", f"{red.url}/red{query}", data=content, headers=headers)
+        assert status == 200, item
+        return item
+
+
+@asynccontextmanager
+async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):
+    """A new client with a key that every given service knows."""
+    client_id, key, _ = await a_key(bootstrap, client_id, scopes)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(300):
+        api = Api(session, key, client_id)
+        for service in services:
+            while (await api.call("GET", f"{service.url}/red/images/x"))[0] == 401:
+                await asyncio.sleep(0.02)
+        yield api
+
+
+def verified(service, *arguments, seconds=120):
+    """The exit code and report of `red-stats verify` for the data of a worker."""
+    environment = os.environ | service.environment()
+    done = subprocess.run(
+        [sys.executable, "-m", "red_stats", "verify", "--json", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)

@@ -6,6 +6,7 @@ again and named in one line; five deaths within a minute stop the whole with the
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -231,6 +232,7 @@ async def supervise(settings: Settings, *, out: Callable[[str], None], say: Call
             told = True
             task.cancel()
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is not there yet is no news
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):

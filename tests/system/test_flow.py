@@ -1,0 +1,463 @@
+"""The whole flow on real Kafka and chDB, RED and the worker as processes: an image in, everything out."""
+
+import asyncio
+import json
+import time
+import uuid
+
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from red_service.events import partition_of
+from red_stats import topics
+from tests.builders import a_measurement
+from tests.conftest import PARTITIONS
+from tests.receiver import Receiver
+from tests.red_service import builders as b
+from tests.services import an_api, red, running, verified, worker
+
+ALL = "from=1970-01-01T00:00:00Z&to=9999-12-31T23:59:59Z"
+
+
+@pytest.fixture(scope="module")
+def service(kafka, tmp_path_factory):
+    with running(red(kafka, tmp_path_factory.mktemp("flow-red"), RED_DECODE_WORKERS="1")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def stats(kafka, tmp_path_factory):
+    with running(worker(kafka, tmp_path_factory.mktemp("flow"), RED_WEBHOOK_TIMEOUT="5")) as service:
+        yield service
+
+
+@pytest.fixture
+async def api(kafka, service, stats):
+    async with an_api(kafka, service, stats) as api:
+        yield api
+
+
+async def measured(kafka, client_id, reds, **changes):
+    """Events straight onto the topic; their positions."""
+    now = int(time.time() * 1000)
+    async with AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True) as producer:
+        values = [a_measurement(client_id, value, now, **changes) for value in reds]
+        sent = [await producer.send(topics.MEASUREMENTS, value, client_id.encode()) for value in values]
+        done = [await future for future in sent]
+    return [f"{one.partition}:{one.offset}" for one in done]
+
+
+async def test_an_image_is_counted_recorded_and_delivered_with_a_signature_that_holds(api, service, stats):
+    async with Receiver() as receiver:
+        subscription = await api.subscribed(stats, receiver.url, 0.5, description="roses")
+        receiver.secrets.append(subscription["secret"])
+
+        item = await api.sent(service, b.a_png(b.RED))
+        await api.sent(service, b.a_png(b.WHITE))
+        await receiver.until(1)
+
+        [got] = receiver.got
+        assert got.verified
+        assert got.body["type"] == "red.alert"
+        assert got.body["timestamp"] == item["measured_at"]
+        assert got.body["data"] == {
+            "id": got.body["data"]["id"], "subscription_id": subscription["id"], "version": 1, "seq": 1,
+            "prev_seq": 0, "image_id": item["image_id"], "red": 1, "threshold": 0.5,
+            "measured_at": item["measured_at"], "position": item["position"],
+        }  # fmt: skip
+        position = f"at_least={item['position']}"
+        status, live = await api.call("GET", f"{stats.url}/v1/live?{position}")
+        assert status == 200
+        assert live["totals"]["1h"]["images"] in (1, 2)
+        assert live["subscriptions"][0]["over"] == 1
+        status, counted = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&threshold=0.5&{position}")
+        assert (status, counted["over"], counted["threshold"]) == (200, 1, 0.5)
+        status, alerts = await api.call("GET", f"{stats.url}/v1/alerts?{position}")
+        assert (status, alerts["items"]) == (200, [got.body["data"]])
+        [delivery] = await ended(api, stats, subscription)
+        assert delivery["alert_id"] == got.body["data"]["id"]
+        assert delivery["webhook_id"] == got.id
+        assert (delivery["state"], len(delivery["attempts"])) == ("delivered", 1)
+        assert delivery["attempts"][0]["status"] == 200
+
+
+async def ended(api, stats, subscription, state=("delivered", "exhausted", "cancelled")):
+    """The deliveries of a subscription once all of them are in one of the states."""
+    url = f"{stats.url}/v1/deliveries?subscription={subscription['id']}"
+    async with asyncio.timeout(20):
+        while True:
+            status, answer = await api.call("GET", url)
+            assert status == 200
+            items = answer["items"]
+            if items and all(item["state"] in state for item in items):
+                return items
+            await asyncio.sleep(0.1)
+
+
+async def test_every_answer_equals_brute_force(api, stats, kafka):
+    reds = [round(n * 0.0137 % 1, 4) for n in range(500)]
+    positions = await measured(kafka, api.client_id, reds)
+    thresholds = [0, 0.25, 0.3333, 1]
+    query = "&".join(f"threshold={t}" for t in thresholds)
+
+    _, counted = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&{query}&at_least={positions[-1]}")
+    _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={positions[-1]}")
+
+    assert counted["images"] == 500
+    expected = [{"threshold": t, "over": sum(red > t for red in reds)} for t in thresholds]
+    assert counted["thresholds"] == expected
+    assert "over" not in counted
+    assert live["totals"]["24h"]["images"] == 500
+    histogram = [0] * 100
+    for value in reds:
+        histogram[min(round(value * 10000) // 100, 99)] += 1
+    assert live["histogram"] == histogram
+    assert sum(window["images"] for window in live["windows"]) == 500
+    assert live["as_of"]["offset"] >= int(positions[-1].split(":")[1])
+
+
+async def test_the_edges_of_a_range_are_exact_to_the_millisecond(api, stats, kafka):
+    at = 1_700_000_000_123
+    [position] = await _at(kafka, api.client_id, at)
+    for start, end, images in (
+        ("2023-11-14T22:13:20.123Z", "2023-11-14T22:13:20.124Z", 1),
+        ("2023-11-14T22:13:20.122Z", "2023-11-14T22:13:20.123Z", 0),
+        ("2023-11-14T22:13:20.123Z", "2023-11-14T22:13:20.123Z", 0),
+        ("2023-11-15T00:13:20.123%2B02:00", "2023-11-14T22:14:00Z", 1),
+    ):
+        url = f"{stats.url}/v1/statistics?from={start}&to={end}&at_least={position}"
+        status, counted = await api.call("GET", url)
+        assert (status, counted["images"]) == (200, images)
+
+
+async def _at(kafka, client_id, at):
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        value = a_measurement(client_id, 0.5, at)
+        done = await producer.send_and_wait(topics.MEASUREMENTS, value, client_id.encode())
+    return [f"{done.partition}:{done.offset}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/statistics?from=2026-01-01T00:00:00Z", 400, "invalid_parameter"),
+        ("/v1/statistics?from=2026-01-01T00:00:00&to=2027-01-01T00:00:00Z", 400, "invalid_parameter"),
+        ("/v1/statistics?from=2027-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", 400, "invalid_parameter"),
+        ("/v1/statistics?from=1969-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", 400, "invalid_parameter"),
+        (f"/v1/statistics?{ALL}&threshold=red", 400, "invalid_parameter"),
+        (f"/v1/statistics?{ALL}&threshold=1.5", 422, "threshold_out_of_range"),
+        (f"/v1/statistics?{ALL}&threshold=0.12345", 422, "threshold_out_of_range"),
+        (f"/v1/statistics?{ALL}&from=2026-01-01T00:00:00Z", 400, "repeated_parameter"),
+        (f"/v1/statistics?{ALL}&colour=red", 400, "unknown_parameter"),
+        ("/v1/live?at_least=9:1", 400, "invalid_parameter"),
+        ("/v1/live?at_least=x", 400, "invalid_parameter"),
+        ("/v1/live?client=other", 403, "admin_only"),
+        ("/v1/alerts?after=3", 400, "invalid_parameter"),
+        (f"/v1/alerts?subscription={uuid.uuid4()}", 404, "not_found"),
+        ("/v1/deliveries?state=lost", 400, "invalid_parameter"),
+        (f"/v1/deliveries/{uuid.uuid4()}", 404, "not_found"),
+        (f"/v1/subscriptions/{uuid.uuid4()}", 404, "not_found"),
+        ("/v1/nothing", 404, "not_found"),
+    ],
+)
+async def test_a_bad_question_gets_a_clear_answer(api, stats, path, status, code):
+    given, problem = await api.call("GET", stats.url + path)
+    assert (given, problem["code"], problem["status"]) == (status, code, status)
+    assert problem["type"] == f"urn:red:problem:{code}"
+
+
+async def test_what_is_not_folded_in_yet_is_a_503_after_five_seconds(api, stats):
+    started = time.monotonic()
+    for path in ("/v1/live?", f"/v1/statistics?{ALL}&", "/v1/alerts?"):
+        answers = api.call("GET", f"{stats.url}{path}at_least=0:999999999")
+        status, problem = await answers
+        assert (status, problem["code"]) == (503, "not_yet")
+    assert 15 <= time.monotonic() - started < 18
+
+
+async def test_subscriptions_are_made_changed_and_deleted(api, stats):
+    url = f"{stats.url}/v1/subscriptions"
+    made = await api.subscribed(stats, "https://example.com/h", 0.1)
+    assert made["secret"].startswith("whsec_")
+    assert (made["version"], made["enabled"], made["description"]) == (1, True, None)
+    one = f"{url}/{made['id']}"
+    status, changed = await api.call("PATCH", one, json={"threshold": 0.2, "description": "x"})
+    assert (status, changed["version"], changed["threshold"], changed["description"]) == (200, 2, 0.2, "x")
+    assert "secret" not in changed
+    assert (await api.call("GET", one))[1] == changed
+    assert (await api.call("GET", url))[1] == {"items": [changed], "next": None}
+    status, rotated = await api.call("POST", f"{one}/rotate-secret")
+    assert (status, rotated["version"]) == (200, 3)
+    assert rotated["secret"] not in (made["secret"], None)
+    assert (await api.call("DELETE", one))[0] == 204
+    assert (await api.call("GET", one))[0] == 404
+    assert (await api.call("DELETE", one))[0] == 404
+    for body, status, code in (
+        (b"{", 400, "invalid_body"),
+        (b'{"webhook_url": "https://example.com/"}', 400, "invalid_body"),
+        (b'{"webhook_url": "https://example.com/", "threshold": "1"}', 400, "invalid_body"),
+        (b'{"webhook_url": "https://example.com/", "threshold": 0.5, "x": 1}', 400, "invalid_body"),
+        (b'{"webhook_url": "https://example.com/", "threshold": 1.01}', 422, "threshold_out_of_range"),
+        (b'{"webhook_url": "https://example.com/", "threshold": 0.00001}', 422, "threshold_out_of_range"),
+        (b'{"webhook_url": "http://example.com/", "threshold": 0.5}', 422, "webhook_url_refused"),
+        (b'{"webhook_url": "https://10.0.0.1/", "threshold": 0.5}', 422, "webhook_url_refused"),
+        (b'{"webhook_url": "https://localhost/", "threshold": 0.5}', 422, "webhook_url_refused"),
+    ):
+        given, problem = await api.call("POST", url, data=body)
+        assert (given, problem["code"]) == (status, code), body
+
+
+async def test_a_foreign_key_sees_nothing_of_another_client(api, service, stats, kafka):
+    async with an_api(kafka, service, stats) as stranger, Receiver() as receiver:
+        mine = await api.subscribed(stats, receiver.url, 0.5)
+        item = await api.sent(service, b.a_png())
+        await receiver.until(1)
+        [delivery] = await ended(api, stats, mine)
+        one = f"/v1/subscriptions/{mine['id']}"
+        for method, path in (
+            ("GET", one), ("PATCH", one), ("DELETE", one), ("POST", f"{one}/test"),
+            ("POST", f"{one}/rotate-secret"), ("GET", f"/v1/deliveries/{delivery['id']}"),
+            ("GET", f"/v1/alerts?subscription={mine['id']}"),
+        ):  # fmt: skip
+            status, problem = await stranger.call(
+                method, stats.url + path, json={"threshold": 1} if method == "PATCH" else None
+            )
+            assert (path, status, problem["code"]) == (path, 404, "not_found")
+        assert (await stranger.call("GET", f"{service.url}/red/images/{item['image_id']}"))[0] == 404
+        _, live = await stranger.call("GET", f"{stats.url}/v1/live?at_least={item['position']}")
+        _, counted = await stranger.call("GET", f"{stats.url}/v1/statistics?{ALL}")
+        _, alerts = await stranger.call("GET", f"{stats.url}/v1/alerts")
+        _, deliveries = await stranger.call("GET", f"{stats.url}/v1/deliveries")
+        assert (live["totals"]["24h"]["images"], counted["images"]) == (0, 0)
+        assert alerts["items"] == deliveries["items"] == live["subscriptions"] == []
+        _, unchanged = await api.call("GET", stats.url + one)
+        assert unchanged["version"] == 1
+
+
+async def test_a_key_reaches_what_its_scopes_say(stats, kafka):
+    async with an_api(kafka, stats, scopes=("measure",)) as api:
+        for path in (
+            "/v1/live",
+            f"/v1/statistics?{ALL}",
+            "/v1/subscriptions",
+            "/v1/alerts",
+            "/v1/deliveries",
+        ):
+            status, problem = await api.call("GET", stats.url + path)
+            assert (status, problem["code"]) == (403, "scope_missing")
+    async with an_api(kafka, stats, scopes=("admin",)) as admin:
+        status, live = await admin.call("GET", f"{stats.url}/v1/live?client=somebody")
+        assert (status, live["client_id"]) == (200, "somebody")
+
+
+async def test_a_test_event_and_both_secrets_after_a_rotation(api, stats):
+    async with Receiver() as receiver:
+        subscription = await api.subscribed(stats, receiver.url)
+        url = f"{stats.url}/v1/subscriptions/{subscription['id']}"
+        _, rotated = await api.call("POST", f"{url}/rotate-secret")
+        status, told = await api.call("POST", f"{url}/test")
+        assert status == 202
+        await receiver.until(1)
+        [got] = receiver.got
+        assert got.body["type"] == "red.test"
+        assert got.id == told["webhook_id"]
+        assert len(got.signatures.split()) == 2
+        for secret in (subscription["secret"], rotated["secret"]):
+            receiver.secrets = [secret]
+            await api.call("POST", f"{url}/test")
+            await receiver.until(len(receiver.got) + 1)
+            assert receiver.got[-1].verified
+
+
+async def test_a_failing_webhook_is_tried_again_with_the_same_bytes(api, service, stats):
+    answers = iter([500, 404, 200])
+
+    async def answer(request):
+        return next(answers)
+
+    async with Receiver(answer) as receiver:
+        subscription = await api.subscribed(stats, receiver.url)
+        receiver.secrets.append(subscription["secret"])
+        await api.sent(service, b.a_png())
+        await receiver.until(3)
+        assert len({(got.id, got.raw) for got in receiver.got}) == 1
+        assert all(got.verified for got in receiver.got)
+        [delivery] = await ended(api, stats, subscription)
+        statuses = [(a["attempt"], a["status"]) for a in delivery["attempts"]]
+        assert statuses == [(1, 500), (2, 404), (3, 200)]
+
+
+async def test_a_webhook_that_is_gone_is_disabled_and_its_alerts_wait_for_it(api, service, stats):
+    async with Receiver(410) as receiver:
+        subscription = await api.subscribed(stats, receiver.url)
+        one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
+        await api.sent(service, b.a_png())
+        async with asyncio.timeout(10):
+            while (found := (await api.call("GET", one))[1])["enabled"]:
+                await asyncio.sleep(0.05)
+        assert found["disabled_reason"] == "gone"
+        [delivery] = await ended(api, stats, subscription, ("held",))
+        receiver.answer = 200
+        await api.call("PATCH", one, json={"enabled": True})
+        await receiver.until(2)
+        [delivery] = await ended(api, stats, subscription, ("delivered",))
+        assert [a["status"] for a in delivery["attempts"]] == [410, 200]
+
+
+async def test_redirects_are_not_followed_and_long_answers_not_read(api, service, stats):
+    async def redirecting(request):
+        return web.Response(status=307, headers={"Location": f"{other.url}"})
+
+    async def endless(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * 65536)
+                await asyncio.sleep(0)
+        except ConnectionError:
+            return response
+
+    async with Receiver() as other, Receiver(redirecting) as first, Receiver(endless) as second:
+        redirected = await api.subscribed(stats, first.url)
+        flooded = await api.subscribed(stats, second.url)
+        await api.sent(service, b.a_png())
+        [delivery] = await ended(api, stats, flooded)
+        assert delivery["state"] == "delivered"
+        await first.until(1)
+        await api.call("DELETE", f"{stats.url}/v1/subscriptions/{redirected['id']}")
+        assert other.got == []
+        [cancelled] = await ended(api, stats, redirected, ("cancelled",))
+        assert "redirects are not followed" in cancelled["attempts"][0]["error"]
+
+
+async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, service, stats):
+    async def hang(request):
+        await asyncio.sleep(30)
+        return 200
+
+    async with Receiver(hang) as hanging, Receiver() as prompt:
+        await api.subscribed(stats, hanging.url, 0)
+        await api.subscribed(stats, prompt.url, 0)
+        items = []
+        for number in range(20):
+            items.append(await api.sent(service, b.a_png()))
+            await prompt.until(number + 1, seconds=2)
+        _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={items[-1]['position']}")
+        assert live["totals"]["1h"]["images"] == 20
+        assert hanging.got == []
+
+
+async def test_a_poison_record_among_good_ones_becomes_a_dead_letter(api, stats, kafka):
+    client, key = api.client_id, api.client_id.encode()
+    poison = b'{"image_id": "\xff\x00 no measurement'
+    good = a_measurement(client, 0.9, int(time.time() * 1000))
+    wrong_key = a_measurement("somebody-else", 0.9, int(time.time() * 1000))
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for value in (good, poison, good, wrong_key, None, good):
+            done = await producer.send_and_wait(topics.MEASUREMENTS, value, key)
+    position = f"{done.partition}:{done.offset}"
+    _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={position}")
+    _, counted = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&at_least={position}")
+    assert live["totals"]["1h"]["images"] == counted["images"] == 3
+    letters = [json.loads(r.value) for r in await records(kafka, topics.DEAD_LETTERS, client)]
+    assert [letter["topic"] for letter in letters] == [topics.MEASUREMENTS] * 3
+    assert base64_of(poison) == letters[0]["value_base64"]
+    assert letters[0]["key_base64"] == base64_of(key)
+    assert letters[2]["value_base64"] is None
+    assert [letter["partition"] for letter in letters] == [done.partition] * 3
+
+
+def base64_of(raw):
+    import base64
+
+    return base64.b64encode(raw).decode()
+
+
+async def records(kafka, topic, client_id):
+    """All committed records of a client on a topic."""
+    tp = TopicPartition(topic, partition_of(client_id, PARTITIONS))
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        await consumer.seek_to_beginning(tp)
+        found = []
+        while await consumer.position(tp) < end:
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                found += [record for record in batch if record.key == client_id.encode()]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_commands_by_topic_are_answered_once_and_are_in_force(api, stats, kafka):
+    fields = {"client_id": api.client_id, "webhook_url": "https://example.com/h", "threshold": 0.3}
+    good = {"command": "subscribe", "command_id": "one"} | fields
+    bad = {"command": "subscribe", "command_id": "two"} | fields | {"threshold": 7}
+    odd = {"command": "paint", "command_id": "three"} | fields
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for command in (good, good, bad, odd):
+            value = json.dumps(command).encode()
+            await producer.send_and_wait(topics.SUBSCRIPTION_COMMANDS, value, api.client_id.encode())
+    async with asyncio.timeout(10):
+        while len(found := await records(kafka, topics.COMMAND_RESULTS, api.client_id)) < 4:
+            await asyncio.sleep(0.1)
+    answers = [json.loads(record.value) for record in found]
+    assert [a["status"] for a in answers] == ["accepted", "accepted", "rejected", "rejected"]
+    assert answers[0] == answers[1]
+    assert [a["problem"]["code"] for a in answers[2:]] == ["threshold_out_of_range", "unknown_command"]
+    _, listed = await api.call("GET", f"{stats.url}/v1/subscriptions")
+    assert [s["id"] for s in listed["items"]] == [answers[0]["subscription"]["id"]]
+    assert "secret" not in listed["items"][0]
+
+
+async def test_each_image_is_judged_by_the_version_in_force_when_it_was_acknowledged(api, service, stats):
+    async with Receiver() as receiver:
+        subscription = await api.subscribed(stats, receiver.url, 0.5)
+        one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
+        over = [await api.sent(service, b.a_png())]
+        await api.call("PATCH", one, json={"threshold": 1})
+        await api.sent(service, b.a_png())
+        await api.call("PATCH", one, json={"threshold": 0.2})
+        over.append(await api.sent(service, b.a_png()))
+        await receiver.until(2)
+        _, alerts = await api.call(
+            "GET", f"{stats.url}/v1/alerts?subscription={subscription['id']}&at_least={over[-1]['position']}"
+        )
+        told = [(a["seq"], a["prev_seq"], a["version"], a["position"]) for a in alerts["items"]]
+        assert told == [(1, 0, 1, over[0]["position"]), (2, 1, 3, over[1]["position"])]
+        url = f"{stats.url}/v1/alerts?subscription={subscription['id']}&after=1"
+        _, rest = await api.call("GET", url)
+        assert [a["seq"] for a in rest["items"]] == [2]
+
+
+async def test_lists_come_in_pages(api, stats, kafka):
+    await api.subscribed(stats, "https://example.com/never", 0)
+    positions = await measured(kafka, api.client_id, [0.5] * 5)
+    url, seen = f"{stats.url}/v1/alerts?limit=2&at_least={positions[-1]}", []
+    cursor = ""
+    while cursor is not None:
+        _, page = await api.call("GET", url + (f"&cursor={cursor}" if cursor else ""))
+        seen += [alert["seq"] for alert in page["items"]]
+        cursor = page["next"]
+    assert seen == [5, 4, 3, 2, 1]
+
+
+async def test_public_addresses_need_no_key(stats, api):
+    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/"):
+        async with api.session.get(stats.url + path) as answer:
+            assert (path, answer.status) == (path, 200)
+    for path in ("/v1/live", "/nothing", "/router/", "/table/", "/graph"):
+        async with api.session.get(stats.url + path) as answer:
+            assert (path, answer.status) == (path, 401)
+
+
+def test_after_all_that_verify_says_equal(stats):
+    code, report = verified(stats)
+    assert (code, report["differences"]) == (0, [])
+    assert report["log"] == report["clickhouse"] > 500
+    assert report["live"] == report["log_in_windows"]
+    assert sum(s["implied"] for s in report["subscriptions"]) > 10
