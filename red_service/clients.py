@@ -185,6 +185,11 @@ class Follower:
         async with self._moved:
             await self._moved.wait_for(lambda: all(self.positions[p] >= end for p, end in ends.items()))
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Returns when what was applied makes `holds()` true."""
+        async with self._moved:
+            await self._moved.wait_for(holds)
+
     async def ends(self) -> dict[int, int]:
         """The committed end of every partition now."""
         consumer = cast(AIOKafkaConsumer, self._consumer)

@@ -157,7 +157,7 @@ async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):
     async with aiohttp.ClientSession() as session, asyncio.timeout(300):
         api = Api(session, key, client_id)
         for service in services:
-            while (await api.call("GET", f"{service.url}/red/images/x"))[0] == 401:
+            while (await api.call("GET", f"{service.url}/red/images/x"))[0] == 401:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         yield api
 

@@ -1,6 +1,7 @@
 """The end of a log now, uncommitted records included: what is acknowledged lies before it."""
 
 import asyncio
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -35,8 +36,16 @@ class LogEnds:
         Raises:
             KafkaError: Kafka did not answer.
         """
+        tp = TopicPartition(topic, partition)
+        return (await self.ends([tp]))[tp]
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The same of many.
+
+        Raises:
+            KafkaError: Kafka did not answer.
+        """
         async with self._starting:
             consumer = self._consumer or await self._start()
-        tp = TopicPartition(topic, partition)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets([tp])
-        return ends[tp]
+        found: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        return found

@@ -8,10 +8,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 Apply = Callable[[ConsumerRecord], None]
 
 
-async def read_to_end(bootstrap: str, appliers: Mapping[TopicPartition, Apply]) -> dict[
-    TopicPartition, int
-]:  # fmt: skip
+async def read_to_end(
+    bootstrap: str,
+    appliers: Mapping[TopicPartition, Apply],
+    ends: dict[TopicPartition, int] | None = None,
+) -> dict[TopicPartition, int]:
     """Feeds every committed record of each partition to its applier, in order.
+
+    `ends` are noted by the caller, else the committed ones are: a transaction is acknowledged
+    before its markers are in every partition, so who has heard of one elsewhere notes the log's.
 
     Returns:
         The committed end per partition as noted before reading (one past the last offset).
@@ -31,7 +36,8 @@ async def read_to_end(bootstrap: str, appliers: Mapping[TopicPartition, Apply]) 
     try:
         partitions = list(appliers)
         consumer.assign(partitions)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        ends = ends or await consumer.end_offsets(partitions)
+        assert ends is not None
         await consumer.seek_to_beginning(*partitions)
         open_partitions = set(partitions)
         while open_partitions:

@@ -9,6 +9,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from red_stats import topics
+from red_stats.adapters.log_ends import LogEnds
 from red_stats.agents.recording import read_range
 from red_stats.domain.proving import difference
 from red_stats.parts import Queries
@@ -42,7 +43,12 @@ class Sent:
         """
         sent = cls()
         numbers = range(partitions)
-        await read_to_end(bootstrap, {TopicPartition(topics.ALERTS, n): sent.add for n in numbers})
+        appliers = {TopicPartition(topics.ALERTS, number): sent.add for number in numbers}
+        ends = LogEnds(bootstrap)
+        try:
+            await read_to_end(bootstrap, appliers, await ends.ends(appliers))
+        finally:
+            await ends.stop()
         await waiting.folded("deliver", topics.PENDING_CHANGELOG, topics.ALERTS, sent._last)
         await waiting.recorded("alerts", sent._last)
         told: dict[int, int] = {}

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from red_stats import topics
 from red_stats.adapters.clickhouse import TABLES, StoreError
+from red_stats.adapters.log_ends import LogEnds
 from red_stats.agents.recording import read_range
 from red_stats.domain.problems import Refused
 from red_stats.parts import Parts
@@ -23,6 +24,7 @@ class Folded:
 
     def __init__(self, parts: Parts, seconds: float = SECONDS) -> None:
         self._parts = parts
+        self._ends = LogEnds(parts.settings.bootstrap)
         self._seconds = seconds
 
     async def live(self, positions: Iterable[Position]) -> None:
@@ -37,6 +39,10 @@ class Folded:
     async def alerts(self, positions: Iterable[Position]) -> None:
         """Until live has judged them and the alerts it then had raised are recorded."""
         await self._within(self._alerts(list(positions)))
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        await self._ends.stop()
 
     async def _within(self, work: Awaitable[None]) -> None:
         try:
@@ -57,8 +63,10 @@ class Folded:
     async def _alerts_of(self, number: int) -> None:
         start = await self._next(topics.ALERTS, number)
         tp = TopicPartition(topics.ALERTS, number)
-        # the log's end holds control records, which are never recorded: wait for the last alert
-        raised = await read_range(self._parts.settings.bootstrap, tp, start, None)
+        # The end with what is committed but not yet marked so; and since the end holds control
+        # records, which are never recorded, it is the last alert before it that is waited for.
+        end = await self._ends.end(topics.ALERTS, number)
+        raised = await read_range(self._parts.settings.bootstrap, tp, start, end)
         if raised:
             await self._recorded(topics.ALERTS, number, raised[-1].offset)
 

@@ -36,7 +36,7 @@ def routes_of_api(parts: Parts, app: StatsApp) -> Web:
     folded = Folded(parts)
     keys, directory = parts.keys, parts.directory.follower
     app.opening = [keys.start, parts.open_directory, commands.follower.start, *app.opening]
-    app.closing = [keys.stop, directory.stop, commands.follower.stop, sender.stop, *app.closing]
+    app.closing = [keys.stop, directory.stop, commands.follower.stop, sender.stop, folded.stop, *app.closing]
     parts.checks["api_keys"] = lambda: keys.is_current
     parts.checks["subscriptions"] = lambda: directory.is_current
 

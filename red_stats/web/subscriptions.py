@@ -1,5 +1,6 @@
 """`/v1/subscriptions`: commands sent and awaited; reads from the follower of red.subscriptions."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from red_stats.adapters.asking import SECONDS
 from red_stats.adapters.sending import NotSent
 from red_stats.domain.deliveries import TestTask, test_ids
 from red_stats.domain.problems import Refused
@@ -148,8 +150,20 @@ class Subscriptions:
                 **fields,
             }
         )
-        await self._parts.directory.follower.caught_up()  # who reads next finds it
         subscription: dict[str, Any] = accepted["subscription"]
+        directory, version = self._parts.directory, subscription["version"]
+
+        def shows() -> bool:
+            found = directory.find(client_id, subscription_id)
+            return bool(accepted["ended"]) if found is None else found.version >= version
+
+        try:
+            async with asyncio.timeout(SECONDS):
+                await directory.follower.until(shows)  # who reads next finds it
+        except TimeoutError as error:
+            detail = "the change is made and will be seen in a moment"
+            command_id = accepted["command_id"]
+            raise Refused(503, "command_pending", detail, command_id=command_id) from error
         return subscription
 
 

@@ -294,7 +294,7 @@ async def test_a_webhook_that_is_gone_is_disabled_and_its_alerts_wait_for_it(api
         one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
         await api.sent(service, b.a_png())
         async with asyncio.timeout(10):
-            while (found := (await api.call("GET", one))[1])["enabled"]:
+            while (found := (await api.call("GET", one))[1])["enabled"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert found["disabled_reason"] == "gone"
         [delivery] = await ended(api, stats, subscription, ("held",))
@@ -361,12 +361,19 @@ async def test_a_poison_record_among_good_ones_becomes_a_dead_letter(api, stats,
     _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={position}")
     _, counted = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&at_least={position}")
     assert live["totals"]["1h"]["images"] == counted["images"] == 3
-    letters = [json.loads(r.value) for r in await records(kafka, topics.DEAD_LETTERS, client)]
+    letters = [json.loads(r.value) for r in await until_records(kafka, topics.DEAD_LETTERS, client, 3)]
     assert [letter["topic"] for letter in letters] == [topics.MEASUREMENTS] * 3
     assert base64_of(poison) == letters[0]["value_base64"]
     assert letters[0]["key_base64"] == base64_of(key)
     assert letters[2]["value_base64"] is None
     assert [letter["partition"] for letter in letters] == [done.partition] * 3
+
+
+async def until_records(kafka, topic, client_id, count):
+    async with asyncio.timeout(10):
+        while len(found := await records(kafka, topic, client_id)) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return found
 
 
 def base64_of(raw):
@@ -402,9 +409,7 @@ async def test_commands_by_topic_are_answered_once_and_are_in_force(api, stats, 
         for command in (good, good, bad, odd):
             value = json.dumps(command).encode()
             await producer.send_and_wait(topics.SUBSCRIPTION_COMMANDS, value, api.client_id.encode())
-    async with asyncio.timeout(10):
-        while len(found := await records(kafka, topics.COMMAND_RESULTS, api.client_id)) < 4:
-            await asyncio.sleep(0.1)
+    found = await until_records(kafka, topics.COMMAND_RESULTS, api.client_id, 4)
     answers = [json.loads(record.value) for record in found]
     assert [a["status"] for a in answers] == ["accepted", "accepted", "rejected", "rejected"]
     assert answers[0] == answers[1]

@@ -1,0 +1,249 @@
+"""`red-stats up` as a new user meets it: everything on one machine, on ports and a folder of its own."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import free_port
+from tests.receiver import Receiver
+from tests.services import Api
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Up:
+    """A supervisor with its output in files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ports = {name: free_port() for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
+        self.red = f"http://127.0.0.1:{self.ports['RED_PORT']}"
+        self.stats = f"http://127.0.0.1:{self.ports['RED_STATS_PORT']}"
+        self.out, self.err = folder / "out", folder / "err"
+
+    @property
+    def environment(self):
+        given = {name: str(port) for name, port in self.ports.items()}
+        return os.environ | given | {"RED_DATA": str(self.folder / "data")}
+
+    def start(self, seconds=90):
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "red_stats", "up"],
+                env=self.environment,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        started = time.monotonic()
+        while not self.out.read_text().startswith("ready "):
+            assert self.process.poll() is None, self.err.read_text()[-2000:]
+            assert time.monotonic() - started < seconds, self.err.read_text()[-2000:]
+            time.sleep(0.1)
+        self.children = self.family()
+        return time.monotonic() - started
+
+    def family(self):
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, word):
+        mine = psutil.Process(self.process.pid).children()
+        return next(one for one in mine if word in " ".join(one.cmdline()))
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(15)
+
+    def command(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "red_stats", *arguments],
+            env=self.environment, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    @property
+    def keys(self):
+        return json.loads((self.folder / "data" / "keys.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    up = Up(tmp_path_factory.mktemp("up"))
+    up.start()
+    yield up
+    up.stop()
+
+
+@pytest.fixture
+async def demo(up):
+    async with aiohttp.ClientSession() as session:
+        yield Api(session, up.keys["demo"]["api_key"], "demo")
+
+
+def pasted(lines, up):
+    """What a shell in the repository answers, line by line."""
+    done = subprocess.run(
+        ["bash", "-c", lines], cwd=ROOT, env=up.environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_ready_line_names_the_addresses_and_the_keys_are_their_owners(up):
+    ready = up.out.read_text().splitlines()[0]
+    assert ready == f"ready RED {up.red} RED_STATS {up.stats} Kafka 127.0.0.1:{up.ports['RED_KAFKA_PORT']}"
+    assert (up.folder / "data" / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert (up.folder / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert up.keys["demo"]["client_id"] == "demo"
+    assert "127.0.0.1/32" in up.err.read_text()
+
+
+def curl_lines(text):
+    return "\n".join(line for line in text.splitlines() if re.match(r"KEY=|POSITION=|curl ", line))
+
+
+def test_the_lines_that_up_prints_work_when_pasted(up):
+    answers = pasted(curl_lines(up.out.read_text()), up)
+    assert '"red":0.4339' in answers
+    assert '"over":1' in answers
+    assert '"secret":"whsec_' in answers
+
+
+def test_the_lines_of_the_readme_work_when_pasted(up):
+    block = re.search(r"```sh\n(KEY=.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    here = {"8080": up.ports["RED_PORT"], "6066": up.ports["RED_STATS_PORT"]}
+    for port, mine in here.items():
+        block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{mine}")
+    block = block.replace("data/keys.json", str(up.folder / "data" / "keys.json"))
+    answers = pasted(block, up)
+    assert '"red":0.4339' in answers
+    assert '"images":' in answers
+
+
+async def test_an_image_reaches_a_webhook_and_verify_agrees(up, demo):
+    async with Receiver() as receiver:
+        subscription = await demo.subscribed(type("S", (), {"url": up.stats}), receiver.url)
+        receiver.secrets.append(subscription["secret"])
+        image = (ROOT / "docs/images/poppies.jpg").read_bytes()
+        await demo.sent(type("S", (), {"url": up.red}), image)
+        await receiver.until(1)
+        assert receiver.got[0].verified
+        await demo.call("DELETE", f"{up.stats}/v1/subscriptions/{subscription['id']}")
+    done = await asyncio.to_thread(up.command, "verify", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["equal"] is True
+    assert report["log"] == report["clickhouse"] == report["live"] >= 1
+
+
+def status_of(url, key):
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_keys_are_made_and_revoked_within_a_second(up):
+    made = json.loads(up.command("keys", "create", "anna", "--scope", "statistics", "--json").stdout)
+    assert made["client_id"] == "anna"
+    assert made["scopes"] == ["statistics"]
+    time.sleep(1)
+    assert status_of(f"{up.stats}/v1/live", made["api_key"]) == 200
+    assert status_of(f"{up.red}/red/images/x", made["api_key"]) == 403
+    assert up.command("keys", "revoke", made["key_id"]).returncode == 0
+    time.sleep(1)
+    assert status_of(f"{up.stats}/v1/live", made["api_key"]) == 401
+    assert status_of(f"{up.red}/red/images/x", made["api_key"]) == 401
+    listed = {key["key_id"]: key for key in json.loads(up.command("keys", "list", "--json").stdout)}
+    assert listed[made["key_id"]]["revoked_at"]
+    for arguments, code in ((("keys", "revoke", "nothing"), 1), (("keys", "create", "NO!"), 2)):
+        done = up.command(*arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({}, "in use by another red-stats"), ({"RED_DATA": "other"}, "RED_KAFKA_PORT")],
+)
+def test_a_second_instance_is_told_what_to_do_in_one_line(up, tmp_path, change, word):
+    environment = up.environment | {name: str(tmp_path / value) for name, value in change.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "red_stats", "up"],
+        env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("red-stats: ")
+    assert word in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_child_that_dies_is_named_and_started_again(up):
+    for word, name in (("red_service", "red"), ("red_stats worker", "worker")):
+        before = up.child(word)
+        before.kill()
+        deadline = time.monotonic() + 30
+        url = (up.red if name == "red" else up.stats) + "/health/ready"
+        while True:
+            assert time.monotonic() < deadline
+            try:
+                if up.child(word).pid != before.pid and status_of(url, "") == 200:
+                    break
+            except (StopIteration, psutil.Error, OSError):
+                pass
+            time.sleep(0.1)
+        assert f"{name} died (killed by SIGKILL) and is started again" in up.err.read_text()
+
+
+async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(up, demo):
+    everything = f"{up.stats}/v1/statistics?from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
+    port = free_port()
+    red, stats = type("S", (), {"url": up.red}), type("S", (), {"url": up.stats})
+    subscription = await demo.subscribed(stats, f"http://127.0.0.1:{port}/", 0.1)
+    image = (ROOT / "docs/images/poppies.jpg").read_bytes()
+    item = await demo.sent(red, image)
+    _, before = await demo.call("GET", f"{everything}&at_least={item['position']}")
+    _, live = await demo.call("GET", f"{up.stats}/v1/live?at_least={item['position']}")
+
+    started = time.monotonic()
+    code = await asyncio.to_thread(up.stop)
+    assert (code, time.monotonic() - started < 10) == (0, True)
+    assert not [child for child in up.children if child.is_running()]
+    await asyncio.to_thread(up.start)
+
+    async with Receiver(port=port) as receiver:
+        receiver.secrets.append(subscription["secret"])
+        await receiver.until(1, seconds=30)
+        assert receiver.got[0].verified
+        assert receiver.got[0].body["data"]["image_id"] == item["image_id"]
+    _, after = await demo.call("GET", f"{everything}&at_least={item['position']}")
+    _, live_after = await demo.call("GET", f"{up.stats}/v1/live?at_least={item['position']}")
+    assert after["images"] == before["images"]
+    assert live_after["totals"]["24h"] == live["totals"]["24h"]
+    status, _ = await demo.call("GET", f"{up.red}/red/images/{item['image_id']}")
+    assert status == 200
+
+
+def test_children_die_with_a_supervisor_that_is_killed(up):
+    family = up.family()
+    assert len(family) >= 3
+    up.process.kill()
+    up.process.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    up.start()  # and the next start finds everything
+    assert status_of(f"{up.stats}/v1/live", up.keys["demo"]["api_key"]) == 200
