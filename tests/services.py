@@ -29,6 +29,7 @@ class Service:
     def __init__(self, arguments, folder, port, **environment):
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
+        self.last_answer = ""
         self.folder = folder
         self._arguments = arguments
         self._environment = environment
@@ -52,7 +53,7 @@ class Service:
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"not ready: {self.log.read_text()[-3000:]}")
+                raise AssertionError(f"not ready: {self.last_answer} {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
         return self
 
@@ -60,7 +61,11 @@ class Service:
         try:
             with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
                 return answer.status == 200
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            self.last_answer = error.read().decode()
+            return False
+        except OSError as error:
+            self.last_answer = repr(error)
             return False
 
     def kill(self):
@@ -99,7 +104,7 @@ def worker(bootstrap, folder, role="all", **environment):
         "RED_WEBHOOK_ALLOW": "127.0.0.1/32",
         "RED_WEBHOOK_SCHEDULE": "0.5,0.5,1,1,2,2,2,2,2,2",
         "RED_SESSION_TIMEOUT": "6",
-        "RED_LOG_LEVEL": "WARNING",
+        "RED_LOG_LEVEL": "INFO",
     }
     return Service(["red_stats", "worker", "--role", role], folder, port, **given | environment)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import aiokafka
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -80,6 +80,16 @@ class BatchConsumer(driver.Consumer):
             None, None, cast(Any, batch), None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Of changelogs: where our loader has read to.
+
+        A transaction that follows the load at once (a webhook's result) would move Kafka's own
+        answer past that, and stock recovery would wait for ever for records it is never given.
+        """
+        found: dict[TP, int] = dict(await super().highwaters(*partitions))
+        ends = self.app.ownership.ends  # type: ignore[attr-defined]
+        return {tp: ends.get(TopicPartition(*tp), end) for tp, end in found.items()}
 
     async def perform_seek(self) -> None:
         """Every source partition to its mark; where none is known, to the committed offset."""

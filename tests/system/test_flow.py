@@ -369,8 +369,8 @@ async def test_a_poison_record_among_good_ones_becomes_a_dead_letter(api, stats,
     assert [letter["partition"] for letter in letters] == [done.partition] * 3
 
 
-async def until_records(kafka, topic, client_id, count):
-    async with asyncio.timeout(10):
+async def until_records(kafka, topic, client_id, count, seconds=10):
+    async with asyncio.timeout(seconds):
         while len(found := await records(kafka, topic, client_id)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return found

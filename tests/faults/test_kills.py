@@ -1,0 +1,245 @@
+"""The worker killed, paused and cut off under load: everything ends as the log implies it."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from red_stats import topics
+from tests.builders import a_measurement
+from tests.receiver import Receiver
+from tests.services import an_api, running, verified, worker
+from tests.system.test_flow import records, until_records
+
+REDS = [n % 100 / 100 for n in range(100)]
+
+
+class Load:
+    """Measurements of one client, one after the other, until told to stop; `sent` are acknowledged."""
+
+    def __init__(self, bootstrap, client_id, pause=0.005):
+        self._bootstrap, self._client_id, self._pause = bootstrap, client_id, pause
+        self.sent = []
+
+    async def __aenter__(self):
+        self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, enable_idempotence=True)
+        await self._producer.start()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *error):
+        await self.stop()
+
+    async def stop(self):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._producer.stop()
+
+    async def _run(self):
+        while True:
+            await self.one(REDS[len(self.sent) % 100])
+            await asyncio.sleep(self._pause)
+
+    async def one(self, red):
+        value = a_measurement(self._client_id, red, int(time.time() * 1000))
+        sending = await self._producer.send(topics.MEASUREMENTS, value, self._client_id.encode())
+        done = await asyncio.shield(sending)
+        self.sent.append((f"{done.partition}:{done.offset}", red))
+
+
+async def alerts_of(kafka, client_id):
+    return [json.loads(record.value) for record in await records(kafka, topics.ALERTS, client_id)]
+
+
+async def until_delivered(receiver, count, seconds=60):
+    await receiver.until(lambda receiver: len(receiver.alerts()) >= count, seconds)
+
+
+async def test_five_kills_under_load_lose_and_double_nothing(kafka, tmp_path):
+    with running(worker(kafka, tmp_path)) as stats:
+        async with an_api(kafka, stats) as api, Receiver() as receiver:
+            await api.subscribed(stats, receiver.url, 0.9)
+            async with Load(kafka, api.client_id) as load:
+                for _ in range(5):
+                    await asyncio.sleep(1.5)
+                    stats.kill()
+                    stats.start()
+                    await asyncio.to_thread(stats.until_ready)
+                await asyncio.sleep(1)
+            over = [position for position, red in load.sent if red > 0.9]
+            await until_delivered(receiver, len(over))
+            code, report = await asyncio.to_thread(verified, stats)
+            assert (code, report["differences"]) == (0, [])
+            mine = await asyncio.to_thread(verified, stats, "--client", api.client_id)
+            assert mine[1]["log"] == mine[1]["clickhouse"] == mine[1]["live"] == len(load.sent)
+            alerts = await alerts_of(kafka, api.client_id)
+            assert [alert["position"] for alert in alerts] == over
+            assert [alert["seq"] for alert in alerts] == list(range(1, len(over) + 1))
+            assert {alert["id"] for alert in receiver.alerts()} == {alert["id"] for alert in alerts}
+            assert len({got.id for got in receiver.got}) == len(over)
+
+
+async def test_a_threshold_moved_while_the_worker_dies_judges_as_the_log_implies(kafka, tmp_path):
+    with running(worker(kafka, tmp_path)) as stats:
+        async with an_api(kafka, stats) as api, Receiver() as receiver:
+            subscription = await api.subscribed(stats, receiver.url, 0.5)
+            one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
+            async with Load(kafka, api.client_id) as load:
+                for threshold in (0.95, 0.4, 0.97):
+                    await asyncio.sleep(0.7)
+                    changing = asyncio.create_task(_change(api, one, threshold))
+                    await asyncio.sleep(0.01)
+                    stats.kill()
+                    stats.start()
+                    await asyncio.to_thread(stats.until_ready)
+                    await changing
+            code, report = await asyncio.to_thread(verified, stats)
+            assert (code, report["differences"]) == (0, [])
+            mine = [s for s in report["subscriptions"] if s["id"] == subscription["id"]]
+            assert sum(s["implied"] for s in mine) == sum(s["sent"] for s in mine) > 0
+            implied = await _implied(kafka, api.client_id, load.sent)
+            alerts = await alerts_of(kafka, api.client_id)
+            assert [(alert["position"], alert["version"]) for alert in alerts] == implied
+            assert [alert["seq"] for alert in alerts] == list(range(1, len(alerts) + 1))
+
+
+async def _change(api, url, threshold):
+    """Ask until it is so; a command that was answered twice has one effect."""
+    while True:
+        try:
+            status, answer = await api.call("PATCH", url, json={"threshold": threshold})
+        except OSError:
+            status, answer = 0, {}
+        except Exception as error:
+            if "aiohttp" not in type(error).__module__:
+                raise
+            status, answer = 0, {}
+        if status == 200 and answer["threshold"] == threshold:
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _implied(kafka, client_id, sent):
+    """By the answers on the topic, without any code of ours: which positions are over, for which version."""
+    versions = {}
+    for record in await records(kafka, topics.COMMAND_RESULTS, client_id):
+        answer = json.loads(record.value)
+        if answer["status"] == "accepted":
+            made = answer["subscription"]
+            versions[made["version"]] = (int(made["in_force_from"].split(":")[1]), made["threshold"])
+    found = []
+    for position, red in sent:
+        offset = int(position.split(":")[1])
+        in_force = [v for v, (since, _) in versions.items() if since <= offset]
+        if in_force and red > versions[max(in_force)][1]:
+            found.append((position, max(in_force)))
+    return found
+
+
+@pytest.mark.parametrize("point", ["live.in-transaction#4:stop", "live.after-transaction#4:stop"])
+async def test_a_worker_paused_past_its_session_is_fenced_and_alerts_stand_once(kafka, tmp_path, point):
+    (tmp_path / "other").mkdir()
+    with running(worker(kafka, tmp_path, role="live")) as first:
+        async with an_api(kafka, first) as api:
+            await api.subscribed(first, "https://example.com/h", 0.5)
+            first.stop()
+            first.start(RED_CRASH_AT=point)
+            await asyncio.to_thread(first.until_ready)
+            async with Load(kafka, api.client_id) as load:
+                await asyncio.to_thread(_until_paused, first.process.pid)
+                with running(worker(kafka, tmp_path / "other", role="live")) as second:
+                    await asyncio.sleep(2)
+                    await load.stop()
+                    over = [position for position, red in load.sent if red > 0.5]
+                    await until_records(kafka, topics.ALERTS, api.client_id, len(over), seconds=30)
+                    first.process.send_signal(signal.SIGCONT)
+                    code = await asyncio.to_thread(first.process.wait, 30)
+                    position = load.sent[-1][0]
+                    status, _ = await api.call("GET", f"{second.url}/v1/live?at_least={position}")
+            assert code == 70, "the paused worker must end by itself: its partitions are another's"
+            assert status == 200
+            alerts = await alerts_of(kafka, api.client_id)
+            assert [alert["position"] for alert in alerts] == over
+            assert [alert["seq"] for alert in alerts] == list(range(1, len(over) + 1))
+
+
+def _until_paused(pid):
+    deadline = time.monotonic() + 30
+    while True:
+        with open(f"/proc/{pid}/stat") as file:
+            if file.read().rpartition(")")[2].split()[0] == "T":
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _limit_files(pid, size):
+    """How large a file the process may write: with 0 every write to a disk fails."""
+    subprocess.run(["prlimit", "--pid", pid, f"--fsize={size}"], check=True)
+
+
+async def test_a_store_that_cannot_be_written_for_20_s_delays_no_alert_and_loses_no_row(kafka, tmp_path):
+    with running(worker(kafka, tmp_path)) as stats:
+        async with an_api(kafka, stats) as api, Receiver() as receiver:
+            await api.subscribed(stats, receiver.url, 0.5)
+            async with Load(kafka, api.client_id, pause=3600) as load:
+                pid = str(stats.process.pid)
+                _limit_files(pid, "0")
+                late = []
+                for number in range(20):
+                    started = time.monotonic()
+                    await load.one(0.9)
+                    await until_delivered(receiver, number + 1, seconds=5)
+                    late.append(time.monotonic() - started)
+                    await asyncio.sleep(max(0, 1 - late[-1]))
+                _limit_files(pid, "unlimited")
+                assert sorted(late)[10] < 0.5
+                assert max(late) < 3
+                position = load.sent[-1][0]
+                everything = "from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
+                url = f"{stats.url}/v1/statistics?{everything}&at_least={position}"
+                async with asyncio.timeout(40):
+                    while (answer := await api.call("GET", url))[0] != 200:
+                        assert answer[1]["code"] in ("not_yet", "store_unavailable")
+                assert answer[1]["images"] == len(load.sent)
+            code, report = await asyncio.to_thread(verified, stats)
+            assert (code, report["differences"]) == (0, [])
+
+
+POINTS = (
+    [f"deliver.{moment}-transaction#2" for moment in ("before", "in", "after")]
+    + ["deliver.before-ack#2", "deliver.before-post#2", "deliver.after-post#2"]
+    + ["record.before-insert#3", "record.after-insert#3", "record.before-ack#3"]
+)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_crash_at_any_point_of_deliver_and_record_loses_and_doubles_nothing(kafka, tmp_path, point):
+    stats = worker(kafka, tmp_path)
+    with running(stats):
+        async with an_api(kafka, stats) as api, Receiver() as receiver:
+            await api.subscribed(stats, receiver.url, 0.5)
+            stats.stop()
+            stats.start(RED_CRASH_AT=point)
+            async with Load(kafka, api.client_id, pause=0.02) as load:
+                code = await asyncio.to_thread(stats.process.wait, 40)
+                assert code == -signal.SIGKILL
+                await asyncio.sleep(0.3)
+            stats.start()
+            await asyncio.to_thread(stats.until_ready)
+            over = [position for position, red in load.sent if red > 0.5]
+            await until_delivered(receiver, len(over))
+            code, report = await asyncio.to_thread(verified, stats)
+            assert (code, report["differences"]) == (0, [])
+            alerts = await alerts_of(kafka, api.client_id)
+            assert [alert["position"] for alert in alerts] == over
+            times = Counter(got.id for got in receiver.got)
+            assert sum(times.values()) - len(over) <= (5 if "deliver" in point or "record" in point else 0)
+            assert len(times) == len(over)
+            mine = [s for s in report["subscriptions"] if s["sent"] == len(over)]
+            assert mine[-1]["delivered"] == len(over)
