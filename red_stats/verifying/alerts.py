@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from aiokafka import TopicPartition
 
 from red_stats import topics
@@ -20,6 +20,15 @@ STATES = ("delivered", "pending", "held", "exhausted", "cancelled")
 Key = tuple[str, str]  # subscription_id, position of the measurement
 
 
+class _Alert(msgspec.Struct):
+    subscription_id: str
+    position: str
+    version: int
+    id: str
+    seq: int
+    prev_seq: int
+
+
 class Sent:
     """Every alert on red.alerts: its version, id, seq and place, and those that stand there twice."""
 
@@ -28,6 +37,7 @@ class Sent:
         self.ids: dict[Key, str] = {}
         self.repeated: list[str] = []
         self.broken: list[str] = []
+        self.unreadable: list[str] = []
         self._clients: dict[Key, str] = {}
         self._places: Counter[tuple[int, int]] = Counter()
         self._first: dict[int, int] = {}
@@ -62,19 +72,24 @@ class Sent:
 
     def add(self, record: Any) -> None:
         """Take one record of red.alerts over."""
-        alert = orjson.loads(record.value)
-        key = (alert["subscription_id"], alert["position"])
+        place = (record.partition, record.offset)
+        self._first.setdefault(record.partition, record.offset)
+        self._last[record.partition] = record.offset
+        try:
+            alert = msgspec.json.decode(record.value or b"", type=_Alert)
+        except msgspec.MsgspecError:
+            self.unreadable.append(f"unreadable {place[0]}:{place[1]}")
+            return
+        key = (alert.subscription_id, alert.position)
         if key in self.versions:
             self.repeated.append(" ".join(key))
         before = self._seq.get(key[0])
-        if alert["prev_seq"] != alert["seq"] - 1 or before not in (None, alert["prev_seq"]):
-            self.broken.append(f"{key[0]} seq {alert['seq']} after {before}")
-        self._seq[key[0]] = alert["seq"]
-        self.versions[key], self.ids[key] = alert["version"], alert["id"]
+        if alert.prev_seq != alert.seq - 1 or before not in (None, alert.prev_seq):
+            self.broken.append(f"{key[0]} seq {alert.seq} after {before}")
+        self._seq[key[0]] = alert.seq
+        self.versions[key], self.ids[key] = alert.version, alert.id
         self._clients[key] = record.key.decode()
-        self._places[record.partition, record.offset] += 1
-        self._first.setdefault(record.partition, record.offset)
-        self._last[record.partition] = record.offset
+        self._places[place] += 1
 
     def keep(self, client_id: str | None, upto: Mapping[int, int]) -> None:
         """Judge only one client's, and only measurements up to an offset by partition."""
@@ -114,7 +129,7 @@ def differences_of(
     extra = [" ".join(key) for key in sent.versions.keys() - implied.keys()]
     lost = [sent.ids[key] for key in sent.versions if sent.ids[key] not in became]
     return [
-        difference("alerts", missing, extra + sent.repeated),
+        difference("alerts", missing, extra + sent.repeated + sent.unreadable),
         difference("seq", [], sent.broken),
         stored,
         difference("deliveries", lost, []),

@@ -8,7 +8,6 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
-from red_stats import topics
 from red_stats.adapters.transactions import Out, PartitionWriter, WriteFailed
 from red_stats.tables.changelog import read_to_end
 from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
@@ -31,13 +30,14 @@ def changelog(app_id, which="a"):
 
 @pytest.fixture
 async def app_id(kafka):
-    """An app of its own, with the changelogs of its two tables."""
+    """An app of its own, with an output topic and the changelogs of its two tables."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     compact = {"cleanup.policy": "compact"}
     names = [changelog(name), changelog(name, "b")]
     await admin.create_topics([NewTopic(n, 4, 1, topic_configs=compact) for n in names])
+    await admin.create_topics([NewTopic(outputs(name), 4, 1)])
     await admin.close()
     return name
 
@@ -62,7 +62,11 @@ async def taken(kafka, app_id):
         await ownership.close()
 
 
-def setting(app_id, value, offset, topic=topics.ALERTS):
+def outputs(app_id):
+    return f"{app_id}-outputs"
+
+
+def setting(app_id, value, offset):
     """A build that skips what the mark has passed, like every fold of ours."""
     name, source = f"{app_id}-row", f"{app_id}-source"
 
@@ -73,7 +77,7 @@ def setting(app_id, value, offset, topic=topics.ALERTS):
         return Effects(
             [
                 Out(changelog(app_id), name.encode(), b"%d" % value),
-                Out(topic, app_id.encode(), b"%d" % value),
+                Out(outputs(app_id), app_id.encode(), b"%d" % value),
             ],
             {source: Mark(offset, 0)},
             lambda: rows.update({name: value}),
@@ -104,7 +108,7 @@ async def test_outputs_state_and_mark_are_there_together_after_a_restart(kafka, 
     owned = second.owned[2]
     assert owned.rows["windows"][f"{app_id}-row"] == 7
     assert owned.mark(f"{app_id}-source") == Mark(10, 0)
-    assert await committed(kafka, topics.ALERTS, app_id) == [7]
+    assert await committed(kafka, outputs(app_id), app_id) == [7]
 
 
 async def test_a_redelivered_batch_changes_nothing(kafka, taken, app_id):
@@ -112,7 +116,7 @@ async def test_a_redelivered_batch_changes_nothing(kafka, taken, app_id):
     await ownership.transact(2, setting(app_id, 7, 10))
     await ownership.transact(2, setting(app_id, 7, 10))
 
-    assert await committed(kafka, topics.ALERTS, app_id) == [7]
+    assert await committed(kafka, outputs(app_id), app_id) == [7]
 
 
 async def test_a_predecessor_is_fenced_and_must_die(kafka, taken, app_id):
@@ -123,19 +127,19 @@ async def test_a_predecessor_is_fenced_and_must_die(kafka, taken, app_id):
         await zombie.transact(2, setting(app_id, 1, 10))
 
     assert await owner.transact(2, setting(app_id, 2, 10))
-    assert await committed(kafka, topics.ALERTS, app_id) == [2]
+    assert await committed(kafka, outputs(app_id), app_id) == [2]
 
 
 async def test_what_a_predecessor_left_open_is_aborted(kafka, taken, app_id):
     writer = PartitionWriter(kafka, app_id, 2)
     await writer.start()
     await writer._producer.begin_transaction()
-    await writer._producer.send_and_wait(topics.ALERTS, b"1", app_id.encode(), partition=2)
+    await writer._producer.send_and_wait(outputs(app_id), b"1", app_id.encode(), partition=2)
 
     owner = await taken()
     await owner.transact(2, setting(app_id, 2, 0))
 
-    assert await committed(kafka, topics.ALERTS, app_id) == [2]
+    assert await committed(kafka, outputs(app_id), app_id) == [2]
     with pytest.raises((ProducerFenced, IllegalOperation)):
         await writer._producer.commit_transaction()
     await writer.stop()
@@ -201,17 +205,17 @@ async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka
     assert await ownership.transact(2, setting(app_id, 4, 10))
 
     assert ownership.owned[2].writer is not writer
-    assert await committed(kafka, topics.ALERTS, app_id) == [4]
+    assert await committed(kafka, outputs(app_id), app_id) == [4]
     assert ownership.owned[2].rows["windows"][f"{app_id}-row"] == 4
 
 
 async def test_a_large_batch_is_one_transaction(kafka, taken, app_id):
     ownership = await taken()
-    records = [Out(topics.ALERTS, app_id.encode(), b"%0900d" % n) for n in range(3000)]
+    records = [Out(outputs(app_id), app_id.encode(), b"%0900d" % n) for n in range(3000)]
 
     async def build(owned):
         return Effects(records, {f"{app_id}-source": Mark(1, 0)}, lambda: None)
 
     await ownership.transact(2, build)
 
-    assert await committed(kafka, topics.ALERTS, app_id) == list(range(3000))
+    assert await committed(kafka, outputs(app_id), app_id) == list(range(3000))

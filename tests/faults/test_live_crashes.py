@@ -52,11 +52,12 @@ async def produced(bootstrap, topic, values, key):
 async def read_until(bootstrap, topic, client, count, seconds=60):
     """The first `count` values of a client, as a read_committed reader sees them."""
     tp = TopicPartition(topic, partition_of(client, PARTITIONS))
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         consumer.assign([tp])
-        await consumer.seek_to_beginning(tp)
         found = []
         async with asyncio.timeout(seconds):
             while len(found) < count:

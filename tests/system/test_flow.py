@@ -385,12 +385,13 @@ def base64_of(raw):
 async def records(kafka, topic, client_id):
     """All committed records of a client on a topic."""
     tp = TopicPartition(topic, partition_of(client_id, PARTITIONS))
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]
-        await consumer.seek_to_beginning(tp)
         found = []
         while await consumer.position(tp) < end:
             for batch in (await consumer.getmany(timeout_ms=200)).values():
