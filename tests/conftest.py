@@ -4,6 +4,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,15 +21,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def a_broker(folder: Path) -> Iterator[str]:
     """Bootstrap address of a broker with every topic created."""
     running = os.environ.get("RED_TEST_KAFKA")
     if running:
         asyncio.run(topics.ensure_topics(running, PARTITIONS))
         yield running
         return
-    broker = new_kafka(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
+    broker = new_kafka(folder, free_port(), free_port())
     broker.start()
     try:
         asyncio.run(broker.until_ready())
@@ -35,3 +37,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.bootstrap
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with a_broker(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap

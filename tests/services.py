@@ -177,5 +177,6 @@ def verified(service, *arguments, seconds=120):
         text=True,
         timeout=seconds,
     )
-    assert done.returncode in (0, 1) and done.stdout, done.stderr
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
@@ -86,9 +86,21 @@ def setting(app_id, value, offset):
     return build
 
 
+async def until_decided(kafka, tp):
+    """A commit is answered before its marker is written: readers see it a moment later."""
+    ends = []
+    for level in ("read_committed", "read_uncommitted"):
+        async with AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level=level) as consumer:
+            ends.append((await consumer.end_offsets([tp]))[tp])
+    if ends[0] < ends[1]:
+        await asyncio.sleep(0.02)
+        await until_decided(kafka, tp)
+
+
 async def committed(kafka, topic, key, partition=2):
     found = []
     tp = TopicPartition(topic, partition)
+    await until_decided(kafka, tp)
 
     def apply(record):
         if record.key == key.encode():
