@@ -4,12 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test check bench clean help
+.PHONY: up test check browser bench faults soak lock clean help
 
 up: $(VENV)/.run  ## run the whole system here; Ctrl-C stops it
 	@exec $(BIN)/red-stats up
 
-test: check  ## check and test everything
+test: check browser  ## check and test everything
 	$(BIN)/python -m pytest -q
 
 check: $(VENV)/.dev  ## formatting, lint, types, imports
@@ -18,16 +18,30 @@ check: $(VENV)/.dev  ## formatting, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+browser:  # Chromium for the tests of the pages: they are skipped where it is not and cannot be had
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } \
+	  || echo "no Chromium: the tests of the pages will be skipped; apt-get install chromium"
+
 bench: $(VENV)/.dev  ## measure; each line prints a ratio
 	$(BIN)/python -m bench
+
+faults: $(VENV)/.dev  ## every fault in its long form, an hour or two; writes docs/reliability.md
+	$(BIN)/python -m tests.faults --long
+
+soak: $(VENV)/.dev  ## an hour under steady load; draws docs/images/soak.svg
+	$(BIN)/python -m bench.soak
 
 # The stamps remember the pins they were made from, so a warm start costs nothing.
 $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(call install,requirements-dev.txt)
+	@$(BIN)/python -m red_service.kernel
 	@touch $(VENV)/.run $@
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	$(call install,requirements.txt)
+	@command -v cc gcc clang >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r requirements-compiler.txt || true
+	@$(BIN)/python -m red_service.kernel
 	@touch $@
 
 define install
@@ -38,6 +52,14 @@ define install
 	$(BIN)/python -m pip install --progress-bar on --require-hashes -r $(1)
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -q -e .
 endef
+
+PIN := pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+lock: $(VENV)/.dev  ## pin anew what pyproject.toml asks for, one version for running and testing
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv $(PIN) --upgrade pyproject.toml --group dev -o requirements-dev.txt
+	$(BIN)/uv $(PIN) --group build pyproject.toml -c requirements-dev.txt -o requirements.txt
+	$(BIN)/uv $(PIN) --group compiler -c requirements-dev.txt -o requirements-compiler.txt
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
