@@ -1,4 +1,4 @@
-"""`python -m red_service [--settings]`: one line and a non-zero exit code for every error."""
+"""`python -m red_service [--settings | --decoders | measure FILES...]`; an error is one line and a code."""
 
 import asyncio
 import json
@@ -7,24 +7,41 @@ import sys
 
 import uvloop
 
+from red_service import fastjpeg, header_keys, images, kernel
 from red_service.app import CannotStart, serve
+from red_service.files import tell
+from red_service.seldom import hear_libraries_seldom
 from red_service.settings import described, load
+
+USAGE = "usage: python -m red_service [--settings | --decoders | measure [--json] FILES...]"
 
 
 def main() -> None:
-    """Serve, or list the settings."""
+    """Serve, list the settings, or measure files."""
     arguments = sys.argv[1:]
     if arguments == ["--settings"]:
         print(json.dumps(described(), indent=2))
-        return
-    if arguments:
-        print("usage: python -m red_service [--settings]", file=sys.stderr)
+    elif arguments == ["--decoders"]:
+        jpeg = fastjpeg.DECODER or f"{images.DECODER}, without simplejpeg"
+        print(f"JPEG by {jpeg}; PNG, GIF, WebP by {images.DECODER}; counted by {kernel.told()}")
+    elif arguments[:1] == ["measure"] and len(arguments) > 1:
+        names = [name for name in arguments[1:] if name != "--json"]
+        raise SystemExit(asyncio.run(tell(names, as_json="--json" in arguments)))
+    elif arguments:
+        print(USAGE, file=sys.stderr)
         raise SystemExit(0 if arguments == ["--help"] else 2)
+    else:
+        _serve()
+
+
+def _serve() -> None:
     settings = load()
+    header_keys.accept_any()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    hear_libraries_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))

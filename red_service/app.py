@@ -1,30 +1,45 @@
 """RED put together: keys followed, decoders started, images measured, stored and published."""
 
 import asyncio
+import gc
 import logging
 import signal
 import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from aiohttp import web
 
-from red_service import metrics
+from red_service import kernel, metrics
+from red_service.access import access
 from red_service.clients import TOPIC as API_KEYS
 from red_service.clients import Follower, Keyring
 from red_service.decoding import DecoderPool, Limits
-from red_service.http import Check, Http
+from red_service.documents import documents
+from red_service.http import Http
 from red_service.ids import uuid7
+from red_service.keyed import Keyed
+from red_service.keyed_publishing import KeyedPublisher
 from red_service.measuring import Measuring
-from red_service.middleware import access, origins, problems
+from red_service.middleware import origins, problems
+from red_service.operations import Check, Operations
 from red_service.publishing import KafkaUnavailable, Publisher
+from red_service.rates import Rates, Refusals
 from red_service.settings import Settings
-from red_service.storage import ImageStore, StorageError, open_store
+from red_service.storage import ImageStore, IntentStore, StorageError, Synced, open_store, sync_file
+from red_service.uploads import BodyMemory
 
 log = logging.getLogger(__name__)
 
+BURST, BURSTS_A_SECOND = 16.0, 1.0  # images at once beyond what the decoders have time for, by client
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
+IDLE_SECONDS = 30.0  # a connection without a whole request
+SWEEP_EVERY = 3600.0
+SWEPT_AFTER = timedelta(days=7)
+GC_THRESHOLDS = (50_000, 20, 100)  # a pause of milliseconds now and then would be some images' p99
 
 
 class CannotStart(Exception):
@@ -41,11 +56,14 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    gc.set_threshold(*GC_THRESHOLDS)
     async with AsyncExitStack() as stack:
         try:
             await _open(settings, stack)
         except (KafkaUnavailable, StorageError) as error:
             raise CannotStart(str(error)) from error
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays
         log.info("RED listens on http://%s:%d", settings.host, settings.port)
         await stopping.wait()
         log.info("stopping")
@@ -59,8 +77,49 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     keys = Follower(settings.bootstrap, API_KEYS, keyring.apply)
     stack.push_async_callback(keys.stop)
     await keys.start()
-    store = ImageStore(open_store(settings.storage, settings.data))
+    objects = open_store(settings.storage, settings.data)
+    store = ImageStore(objects, synced=_synced(settings))
     await store.probe()
+    pool = await _decoders(settings, stack)
+    keyed_publisher = KeyedPublisher(settings.bootstrap, f"red-keyed-{settings.instance or uuid7()}")
+    stack.push_async_callback(keyed_publisher.stop)
+    if settings.instance:
+        await keyed_publisher.fence(keyed_publisher.transactional_id)
+    memory, intents = BodyMemory(settings.body_memory), IntentStore(objects)
+    bursts = Rates(BURSTS_A_SECOND, BURST, time.monotonic)
+    measuring = Measuring(
+        pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers, bursts=bursts
+    )
+    keyed = Keyed(measuring, intents, keyed_publisher, now=lambda: datetime.now(UTC))
+    rates = Rates(settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
+    sweeping = asyncio.create_task(_sweep(intents), name="sweep keyed requests")
+    stack.callback(sweeping.cancel)
+
+    async def followed() -> str | None:
+        return None if keys.is_current else "API keys stay as last known"
+
+    def gauge() -> None:
+        metrics.KEYS_FOLLOWED.set(keys.is_current)
+        metrics.QUEUE.set(len(pool.waiting))
+        metrics.BODIES.set(memory.held)
+
+    checks: dict[str, Check] = {
+        "kafka": lambda: _words(publisher.check()),
+        "storage": lambda: _words(store.probe()),
+        "api_keys": followed,
+    }
+    application = web.Application(
+        middlewares=[origins(settings.origins), problems, access(keyring, lambda: keys.running)]
+    )
+    refusals = Refusals(time.monotonic)
+    application.add_routes(Http(measuring, keyed, store, rates, refusals, memory).routes())
+    application.add_routes(Operations(checks, gauge=gauge, metrics_public=settings.metrics_public).routes())
+    application.add_routes(documents())
+    await _listen(settings, application, stack)
+
+
+async def _decoders(settings: Settings, stack: AsyncExitStack) -> DecoderPool:
+    log.info("counting with %s", await asyncio.to_thread(kernel.told))
     pool = DecoderPool(
         settings.workers,
         Limits(seconds=settings.decode_seconds),
@@ -68,32 +127,33 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     )
     stack.push_async_callback(pool.stop)
     await pool.start()
+    return pool
 
-    async def followed() -> str | None:
-        metrics.KEYS_FOLLOWED.set(keys.is_current)
-        return None if keys.is_current else "API keys stay as last known"
 
-    measuring = Measuring(pool, store, publisher, now=time.time, new_id=uuid7)
-    checks: dict[str, Check] = {
-        "kafka": lambda: _words(publisher.check()),
-        "storage": lambda: _words(store.probe()),
-        "api_keys": followed,
-    }
-    http = Http(measuring, store, checks, metrics_public=settings.metrics_public)
-    application = web.Application(
-        middlewares=[
-            origins(settings.origins),
-            problems,
-            access(keyring, lambda: keys.running),
-        ]
-    )
-    application.add_routes(http.routes())
+def _synced(settings: Settings) -> Synced | None:
+    """Waits until an object of the local folder is on the disk, when that is asked for."""
+    if not settings.storage_fsync or settings.storage is not None:
+        return None
+    return partial(sync_file, settings.data / "images")
+
+
+async def _sweep(intents: IntentStore) -> None:
+    """Now and then remove keyed requests that are long forgotten."""
+    while True:
+        try:
+            await intents.sweep(datetime.now(UTC) - SWEPT_AFTER)
+        except StorageError as error:
+            log.warning("old keyed requests could not be removed: %s", error)
+        await asyncio.sleep(SWEEP_EVERY)
+
+
+async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> None:
     runner = web.AppRunner(
         application,
         access_log=None,
         auto_decompress=False,
         shutdown_timeout=STOP_SECONDS,
-        keepalive_timeout=75,
+        keepalive_timeout=IDLE_SECONDS,
         lingering_time=2,
     )
     await runner.setup()

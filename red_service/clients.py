@@ -10,7 +10,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, cast
 
 import msgspec
@@ -136,8 +136,10 @@ class Follower:
         """True from a successful `start` until `stop`."""
         return self._task is not None and not self._task.done()
 
-    async def start(self) -> None:
+    async def start(self, positions: Mapping[int, int] | None = None) -> None:
         """Returns when the topic has been read to the end it had at the call; at once when it runs.
+
+        What stands before `positions` (by partition) is known already.
 
         Raises:
             KafkaError: Kafka cannot be reached, or the topic does not exist.
@@ -158,6 +160,9 @@ class Follower:
             consumer.assign(partitions)
             if self._from_end:
                 await consumer.seek_to_end(*partitions)
+            elif positions is not None:
+                for tp in partitions:
+                    consumer.seek(tp, positions[tp.partition])
             else:
                 await consumer.seek_to_beginning(*partitions)
             for tp in partitions:
@@ -179,11 +184,12 @@ class Follower:
             await self._consumer.stop()
             self._consumer = None
 
-    async def caught_up(self) -> None:
-        """Returns when everything committed at the time of the call has been applied."""
+    async def caught_up(self) -> dict[int, int]:
+        """Returns the ends when everything committed at the time of the call has been applied."""
         ends = await self.ends()
         async with self._moved:
             await self._moved.wait_for(lambda: all(self.positions[p] >= end for p, end in ends.items()))
+        return ends
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Returns when what was applied makes `holds()` true."""

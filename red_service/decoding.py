@@ -7,23 +7,26 @@ killed and a fresh one started; one that crashes gets its image tried once more 
 import asyncio
 import contextlib
 import logging
+import mmap
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from red_service.images import Measured
-from red_service.problems import Rejected
+from red_service.problems import Problem, Rejected
+from red_service.queueing import ImageQueue
+from red_service.uploads import MAX_IMAGE
 from red_service.worker import LENGTH, Answer, Refusal
 
 log = logging.getLogger(__name__)
 
-IMAGES_PER_WORKER: Final = 1000  # then a fresh one, so that no leak of a decoder adds up
+IMAGES_PER_WORKER: Final = 10_000  # then a fresh one, so that no leak of a decoder adds up
 START_SECONDS: Final = 20.0
 _answers = msgspec.json.Decoder(Answer)
 
@@ -53,19 +56,27 @@ class _Job:
 @dataclass(slots=True)
 class _Worker:
     process: Process
-    images: int = field(default=0)
+    memory: mmap.mmap  # shared with the process: an image is one copy away, not a pipe of pieces
+    images: int = 0
 
     @classmethod
     async def start(cls, limits: Limits) -> "_Worker":
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "red_service.worker"),
-            *(str(os.getpid()), str(limits.memory), str(limits.seconds)),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C is for RED, which then stops its workers
-        )
-        worker = cls(process)
+        descriptor = os.memfd_create("image")
+        try:
+            os.ftruncate(descriptor, MAX_IMAGE)
+            memory = mmap.mmap(descriptor, MAX_IMAGE)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "red_service.worker"),
+                *(str(os.getpid()), str(descriptor), str(limits.memory), str(limits.seconds)),
+                stdin=PIPE,
+                stdout=PIPE,
+                env=_environment(),
+                pass_fds=(descriptor,),
+                start_new_session=True,  # Ctrl-C is for RED, which then stops its workers
+            )
+        finally:
+            os.close(descriptor)
+        worker = cls(process, memory)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await worker.receive()
@@ -79,9 +90,9 @@ class _Worker:
         self.images += 1
         stdin = self.process.stdin
         assert stdin is not None
+        self.memory[: len(content)] = content
         try:
             stdin.write(len(content).to_bytes(LENGTH))
-            stdin.write(content)
             await stdin.drain()
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
@@ -106,6 +117,7 @@ class _Worker:
             self.process.stdin.close()
             with contextlib.suppress(OSError):
                 await self.process.stdin.wait_closed()
+        self.memory.close()
 
 
 def _environment() -> dict[str, str]:
@@ -132,7 +144,7 @@ class DecoderPool:
         self._limits = limits or Limits()
         self._images_per_worker = images_per_worker
         self._on_restart = on_restart
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self.waiting: ImageQueue[_Job] = ImageQueue(workers)
         self._slots: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -160,11 +172,11 @@ class DecoderPool:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
-        while not self._jobs.empty():
-            self._jobs.get_nowait().answer.cancel()
+        for job in self.waiting.drain():
+            job.answer.cancel()
 
-    async def measure(self, content: bytes) -> Measured:
-        """Measures one image.
+    async def measure(self, content: bytes, client_id: str = "") -> Measured:
+        """Measures one image; clients take turns.
 
         Raises:
             Rejected: no image, or one beyond the limits.
@@ -172,7 +184,7 @@ class DecoderPool:
         if not content:
             raise Rejected("image_empty", "The image has no bytes.")
         job = _Job(content, asyncio.get_running_loop().create_future())
-        self._jobs.put_nowait(job)
+        self.waiting.put(client_id, job, len(content))
         return await job.answer
 
     async def _serve(self, worker: _Worker | None) -> None:
@@ -180,12 +192,14 @@ class DecoderPool:
         try:
             while True:
                 worker = worker or await self._fresh()
-                job = await self._jobs.get()
+                client_id, job = await self.waiting.get()
                 try:
                     worker = await self._do(job, worker)
                 except asyncio.CancelledError:
                     job.answer.cancel()
                     raise
+                finally:
+                    self.waiting.done(client_id)
         finally:
             if worker is not None:
                 await worker.kill()
@@ -200,16 +214,13 @@ class DecoderPool:
             except WorkerDied as died:
                 await self._replace(worker, str(died))
                 if last or died.returncode == -signal.SIGXCPU:
-                    self._settle(job, _verdict(died))
+                    self._fail(job, _verdict(died))
                     return None
                 worker = await self._fresh()
             except TimeoutError:
                 await self._replace(worker, "time limit")
                 seconds = self._limits.seconds
-                self._settle(
-                    job,
-                    Refusal("image_too_expensive", f"Decoding takes longer than {seconds:g} s."),
-                )
+                self._fail(job, Rejected("image_too_expensive", f"Decoding takes longer than {seconds:g} s."))
                 return None
             else:
                 break
@@ -219,20 +230,25 @@ class DecoderPool:
         return worker
 
     async def _ask(self, worker: _Worker, content: bytes) -> Answer:
+        started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await worker.ask(content)
+                answer = await worker.ask(content)
+                self.waiting.learn(len(content), asyncio.get_running_loop().time() - started)
+                return answer
         except asyncio.CancelledError:
             await worker.kill()
             raise
 
     def _settle(self, job: _Job, answer: Answer) -> None:
-        if job.answer.done():
-            return
         if isinstance(answer, Refusal):
-            job.answer.set_exception(Rejected(answer.code, answer.detail))
-        else:
+            self._fail(job, Rejected(answer.code, answer.detail))
+        elif not job.answer.done():
             job.answer.set_result(answer.measured)
+
+    def _fail(self, job: _Job, problem: Problem) -> None:
+        if not job.answer.done():
+            job.answer.set_exception(problem)
 
     async def _replace(self, worker: _Worker, reason: str) -> None:
         if reason != "recycled":
@@ -252,7 +268,9 @@ class DecoderPool:
                 pause = min(2 * pause, 5.0)
 
 
-def _verdict(died: WorkerDied) -> Refusal:
+def _verdict(died: WorkerDied) -> Problem:
     if died.returncode == -signal.SIGXCPU:
-        return Refusal("image_too_expensive", "Decoding takes too much processor time.")
-    return Refusal("image_corrupt", "The decoder crashed on this image, twice.")
+        return Rejected("image_too_expensive", "Decoding takes too much processor time.")
+    if died.returncode == -signal.SIGKILL:  # by somebody else: it says nothing about the image
+        return Problem("decoder_lost", "The decoder was killed twice; try again.", retry_after=1)
+    return Rejected("image_corrupt", "The decoder crashed on this image, twice.")

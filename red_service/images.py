@@ -9,17 +9,15 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError, features
 
-from red_service import jpeg, webp
+from red_service import fastjpeg, jpeg, pixels, webp
 from red_service.problems import Rejected
-from red_service.redness import RULE, STRIP_PIXELS, Plane, Tally, tally, tally_grey
+from red_service.redness import RULE, Tally
 
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE: Final = 16_384
@@ -27,7 +25,6 @@ FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")  # "MPO" here would make Pillow 
 DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-GREY: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 _UNREADABLE: Final = (
     OSError,
@@ -54,8 +51,8 @@ class Measured(msgspec.Struct, frozen=True):
     red_bp: int
     red_excess_bp: int
     red_channel_bp: int
+    decoder: str
     rule: str = RULE
-    decoder: str = DECODER
 
 
 def measure(content: bytes) -> Measured:
@@ -69,14 +66,17 @@ def measure(content: bytes) -> Measured:
     try:
         with _opened(content) as image:
             _check_size(*image.size)
+            if image.format in ("JPEG", "MPO") and image.mode == "RGB":
+                counts = fastjpeg.count(content, *image.size)
+                if counts is not None:
+                    return _measured(image, counts, fastjpeg.DECODER)
             _decode(image)
-            counts = sum(map(_tally, _strips(image)), Tally())
-            return _measured(image, counts)
+            return _measured(image, pixels.count(image), DECODER)
     except MemoryError:
         raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
 
 
-def _measured(image: Image.Image, counts: Tally) -> Measured:
+def _measured(image: Image.Image, counts: Tally, decoder: str) -> Measured:
     return Measured(
         format="jpeg" if image.format == "MPO" else str(image.format).lower(),
         width=image.width,
@@ -86,6 +86,7 @@ def _measured(image: Image.Image, counts: Tally) -> Measured:
         red_bp=counts.red_bp,
         red_excess_bp=counts.red_excess_bp,
         red_channel_bp=counts.red_channel_bp,
+        decoder=decoder,
     )
 
 
@@ -148,36 +149,3 @@ def _decode(image: Image.Image) -> None:
 
 def _sentence(error: Exception) -> str:
     return f"The image cannot be decoded: {str(error)[:200] or type(error).__name__}."
-
-
-def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """Whole rows, about STRIP_PIXELS at a time: a copy of all pixels costs nearly a decode."""
-    rows = max(1, STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _tally(strip: Image.Image) -> Tally:
-    if strip.mode in GREY:
-        return tally_grey(_grey_plane(strip))
-    transparent = strip.mode in ("P", "PA", "RGBA") or "transparency" in strip.info
-    if transparent:
-        r, g, b, alpha = map(_plane, _as(strip, "RGBA").split())
-        return tally(r, g, b, alpha)
-    r, g, b = map(_plane, _as(strip, "RGB").split())
-    return tally(r, g, b)
-
-
-def _as(strip: Image.Image, mode: str) -> Image.Image:
-    return strip if strip.mode == mode else strip.convert(mode)
-
-
-def _grey_plane(strip: Image.Image) -> Plane:
-    """Grey of any depth as 8 bits: 16-bit values lose their low byte."""
-    if strip.mode.startswith("I"):
-        return (np.asarray(strip) >> 8).astype(np.uint8)
-    return _plane(strip.convert("L") if strip.mode == "1" else strip.getchannel(0))
-
-
-def _plane(band: Image.Image) -> Plane:
-    return np.frombuffer(band.tobytes(), dtype=np.uint8)

@@ -6,6 +6,7 @@ from typing import Final
 MAX_SCANS: Final = 64  # a progressive file has about 10; 410 scans made 63 kB take 3.5 s
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)
 _MARKER: Final = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # neither stuffing, fill nor restart
 
 
@@ -18,14 +19,22 @@ def scans(content: bytes, enough: int = MAX_SCANS + 1) -> int:
     """Scans up to the end-of-image marker, counted no further than `enough`.
 
     Walks the markers as libjpeg does, so an embedded preview, a second picture of an MPO or
-    whatever follows the image is not taken for scans.
+    whatever follows the image is not taken for scans. The decoder runs only the first one of a
+    sequential image that has all components in it, so nothing behind it needs to be read.
     """
-    found, at = 0, 2
+    found, at, sequential, components = 0, 2, False, 0
     while found < enough and (match := _MARKER.search(content, at)):
         marker, at = match[1][0], match.end()
         if marker == _END:
             break
-        found += marker == _SCAN
+        if marker in _SEQUENTIAL:
+            sequential, components = True, content[at + 7] if len(content) > at + 7 else 0
+        elif marker in _PROGRESSIVE:
+            sequential = False
+        if marker == _SCAN:
+            found += 1
+            if sequential and content[at + 2 : at + 3] == bytes((components,)):
+                break
         if marker not in (_START, 0x01):
             at += max(2, int.from_bytes(content[at : at + 2]))
     return found

@@ -4,8 +4,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
-#: Images by outcome: measured, or the code of their problem.
-IMAGES = Counter("red_images", "Images by outcome", ["outcome"], registry=REGISTRY)
+#: Images by format ("" when it could not be told) and outcome: measured, or the code of their problem.
+IMAGES = Counter("red_images", "Images by outcome", ["format", "outcome"], registry=REGISTRY)
+#: The redness of images measured and stored.
+REDNESS = Histogram(
+    "red_redness",
+    "Share of red pixels",
+    buckets=(0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+    registry=REGISTRY,
+)
+#: Images that wait for a decoder.
+QUEUE = Gauge("red_queue_images", "Images waiting for a decoder", registry=REGISTRY)
+#: Bytes of request bodies held in memory.
+BODIES = Gauge("red_body_bytes", "Bytes of bodies in memory", registry=REGISTRY)
 #: From hand-over to a worker to its answer, the wait for a free one included.
 DECODE_SECONDS = Histogram(
     "red_decode_seconds",

@@ -1,30 +1,26 @@
-"""What every request passes: problems out, origins of the page, and who is asking."""
+"""What every request passes: problems out, and the headers that every answer has."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from red_service.clients import Keyring
-from red_service.http import CALLER
+from red_service.access import Handler
 from red_service.problems import CONTENT_TYPE, Problem
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-PUBLIC: Final = ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs")
+MORE_HEADERS: Final = web.RequestKey("more headers", dict[str, str])
 ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, traceparent",
     "Access-Control-Max-Age": "600",
 }
 
 
 def problem_response(problem: Problem) -> web.Response:
-    """RFC 9457; 503 says when to try again, 401 how to ask."""
+    """RFC 9457; 503, 429 and 409 say when to try again, 401 how to ask."""
     headers: dict[str, str] = {}
     if problem.retry_after is not None or problem.status == 503:
         headers["Retry-After"] = str(problem.retry_after or 2)
@@ -71,30 +67,13 @@ def origins(allowed: frozenset[str]) -> Any:
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(request.get(MORE_HEADERS, {}))
         if origin in allowed:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+            response.headers["Access-Control-Expose-Headers"] = "Retry-After, RateLimit, RateLimit-Policy"
             response.headers["Vary"] = "Origin"
             if preflight:
                 response.headers.update(ALLOWED)
         return response
-
-    return middleware
-
-
-def access(keyring: Keyring, is_known: Callable[[], bool]) -> Any:
-    """401 comes before 404, and before a byte of the body is read."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in PUBLIC:
-            caller = keyring.authenticate(request.headers.get("Authorization"))
-            if caller is None and not is_known():
-                raise Problem("not_ready", "API keys have not been read yet; try again.", close=True)
-            if caller is None:
-                detail = "A valid API key is needed: Authorization: Bearer red_..."
-                raise Problem("unauthenticated", detail, close=True)
-            request[CALLER] = caller
-        return await handler(request)
 
     return middleware

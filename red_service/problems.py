@@ -13,7 +13,7 @@ CONTENT_TYPE: Final = "application/problem+json"
 
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "bad_request": (400, "The request cannot be read"),
-    "idempotency_not_supported": (400, "Idempotency-Key is not supported"),
+    "idempotency_key_invalid": (400, "The Idempotency-Key cannot be used"),
     "invalid_parameter": (400, "A query parameter has no usable value"),
     "multipart_malformed": (400, "The multipart body cannot be read"),
     "repeated_parameter": (400, "A query parameter is repeated"),
@@ -25,6 +25,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "scope_missing": (403, "The API key lacks a scope"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This address does not know the method"),
+    "idempotency_in_progress": (409, "The first request with this Idempotency-Key has not ended"),
     "request_timeout": (408, "The request body took too long"),
     "body_too_large": (413, "The request body is too large"),
     "image_too_large": (413, "An image is too large"),
@@ -32,6 +33,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "content_encoding": (415, "Content-Encoding is not supported"),
     "unsupported_format": (415, "Not an image of a supported format"),
     "unsupported_media_type": (415, "The Content-Type is not supported"),
+    "idempotency_key_reused": (422, "The Idempotency-Key was used with another body"),
     "image_corrupt": (422, "The image is corrupt"),
     "image_dimension": (422, "The image is too wide or too high"),
     "image_empty": (422, "The image has no bytes"),
@@ -40,9 +42,13 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "image_too_many_pixels": (422, "The image has too many pixels"),
     "image_truncated": (422, "The image ends too early"),
     "no_image_measured": (422, "None of the images could be measured"),
+    "rate_limited": (429, "The client sends more images than it may"),
     "internal_error": (500, "Something went wrong inside RED"),
     "not_ready": (503, "RED is not ready"),
+    "decoder_lost": (503, "The decoder was killed"),
+    "image_lost": (503, "The stored image is missing or damaged"),
     "not_stored": (503, "The measurement was not stored"),
+    "overloaded": (503, "RED has more to measure than it can"),
     "storage_unavailable": (503, "The image store does not answer"),
     "unknown_outcome": (503, "It is unknown whether the measurement was stored"),
 }
@@ -87,6 +93,10 @@ class Problem(Exception):
             **self.extra,
         }
 
+    def as_item(self, index: int, name: str | None) -> dict[str, Any]:
+        """The item of a part that was not measured."""
+        return {"index": index, "name": name, "status": "rejected", "problem": self.as_dict()}
+
 
 class Rejected(Problem):
     """Raised when an image cannot be measured."""
@@ -111,3 +121,13 @@ class UnknownOutcome(NotRecorded):
     """Raised when the event may or may not exist; trying again may count the image twice."""
 
     name = "unknown_outcome"
+
+
+def none_measured(items: list[dict[str, Any]]) -> Problem:
+    """About a multipart request without any success: 503 if an image might count later, else 422."""
+    problems = [item["problem"] for item in items]
+    codes = [problem["code"] for problem in problems if problem["status"] == 503]
+    if codes:
+        code = "unknown_outcome" if "unknown_outcome" in codes else codes[0]
+        return Problem(code, "No image was stored for certain; see items.", retry_after=2, items=items)
+    return Problem("no_image_measured", "None of the images could be measured; see items.", items=items)

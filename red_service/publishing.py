@@ -1,4 +1,4 @@
-"""ImageMeasured -> Kafka: acknowledged, or a clear word on what is known.
+"""Events -> Kafka: acknowledged, or a clear word on what is known.
 
 An idempotent producer answers every later send with an error once a batch of it failed, so after
 any failed send the next one gets a new producer; the old one may finish what it was handed.
@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from red_service import events
-from red_service.events import ImageMeasured
 from red_service.problems import NotStored, UnknownOutcome
+from red_service.tracing import TRACEPARENT
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,13 @@ class Publisher:
         if not cluster.partitions_for_topic(events.TOPIC):
             raise KafkaUnavailable(f"Kafka has no topic {events.TOPIC}: create it with `red-stats topics`")
 
-    async def publish(self, event: ImageMeasured) -> Position:
+    async def publish(self, client_id: str, value: bytes, trace: str) -> Position:
         """The position of the event, once every in-sync replica has it.
+
+        Args:
+            client_id: its key.
+            value: the event as `events.encode` gives it.
+            trace: W3C traceparent, put on the record.
 
         Raises:
             NotStored: Kafka could not be reached, or it was known to be cut off: certainly no event.
@@ -114,7 +119,7 @@ class Publisher:
             producer = await self._current()
         except KafkaUnavailable as error:
             raise NotStored(f"{error}.") from None
-        sent = await self._hand_over(producer, event)
+        sent = await self._hand_over(producer, client_id, value, trace)
         try:
             async with asyncio.timeout(self._answer_seconds):
                 stored: RecordMetadata = await sent
@@ -127,7 +132,7 @@ class Publisher:
         return Position(stored.partition, stored.offset)
 
     async def _hand_over(
-        self, producer: AIOKafkaProducer, event: ImageMeasured
+        self, producer: AIOKafkaProducer, client_id: str, value: bytes, trace: str
     ) -> "asyncio.Future[RecordMetadata]":
         """Gives the event to the producer's buffer; before that point nothing can reach Kafka.
 
@@ -137,15 +142,16 @@ class Publisher:
         try:
             async with asyncio.timeout(self._connect_seconds):
                 partitions = await producer.partitions_for(events.TOPIC)
-                partition = events.partition_of(event.client_id, len(partitions))
+                partition = events.partition_of(client_id, len(partitions))
                 leader = producer.client.cluster.leader_for_partition(TopicPartition(events.TOPIC, partition))
                 if not await producer.client.ready(leader):
                     raise KafkaUnavailable(f"Kafka at {self._bootstrap} is not connected")
                 sent: asyncio.Future[RecordMetadata] = await producer.send(
                     events.TOPIC,
-                    events.encode(event),
-                    key=event.client_id.encode(),
+                    value,
+                    key=client_id.encode(),
                     partition=partition,
+                    headers=[(TRACEPARENT, trace.encode())],
                 )
                 return sent
         except (KafkaError, KafkaUnavailable, TimeoutError, OSError) as error:
@@ -201,10 +207,12 @@ async def _finish(producer: AIOKafkaProducer, seconds: float) -> None:
             await producer.stop()
     except (KafkaError, OSError, TimeoutError, asyncio.CancelledError):
         # stop() flushes first and would wait for ever for a Kafka that is gone.
-        await asyncio.gather(_abandon(producer), return_exceptions=True)
+        await asyncio.gather(abandon(producer), return_exceptions=True)
 
 
-async def _abandon(producer: AIOKafkaProducer) -> None:
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Close without the flush of stop(), which waits for ever for a Kafka that is gone."""
+    producer._closed = True
     await producer.client.close()  # fails the requests under way, which the sender waits for
     if (task := producer._sender.sender_task) is not None:
         task.cancel()

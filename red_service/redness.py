@@ -88,6 +88,12 @@ def tally(r: Plane, g: Plane, b: Plane, alpha: Plane | None = None) -> Tally:
     return Tally(r.size, int(np.count_nonzero(red)), _sum(excess), _sum(r))
 
 
+def tally_pixels(pixels: bytes | bytearray | memoryview, channels: int) -> Tally:
+    """Counts interleaved pixels of 3 (RGB) or 4 (RGBA) channels, 8 bits each."""
+    planes = np.frombuffer(pixels, dtype=np.uint8).reshape(-1, channels).T
+    return tally(*map(np.ascontiguousarray, planes))
+
+
 def tally_grey(grey: Plane) -> Tally:
     """Counts one strip of grey pixels: nothing in it is red, whatever its transparency."""
     return Tally(pixels=grey.size, red_sum=_sum(grey))

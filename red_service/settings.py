@@ -5,10 +5,18 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from red_service import crash
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _armed(spec: str) -> str:
+    if spec.startswith("red."):  # the others are RED_STATS'
+        crash.arm(spec)
+    return spec
 
 
 class Settings(BaseSettings):
@@ -26,6 +34,21 @@ class Settings(BaseSettings):
     storage: str | None = Field(
         None, description="an object store for images, such as s3://bucket/prefix; unset: the data folder"
     )
+    storage_fsync: bool = Field(
+        False, description="an image in a local folder is on the disk before it is answered"
+    )
+    rate: float = Field(1000, ge=0, description="images a second one client may send; 0: no limit")
+    rate_burst: float | None = Field(
+        None, ge=1, description="images a client may send at once; unset: two seconds' worth"
+    )
+    body_memory: int = Field(
+        256 << 20, ge=64 << 20, description="bytes the bodies of all requests may take together"
+    )
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_.-]{1,100}$",
+        description="this RED's name, no two at once have the same: what a killed one left open ends at once",
+    )
     decode_seconds: float = Field(5, gt=0, description="seconds one image may take to decode")
     decode_workers: int | None = Field(
         None, ge=1, le=256, description="processes that decode; unset: one per processor"
@@ -34,6 +57,8 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+
+    crash_at: Annotated[str, AfterValidator(_armed)] = Field("", description="for tests only")
 
     @property
     def bootstrap(self) -> str:
@@ -72,4 +97,5 @@ def described() -> list[dict[str, Any]]:
             "help": field.description,
         }
         for name, field in Settings.model_fields.items()
+        if name != "crash_at"
     ]

@@ -5,8 +5,8 @@ The server gives no limits of its own for streamed bodies, so bytes and seconds 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -33,11 +33,52 @@ class Upload(NamedTuple):
     content: bytes
 
 
+class BodyMemory:
+    """What the bodies of all requests take together, from their first byte to their answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """One request's part of it, given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.held -= share.held
+
+    def take(self, size: int) -> None:
+        """Counts bytes that have come.
+
+        Raises:
+            Problem: 503 `overloaded`, there are too many.
+        """
+        if self.held + size > self._limit:
+            detail = "Too many bodies are being received; try again."
+            raise Problem("overloaded", detail, retry_after=1, close=True)
+        self.held += size
+
+
+class Share:
+    """The bytes of one request."""
+
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Counts bytes that have come; raises as `BodyMemory.take` does."""
+        self._memory.take(size)
+        self.held += size
+
+
 class _Body:
     """The request's stream with its bytes counted; the reader of parts takes it for a StreamReader."""
 
-    def __init__(self, stream: Any, deadline: asyncio.Timeout, started: float) -> None:
-        self._stream, self._deadline, self._started = stream, deadline, started
+    def __init__(self, stream: Any, share: Share, deadline: asyncio.Timeout, started: float) -> None:
+        self._stream, self._share, self._deadline, self._started = stream, share, deadline, started
         self.received = 0
         self.limit = MAX_BODY
         self.too_much: Problem = body_too_large()
@@ -52,6 +93,7 @@ class _Body:
         self.received += len(chunk)
         if self.received > self.limit:
             raise self.too_much
+        self._share.take(len(chunk))
         self._deadline.reschedule(self._started + SECONDS + self.received / (1 << 20))
         return chunk
 
@@ -74,11 +116,11 @@ def malformed(detail: str) -> Problem:
     return Problem("multipart_malformed", detail, close=True)
 
 
-async def read_uploads(request: web.Request) -> tuple[list[Upload], bool]:
+async def read_uploads(request: web.Request, share: Share) -> tuple[list[Upload], bool]:
     """The images of `POST /red`, and whether they came as multipart.
 
     Raises:
-        Problem: 400, 408, 413 or 415, about the whole request.
+        Problem: 400, 408, 413, 415 or 503, about the whole request.
     """
     kind = request.content_type
     multipart = kind == "multipart/form-data"
@@ -91,18 +133,18 @@ async def read_uploads(request: web.Request) -> tuple[list[Upload], bool]:
         raise body_too_large()
     if not multipart and (request.content_length or 0) > MAX_IMAGE:
         raise image_too_large()
-    async with _body_of(request) as body:
+    async with _body_of(request, share) as body:
         if multipart:
             return await _parts(request, body), True
         return [Upload(None, await _raw(body))], False
 
 
 @asynccontextmanager
-async def _body_of(request: web.Request) -> AsyncIterator[_Body]:
+async def _body_of(request: web.Request, share: Share) -> AsyncIterator[_Body]:
     started = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(SECONDS) as deadline:
-            yield _Body(request.content, deadline, started)
+            yield _Body(request.content, share, deadline, started)
     except TimeoutError:
         raise Problem("request_timeout", "The body came too slowly or not to its end.", close=True) from None
     except (aiohttp.ClientError, web.RequestPayloadError) as error:

@@ -1,15 +1,19 @@
-"""The process that decodes: image in on stdin, amounts or a problem out on stdout, until EOF.
+"""The process that decodes: image in through shared memory, amounts or a problem out, until EOF.
 
-Frames are a length of 4 bytes, big-endian, and that many bytes; the answer is JSON.
+Its length comes on stdin, 4 bytes big-endian, when the image is there. The answer goes to stdout:
+its length the same way, and JSON.
 Started and watched by `decoding.py`. Nothing secret is in its environment.
 """
 
+import contextlib
 import ctypes
 import math
+import mmap
 import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
@@ -19,6 +23,7 @@ from red_service.problems import Rejected
 
 LENGTH: Final = 4
 PR_SET_PDEATHSIG: Final = 1
+NICE: Final = 10
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
@@ -56,8 +61,16 @@ def limit(parent: int, memory: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # the parent died before the line above
         raise SystemExit(0)
+    _yield_to_others()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _yield_to_others() -> None:
+    """Decoding is the long work here: Kafka and the services come first where processors are few."""
+    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a session of ours is a scheduling group of its own
+        Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 def allow_cpu(seconds: float) -> None:
@@ -67,12 +80,12 @@ def allow_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def serve(images: BinaryIO, answers: BinaryIO, seconds: float) -> None:
+def serve(lengths: BinaryIO, memory: mmap.mmap, answers: BinaryIO, seconds: float) -> None:
     """Answers image after image; the first frame out is empty and says that all is loaded."""
     answers.write(bytes(LENGTH))
     answers.flush()
-    while header := images.read(LENGTH):
-        content = images.read(int.from_bytes(header))
+    while header := lengths.read(LENGTH):
+        content = memory[: int.from_bytes(header)]
         allow_cpu(seconds)
         encoded = msgspec.json.encode(answer(content))
         answers.write(len(encoded).to_bytes(LENGTH) + encoded)
@@ -80,12 +93,14 @@ def serve(images: BinaryIO, answers: BinaryIO, seconds: float) -> None:
 
 
 def main() -> None:
-    """`python -m red_service.worker PARENT MEMORY SECONDS`."""
-    parent, memory, seconds = sys.argv[1:]
+    """`python -m red_service.worker PARENT DESCRIPTOR MEMORY SECONDS`."""
+    parent, descriptor, memory, seconds = sys.argv[1:]
     limit(int(parent), int(memory))
+    image = mmap.mmap(int(descriptor), 0, prot=mmap.PROT_READ)
+    os.close(int(descriptor))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak into the answers
-    serve(sys.stdin.buffer, answers, float(seconds))
+    serve(sys.stdin.buffer, image, answers, float(seconds))
 
 
 if __name__ == "__main__":

@@ -67,16 +67,29 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, data: bytes, *, depth=8, colour=2, before=b"") -> bytes:
-    """A PNG of any header; `data` is what the compressed stream holds, `before` more chunks."""
+def png(width: int, height: int, data: bytes, **options) -> bytes:
+    """A PNG of any header; `data` is what the compressed stream holds."""
+    return packed_png(width, height, zlib.compress(data, 9), **options)
+
+
+def packed_png(width: int, height: int, packed: bytes, *, depth=8, colour=2, before=b"") -> bytes:
+    """The same of a stream that is compressed already; `before` are more chunks."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + before
-        + chunk(b"IDAT", zlib.compress(data, 9))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     )
+
+
+def a_solid_png_with(before: bytes) -> bytes:
+    """A red PNG with more chunks before its pixels."""
+    return png(16, 16, (b"\0" + bytes(RED) * 16) * 16, before=before)
+
+
+def with_exif(exif: bytes) -> bytes:
+    """A JPEG with whatever it may say of itself."""
+    content = a_jpeg()
+    segment = b"Exif\0\0" + exif
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
 
 
 def zeros_compressed(size: int) -> bytes:

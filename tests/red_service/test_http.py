@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from red_service.events import decode, partition_of
 from tests.conftest import PARTITIONS
 from tests.red_service import builders as b
-from tests.services import a_key, bearer, published, red, running
+from tests.services import a_key, an_api, bearer, published, red, running
 
 GOOD = b.a_png()
 
@@ -81,6 +81,11 @@ REFUSED = {
     "5 bmp": (a_tiff("BMP"), 415, "unsupported_format"),
     "5 ico": (a_tiff("ICO"), 415, "unsupported_format"),
     "5 ppm": (a_tiff("PPM"), 415, "unsupported_format"),
+    "5 jpeg 2000": (a_tiff("JPEG2000"), 415, "unsupported_format"),
+    "5 avif": (a_tiff("AVIF"), 415, "unsupported_format"),
+    "5 eps": (a_tiff("EPS"), 415, "unsupported_format"),
+    "5 psd": (b"8BPS\0\x01" + bytes(100), 415, "unsupported_format"),
+    "5 fits": (b"SIMPLE  =                    T" + b" " * 2850, 415, "unsupported_format"),
     "7 half a jpeg": (b.a_jpeg()[: len(b.a_jpeg()) // 2], 422, TRUNCATED),
     "8 no EOI": (b.a_jpeg()[:-2], 422, TRUNCATED),
     "10 jpeg 65535": (b.jpeg_of_size(65535, 65535), 422, "image_too_many_pixels"),
@@ -91,12 +96,32 @@ REFUSED = {
     "15 png 50000": (b.png(50000, 50000, b"", depth=1, colour=0), 422, "image_too_many_pixels"),
     "16 png 2^31": (b.png(2**31 - 1, 2**31 - 1, b""), 422, "image_too_many_pixels"),
     "17 bomb": (
-        b.png(20000, 20000, b"", colour=0)[:-12],
+        b.packed_png(20000, 20000, b.zeros_compressed(20000 * 20001), colour=0),
         422,
         "image_too_many_pixels",
     ),
     "18 png wide": (b.png(100000, 1, b""), 422, "image_dimension"),
     "19 png cut": (b.encoded(b.noise())[:-2000], 422, TRUNCATED),
+    "19 png crc": (
+        b.encoded(b.noise()).replace(b"IDAT", b"IDAU", 1),
+        422,
+        "image_corrupt",
+    ),
+    "21 ztxt bomb": (
+        b.a_solid_png_with(b.chunk(b"zTXt", b"a\0\0" + b.zeros_compressed(200 << 20))),
+        422,
+        "image_corrupt",
+    ),
+    "21 iccp bomb": (
+        b.a_solid_png_with(b.chunk(b"iCCP", b"a\0\0" + b.zeros_compressed(200 << 20))),
+        422,
+        "image_corrupt",
+    ),
+    "22 text": (
+        b.a_solid_png_with(b.chunk(b"zTXt", b"a\0\0" + b.zeros_compressed(1 << 20)) * 70),
+        422,
+        "image_corrupt",
+    ),
     "24 gif canvas": (b.gif_header(65535, 65535), 422, "image_too_many_pixels"),
     "26 webp cut": (b.encoded(b.noise(), "WEBP")[:200], 422, "image_corrupt"),
     "26 webp size": (b.webp_of_size(16383, 16383), 422, "image_too_many_pixels"),
@@ -106,9 +131,11 @@ REFUSED = {
 @pytest.mark.parametrize("row", REFUSED)
 async def test_a_bad_image_is_refused_alone_and_beside_good_ones(client, row):
     content, status, code = REFUSED[row]
+    started = time.monotonic()
 
     given, problem, _ = await sent(client, content)
 
+    assert time.monotonic() - started < 1
     assert (given, problem["code"], problem["status"]) == (status, code, status)
     assert problem["type"] == f"urn:red:problem:{code}"
     async with client.post("/red", data=form((content, "bad"), (GOOD, "good.png"))) as answer:
@@ -184,6 +211,11 @@ GOOD_ROWS = {
     "9 one bit": lambda: bytes([*b.a_jpeg()[:-300], b.a_jpeg()[-300] ^ 4, *b.a_jpeg()[-299:]]),
     "20 half the rows": lambda: b.png(16, 16, bytes(8 * (1 + 16 * 3))),
     "23 too much data": lambda: b.png(10, 10, b.zeros_compressed(0) and bytes(310) + bytes(1 << 20)),
+    "25 apng frames": lambda: b.encoded(
+        b.solid(), "PNG", save_all=True, append_images=[b.solid(b.BLACK), b.solid()] * 500
+    ),
+    "41 exif of nothing": lambda: b.with_exif(b"\xff" * 1000),
+    "41 turned": lambda: b.with_exif(b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" + bytes(4)),
     "25 gif frames": lambda: b.encoded(
         b.solid(), "GIF", save_all=True, append_images=[b.solid(b.BLACK)] * 299
     ),
@@ -386,6 +418,19 @@ async def test_the_page_may_call_and_others_may_not(client, service):
             assert ("Access-Control-Allow-Origin" in answer.headers) == allowed
         async with client.post("/red", data=b"", headers={"Origin": origin}) as answer:
             assert ("Access-Control-Allow-Origin" in answer.headers) == allowed
+
+
+async def test_an_image_that_takes_too_long_is_too_expensive_and_the_next_is_measured(kafka, tmp_path):
+    slow = b.encoded(b.solid(size=(6000, 6500)))  # 27
+    with running(red(kafka, tmp_path, RED_DECODE_SECONDS="0.25", RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            headers = {"Content-Type": "image/png"}
+            for _ in range(2):
+                started = time.monotonic()
+                status, problem = await api.call("POST", f"{service.url}/red", data=slow, headers=headers)
+                assert (status, problem["code"]) == (422, "image_too_expensive")
+                assert time.monotonic() - started < 6
+                assert (await api.sent(service, GOOD))["red"] == 1
 
 
 async def test_after_all_that_a_good_image_is_measured_right(client):

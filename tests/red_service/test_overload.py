@@ -1,0 +1,145 @@
+"""More than RED can take: a clear answer at once, bounded memory, and the others are served."""
+
+import asyncio
+
+import psutil
+import pytest
+
+from tests.red_service import builders as b
+from tests.services import an_api, bearer, red, running
+
+GOOD = b.a_png()
+MIB = 1 << 20
+
+
+async def test_a_client_over_its_rate_is_told_when_and_others_are_not(kafka, tmp_path):
+    with running(red(kafka, tmp_path, RED_RATE="2", RED_RATE_BURST="3", RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api, an_api(kafka, service) as other:
+            url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
+            statuses = []
+            for _ in range(5):
+                async with api.session.post(url, data=GOOD, headers=headers | bearer(api.key)) as answer:
+                    statuses.append(answer.status)
+                    assert answer.headers["RateLimit-Policy"] == '"images";q=3;w=2'
+                    assert '"images";r=' in answer.headers["RateLimit"]
+                    problem = await answer.json(content_type=None)
+            assert statuses[:3] == [200] * 3
+            assert statuses[-1] == 429
+            assert problem["code"] == "rate_limited"
+            assert 1 <= int(answer.headers["Retry-After"]) <= 2
+            assert (await other.call("POST", url, data=GOOD, headers=headers))[0] == 200
+            await asyncio.sleep(int(answer.headers["Retry-After"]))
+            assert (await api.call("POST", url, data=GOOD, headers=headers))[0] == 200
+
+
+async def test_a_flood_is_refused_in_part_and_another_client_is_served(kafka, tmp_path):
+    content = b.encoded(b.noise((1200, 1000)))
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api, an_api(kafka, service) as other:
+            url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
+            expected = (await api.sent(service, content))["red"]
+            flooding = [
+                asyncio.create_task(api.call("POST", url, data=content, headers=headers)) for _ in range(60)
+            ]
+            await asyncio.sleep(0.1)
+            served = [(await other.sent(service, content))["red"] for _ in range(3)]
+            answers = await asyncio.gather(*flooding)
+
+    assert served == [expected] * 3
+    statuses = [status for status, _ in answers]
+    assert set(statuses) == {200, 503}
+    assert {answer["code"] for status, answer in answers if status == 503} == {"overloaded"}
+    assert {answer["red"] for status, answer in answers if status == 200} == {expected}
+
+
+async def test_sixteen_images_at_once_are_a_burst_and_no_overload(kafka, tmp_path):
+    content = b.encoded(b.noise((1200, 1000)))
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            items = await asyncio.gather(*(api.sent(service, content) for _ in range(16)))
+    assert len({item["image_id"] for item in items}) == 16
+
+
+async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
+    limit = 64 * MIB
+    with running(red(kafka, tmp_path, RED_BODY_MEMORY=str(limit), RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            process = psutil.Process(service.process.pid)
+            before = process.memory_info().rss
+            connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(12)]
+            head = (
+                f"POST /red HTTP/1.1\r\nHost: red\r\nAuthorization: Bearer {api.key}\r\n"
+                f"Content-Type: image/png\r\nContent-Length: {19 * MIB}\r\n\r\n"
+            ).encode()
+
+            async def flood(reader, writer):
+                writer.write(head + bytes(18 * MIB))
+                return await reader.read(1 << 16)
+
+            answers = await asyncio.gather(*(flood(*connection) for connection in connections))
+            for _, writer in connections:
+                writer.close()
+
+            assert process.memory_info().rss - before < 4 * limit
+            assert sum(b"503" in a.splitlines()[0] and b"overloaded" in a for a in answers) >= 8
+            assert sum(b"408" in a.splitlines()[0] for a in answers) >= 1
+            assert (await api.sent(service, GOOD))["red"] == 1
+
+
+async def test_connections_that_never_ask_are_closed(kafka, tmp_path):
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(200)]
+            for number, (_, writer) in enumerate(connections):
+                writer.write(b"POST /red HTTP/1.1\r\nX: " if number % 2 else b"")
+            for _ in range(8):  # a byte now and then is no request either
+                await asyncio.sleep(4)
+                for _, writer in connections[1::2]:
+                    writer.write(b"y")
+                assert (await api.sent(service, GOOD))["red"] == 1
+            async with asyncio.timeout(10):
+                ends = await asyncio.gather(*(reader.read() for reader, _ in connections))
+    assert {end.splitlines()[0] if end else b"" for end in ends} <= {b"", b"HTTP/1.0 400 Bad Request"}
+
+
+@pytest.mark.parametrize("status", [503])
+async def test_kafka_and_storage_down_are_said_and_safe_to_retry(kafka, tmp_path, status):
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
+            folder = service.folder / "data" / "images" / "v1" / api.client_id
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.write_text("a file where a folder should be")
+            given, problem = await api.call("POST", url, data=GOOD, headers=headers)
+            assert (given, problem["code"]) == (status, "not_stored")
+            folder.unlink()
+            assert (await api.call("POST", url, data=GOOD, headers=headers))[0] == 200
+
+
+async def test_a_missing_or_damaged_image_is_a_clear_problem(kafka, tmp_path):
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+        async with an_api(kafka, service) as api:
+            item = await api.sent(service, GOOD)
+            url = f"{service.url}/red/images/{item['image_id']}"
+            sha = item["sha256"]
+            path = service.folder / "data" / "images" / "v1" / api.client_id / sha[:2] / sha
+            path.write_bytes(GOOD[:-1] + b"x")
+            status, problem = await api.call("GET", url)
+            assert (status, problem["code"]) == (503, "image_lost")
+            assert "damaged" in problem["detail"]
+            path.unlink()
+            status, problem = await api.call("GET", url)
+            assert (status, problem["code"]) == (503, "image_lost")
+            assert "missing" in problem["detail"]
+            await api.sent(service, GOOD)
+            assert (await api.call("GET", url)) == (200, GOOD)
+
+
+async def test_the_same_bytes_of_a_client_are_kept_once_and_of_another_apart(kafka, tmp_path):
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_STORAGE_FSYNC="true")) as service:
+        async with an_api(kafka, service) as api, an_api(kafka, service) as other:
+            items = [await one.sent(service, GOOD) for one in (api, api, other)]
+            images = service.folder / "data" / "images" / "v1"
+            stored = [path for path in images.rglob(items[0]["sha256"]) if path.is_file()]
+    assert len({item["image_id"] for item in items}) == 3
+    assert len(stored) == 2
