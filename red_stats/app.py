@@ -5,11 +5,11 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NoReturn
 
 from red_stats import topics
-from red_stats.adapters.faust_app import StatsApp, new_app, serve, source
+from red_stats.adapters.batching import Patience
 from red_stats.adapters.log_ends import LogEnds
 from red_stats.adapters.sink import Sink
 from red_stats.adapters.store_server import StoreServer
@@ -21,7 +21,9 @@ from red_stats.agents.delivering import enqueue_deliveries, settle
 from red_stats.agents.dispatching import Dispatcher
 from red_stats.agents.recording import Recorder, bind_recorder
 from red_stats.domain import recording
+from red_stats.domain.reading import BatchReader
 from red_stats.domain.urls import refusal
+from red_stats.faust_app import StatsApp, new_app, serve, source
 from red_stats.parts import Parts
 from red_stats.settings import Settings
 from red_stats.tables.ownership import Ownership, TableSpec
@@ -33,11 +35,17 @@ from red_stats.tables.rows import (
     ThresholdRows,
     WindowRows,
 )
+from red_stats.web.rebuild import rebuild_record
 from red_stats.web.server import routes_of_api, routes_of_health
 
 log = logging.getLogger(__name__)
 
 ROLES = ("live", "deliver", "record")
+RECORDED = {
+    topics.MEASUREMENTS: recording.MEASUREMENTS,
+    topics.ALERTS: recording.ALERTS,
+    topics.DELIVERIES: recording.DELIVERIES,
+}
 Fatal = Callable[[str], NoReturn]
 
 
@@ -55,7 +63,7 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     tables = [
         TableSpec("windows", topics.WINDOWS_CHANGELOG, WindowRows),
         TableSpec("alert_sequences", topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows),
-        TableSpec("thresholds", topics.SUBSCRIPTIONS, ThresholdRows),
+        TableSpec("thresholds", topics.SUBSCRIPTIONS, ThresholdRows, parts.directory.lists_of),
         TableSpec("answers", topics.ANSWERS_CHANGELOG, AnswerRows),
     ]
     ownership = Ownership(settings.bootstrap, topics.LIVE, tables, fatal=fatal)
@@ -64,7 +72,7 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     count = partial(
         count_measurements,
         ownership=ownership,
-        partitions=settings.partitions,
+        reader_of=cache(partial(BatchReader, partitions=settings.partitions)),
         retention_ms=int(settings.live_hours * 3_600_000),
     )
     obey = partial(
@@ -76,8 +84,8 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
         opens=parts.box.opens,
         url_refusal=partial(refusal, allow=settings.allow),
     )
-    app.agent(source(app, topics.MEASUREMENTS), name="count_measurements")(bind("live", count, fatal))
-    app.agent(source(app, topics.SUBSCRIPTION_COMMANDS), name="obey_commands")(bind("live", obey, fatal))
+    app.agent(source(app, topics.MEASUREMENTS), name="count_measurements")(bind("live", count, app, fatal))
+    app.agent(source(app, topics.SUBSCRIPTION_COMMANDS), name="obey_commands")(bind("live", obey, app, fatal))
     app.closing.append(ends.stop)
     return app
 
@@ -101,9 +109,9 @@ def create_deliver(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     ownership.on_owned.append(dispatcher.take)
     ownership.on_lost.append(dispatcher.forget)
     parts.directory.on_change = dispatcher.changed
-    enqueue = partial(enqueue_deliveries, ownership=ownership, push=dispatcher.push)
-    app.agent(source(app, topics.ALERTS), name="enqueue_alerts")(bind("deliver", enqueue, fatal))
-    app.agent(source(app, topics.DELIVERY_TASKS), name="enqueue_tasks")(bind("deliver", enqueue, fatal))
+    enqueue = partial(enqueue_deliveries, ownership=ownership, begin=dispatcher.begin, push=dispatcher.push)
+    app.agent(source(app, topics.ALERTS), name="enqueue_alerts")(bind("deliver", enqueue, app, fatal))
+    app.agent(source(app, topics.DELIVERY_TASKS), name="enqueue_tasks")(bind("deliver", enqueue, app, fatal))
     app.opening.append(parts.open_directory)
     app.closing = [parts.directory.follower.stop, *app.closing, dispatcher.stop]
     return app
@@ -117,11 +125,8 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     ownership = Ownership(settings.bootstrap, topics.RECORD, tables, fatal=fatal)
     parts.ownerships["record"] = ownership
     app = new_app(settings, topics.RECORD, ownership)
-    for topic, recorded in (
-        (topics.MEASUREMENTS, recording.MEASUREMENTS),
-        (topics.ALERTS, recording.ALERTS),
-        (topics.DELIVERIES, recording.DELIVERIES),
-    ):
+    app.patience = Patience(100, 64 << 10)  # what is inserted together may as well be fetched together
+    for topic, recorded in RECORDED.items():
         recorder = Recorder(
             topic,
             recorded,
@@ -130,6 +135,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
             partitions=settings.partitions,
             bootstrap=settings.bootstrap,
             writer=parts.writer,
+            flow=app,
         )
         parts.recorders[topic] = recorder
         ownership.on_owned.append(recorder.take_over)
@@ -137,7 +143,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
         app.agent(source(app, topic), name=f"record_{recorded.table}")(bind_recorder(recorder, fatal))
         app.closing.append(recorder.stop)
     app.go_on = lambda owned, topic: parts.recorders[topic].next_of(owned)
-    server = StoreServer(store, settings.data, parts.readers)
+    server = StoreServer(store, settings.data, parts.readers, partial(rebuild_record, parts))
 
     async def open_store() -> None:
         await asyncio.get_running_loop().run_in_executor(parts.writer, store.open)

@@ -28,6 +28,8 @@ INSERT_SECONDS = Histogram(
 )
 #: Inserts that failed or lost a race and were tried again.
 INSERT_RETRIES = Counter("red_stats_insert_retries", "Inserts tried again", registry=REGISTRY)
+#: 1 while the store's disk is low: merges are stopped, and below RED_MIN_FREE_BYTES inserts wait.
+DISK_LOW = Gauge("red_stats_disk_low", "The store's disk is low", registry=REGISTRY)
 #: Seconds of one transaction, by role.
 TRANSACTION_SECONDS = Histogram(
     "red_stats_transaction_seconds",

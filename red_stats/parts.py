@@ -35,7 +35,7 @@ class Parts:
         self.box = SecretBox(load_key(settings.data, settings.secret_key))
         self.keyring = Keyring()
         self.keys = Follower(settings.bootstrap, API_KEYS, self.keyring.apply)
-        self.directory = Directory(settings.bootstrap)
+        self.directory = Directory(settings.bootstrap, settings.partitions)
         self.ownerships: dict[str, Ownership] = {}
         self.recorders: dict[str, Recorder] = {}
         self.store: Store | None = None
@@ -55,7 +55,7 @@ class Parts:
             KafkaError: Kafka is away.
             SecretKeyError: their secrets were sealed with another key.
         """
-        await self.directory.follower.start()
+        await self.directory.open()
         other = self.directory.sealed_otherwise(self.box.key_id)
         if other is not None:
             raise SecretKeyError(

@@ -24,6 +24,11 @@ def _checked(parse: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _armed(spec: str) -> None:
+    if not spec.startswith("red."):  # those are RED's
+        crash.arm(spec)
+
+
 class Settings(BaseSettings):
     """Read once at start; frozen."""
 
@@ -33,6 +38,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="where both services listen")
     port: Port = Field(8080, description="RED's port")
     stats_port: Port = Field(6066, description="RED_STATS' port: views, health and metrics")
+    stats_url_advertised: str | None = Field(
+        None, description="where the other workers reach this one; unset: http://RED_HOST:RED_STATS_PORT"
+    )
     kafka_port: Port = Field(9092, description="port of the embedded Kafka")
     kafka: str | None = Field(None, description="an existing cluster: host:port[,host:port]")
     clickhouse: str | None = Field(None, description="an existing ClickHouse server: its DSN")
@@ -57,10 +65,10 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(1 << 30, ge=0, description="free bytes below which the store refuses inserts")
     session_timeout: float = Field(8, ge=1, le=60, description="Kafka session time-out, seconds")
     instance: str | None = Field(
-        None, description="this worker's name as a static group member: back in 2 s after a kill"
+        None, description="this worker's name as a static group member: back in 3-4 s after a kill"
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
-    crash_at: Annotated[str, _checked(crash.arm)] = Field("", description="for tests only")
+    crash_at: Annotated[str, _checked(_armed)] = Field("", description="for tests only")
 
     @property
     def bootstrap(self) -> str:
@@ -91,6 +99,11 @@ class Settings(BaseSettings):
     def stats_url(self) -> str:
         """RED_STATS' address for people on this machine."""
         return f"http://{_dialled(self.host)}:{self.stats_port}"
+
+    @property
+    def advertised_url(self) -> str:
+        """RED_STATS' address for the other workers."""
+        return (self.stats_url_advertised or self.stats_url).rstrip("/")
 
 
 def _dialled(host: str) -> str:

@@ -22,11 +22,13 @@ RECORD: Final = "red-stats-record"
 WINDOWS_CHANGELOG: Final = f"{LIVE}-windows-changelog"
 ALERT_SEQUENCES_CHANGELOG: Final = f"{LIVE}-alert_sequences-changelog"
 ANSWERS_CHANGELOG: Final = f"{LIVE}-answers-changelog"
+LIVE_OWNERS: Final = f"{LIVE}-owners"
 PENDING_CHANGELOG: Final = f"{DELIVER}-pending-changelog"
 RECORD_MARKS_CHANGELOG: Final = f"{RECORD}-marks-changelog"
 
 DAY_MS: Final = 86_400_000
 KEEP: Final = -1
+DEAD_LETTER_BYTES: Final = 4 << 20  # the largest record of the other topics (1 MiB) in base64, twice over
 
 
 class TopicMismatch(Exception):
@@ -40,6 +42,7 @@ class Topic(NamedTuple):
     partitions: int
     compact: bool = False
     retention_ms: int = KEEP
+    max_bytes: int | None = None  # of one record batch; None: the broker's own limit
 
     @property
     def config(self) -> dict[str, str]:
@@ -48,6 +51,8 @@ class Topic(NamedTuple):
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "compact" if self.compact else "delete",
         }
+        if self.max_bytes is not None:
+            config["max.message.bytes"] = str(self.max_bytes)
         if self.compact:
             return config | {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.3"}
         return config | {"retention.ms": str(self.retention_ms)}
@@ -66,10 +71,11 @@ def all_topics(partitions: int, measurements_retention_days: float | None = None
         Topic(DELIVERY_TASKS, partitions, retention_ms=7 * DAY_MS),
         Topic(DELIVERIES, partitions, retention_ms=30 * DAY_MS),
         Topic(API_KEYS, 1, compact=True),
-        Topic(DEAD_LETTERS, partitions, retention_ms=30 * DAY_MS),
+        Topic(DEAD_LETTERS, partitions, retention_ms=30 * DAY_MS, max_bytes=DEAD_LETTER_BYTES),
         Topic(WINDOWS_CHANGELOG, partitions, compact=True),
         Topic(ALERT_SEQUENCES_CHANGELOG, partitions, compact=True),
         Topic(ANSWERS_CHANGELOG, partitions, compact=True),
+        Topic(LIVE_OWNERS, 1, compact=True),
         Topic(PENDING_CHANGELOG, partitions, compact=True),
         Topic(RECORD_MARKS_CHANGELOG, partitions, compact=True),
     ]

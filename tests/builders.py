@@ -8,6 +8,7 @@ import orjson
 
 from red_service.events import partition_of, rfc3339
 from red_stats.domain.reading import from_ms
+from red_stats.domain.records import Batch, Chunk
 
 NOW = 1_790_000_000_000  # ms
 
@@ -42,3 +43,23 @@ def measured(
 
 def a_subscription_id(number: int = 1) -> str:
     return str(UUID(int=number, version=4))
+
+
+class AFetchedBatch(list[Any]):
+    """Records as one record batch of a fetch."""
+
+    @property
+    def base_offset(self) -> int:
+        return int(self[0].offset)
+
+    @property
+    def next_offset(self) -> int:
+        return int(self[-1].offset) + 1
+
+    @property
+    def max_timestamp(self) -> int:
+        return int(self[-1].timestamp)
+
+
+def a_batch(topic: str, partition: int, records: list[Any], generation: int = 1) -> Batch:
+    return Batch(topic, partition, generation, [Chunk(AFetchedBatch(records))])

@@ -18,9 +18,13 @@ from aiokafka import AIOKafkaProducer
 
 from red_service.clients import DEFAULT_SCOPES, new_key
 from red_stats import topics
+from tests import openapi
 from tests.conftest import free_port
 
 SECRET_KEY = "ab" * 32
+
+
+DOCUMENTS = {}  # base URL of a service -> the OpenAPI document that tells its answers
 
 
 class Service:
@@ -32,6 +36,7 @@ class Service:
         self.last_answer = ""
         self.folder = folder
         self._arguments = arguments
+        DOCUMENTS[self.url] = "red" if arguments[0] == "red_service" else "red_stats"
         self._environment = environment
         self.log = folder / f"{arguments[0]}-{port}.log"
         self.start()
@@ -128,7 +133,7 @@ def bearer(key):
 
 
 class Api:
-    """A client of both services; `call` gives (status, body)."""
+    """A client of both services; `call` gives (status, body) and holds both to the documents."""
 
     def __init__(self, session, key, client_id):
         self.session = session
@@ -139,8 +144,11 @@ class Api:
         headers = bearer(self.key) | options.pop("headers", {})
         async with self.session.request(method, url, headers=headers, **options) as answer:
             raw = await answer.read()
-            known = "json" in answer.headers.get("Content-Type", "")
-            return answer.status, json.loads(raw) if known and raw else raw
+            body = json.loads(raw) if raw and "json" in answer.content_type else raw
+            name = DOCUMENTS.get(f"{answer.url.scheme}://{answer.url.authority}")
+            if name:
+                openapi.check(name, method, answer.url.raw_path, answer.status, answer.content_type, body)
+            return answer.status, body
 
     async def subscribed(self, worker, url, threshold=0.25, **fields):
         body = {"webhook_url": url, "threshold": threshold} | fields

@@ -2,81 +2,119 @@
 
 Stock Faust spends 100-240 us on every message before our code runs; delivering what one fetch
 brought for a partition as ONE event makes the rest a tight loop of ours. This file touches
-private API of faust-streaming, which is pinned; `tests/adapters/test_batching.py` holds it.
+private API of faust-streaming and aiokafka, which are pinned; `tests/adapters/test_batching.py`
+holds it.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import aiokafka
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from red_stats.adapters.chunks import Fetched
+from red_stats.domain.records import Batch, Chunk
 
-class Batch(NamedTuple):
-    """What one fetch brought for one partition: records in order, offsets ascending, with holes."""
+HELD_SECONDS = 0.02  # how soon a fetch looks again when every partition is held
 
-    topic: str
-    partition: int
-    generation: int
-    records: list[ConsumerRecord]
 
-    @property
-    def last_offset(self) -> int:
-        """Offset of the last record."""
-        return int(self.records[-1].offset)
+class Patience(NamedTuple):
+    """How long a fetch waits (ms) for how many bytes: each fetch costs the broker and us."""
+
+    wait_ms: int = 500
+    min_bytes: int = 1
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """The consumer's own thread, with read_committed and prompt fetches."""
+    """The consumer's own thread, with read_committed and prompt fetches.
+
+    `sought` is the generation for which the source partitions were last sought. What was taken out
+    of the fetcher before that may reach the main thread behind it, where it would stand after a hole.
+    """
+
+    sought = -1
+
+    async def seek_sources(self, offsets: Mapping[TP, int], generation: int) -> None:
+        """Every source partition to where that generation goes on."""
+        await self.call_thread(self._seek_sources, offsets, generation)
+
+    async def _seek_sources(self, offsets: Mapping[TP, int], generation: int) -> None:
+        self.sought = generation  # nothing is awaited between here and the seeks
+        await self._seek_wait(self._ensure_consumer(), offsets)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for read_uncommitted unless its own exactly_once is on; its fetch wait of
         # 1.5 s only delays the first answer after a seek, but also every shutdown.
-        options = consumer._isolation_level, consumer._fetch_max_wait_ms
-        assert options == ("read_uncommitted", 1500), "faust-streaming has changed"
+        options = consumer._isolation_level, consumer._fetch_max_wait_ms, consumer._fetch_min_bytes
+        assert options == ("read_uncommitted", 1500, 1), "faust-streaming has changed"
         consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = 500
+        patience: Patience = self.app.patience  # type: ignore[attr-defined]
+        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = patience
         return consumer
+
+    async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **options: Any) -> Any:
+        """As the driver has it, with records left as they were fetched."""
+        fetcher = consumer._fetcher
+        if not isinstance(fetcher._records, Fetched):
+            fetcher._records = Fetched(fetcher._records, lambda: self.sought)
+        return await super()._fetch_records(consumer, *args, **options)
 
 
 class BatchConsumer(driver.Consumer):
     """Delivers batches of the source topics; commits from a queue of its own.
 
     Committed offsets are only a hint for lag monitors: after every rebalance each source
-    partition is sought to where its *mark* says (`app.next_offset`), wherever that is known.
+    partition is sought to where its *mark* says (`app.next_offset`), and only what was taken
+    behind that seek is delivered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._done: dict[TP, int] = {}
+        self._held: set[TP] = set()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """One message per partition for source topics; changelogs have nothing to deliver."""
-        records, active = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
-        if records is None or self.should_stop:
-            return
-        if not self.flow_active:
-            return  # a rebalance is under way; what was fetched is fetched again after its seek
+        records = await self._fetched(timeout)
         for tp, fetched in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            wanted = active is None or tp in active or tp in self._buffered_partitions
-            if fetched and wanted and not self._is_changelog_tp(tp):
-                yield tp, self._to_batch(tp, fetched, generation)
+            if self.should_stop or not fetched or self._is_changelog_tp(tp):
+                continue
+            # what was taken before the seek of this generation is fetched again after it
+            if fetched[0].generation == self.app.consumer_generation_id:
+                yield tp, self._to_batch(tp, fetched, fetched[0].generation)
 
-    def _to_batch(self, tp: TP, fetched: list[ConsumerRecord], generation: int) -> ConsumerMessage:
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of a partition whose batches wait; the others go on."""
+        self._held.add(tp)
+
+    def release(self, tp: TP) -> None:
+        """Fetch it again."""
+        self._held.discard(tp)
+
+    async def _fetched(self, timeout: float) -> Mapping[TP, Sequence[Chunk]]:
+        if not self.flow_active:
+            await self.wait(cast(Any, self.can_resume_flow))
+        wanted = self._get_active_partitions() - self._held
+        if not wanted:
+            await asyncio.sleep(HELD_SECONDS)
+            return {}
+        # what is released meanwhile must not wait for news of the others
+        seconds = HELD_SECONDS if self._held else timeout
+        return cast(Mapping[TP, Sequence[Chunk]], await self._getmany(wanted, seconds))
+
+    def _to_batch(self, tp: TP, fetched: Sequence[Chunk], generation: int) -> ConsumerMessage:
         last = fetched[-1]
         batch = Batch(tp.topic, tp.partition, generation, fetched)
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, 1,
             None, None, cast(Any, batch), None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
@@ -92,13 +130,17 @@ class BatchConsumer(driver.Consumer):
         return {tp: ends.get(TopicPartition(*tp), end) for tp, end in found.items()}
 
     async def perform_seek(self) -> None:
-        """Every source partition to its mark; where none is known, to the committed offset."""
+        """Every source partition to its mark; where none is known, to the beginning."""
         await super().perform_seek()
+        generation: int = self.app.ownership.generation  # type: ignore[attr-defined]
         next_offset: Callable[[TP], int | None] = self.app.next_offset  # type: ignore[attr-defined]
-        known = {tp: next_offset(tp) for tp in self.assignment() if not self._is_changelog_tp(tp)}
-        marked = {tp: offset for tp, offset in known.items() if offset is not None}
-        if marked:
-            await self.seek_wait(marked)
+        sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
+        if sources:
+            thread = cast(BatchConsumerThread, self._thread)
+            offsets = {tp: next_offset(tp) or 0 for tp in sources}
+            await thread.seek_sources(offsets, generation)
+            # a predecessor that was killed had not committed all that its mark says
+            self._done.update({tp: offset for tp, offset in offsets.items() if offset})
 
     def ack(self, message: Any) -> bool:
         """Note a whole batch as done; one of an older generation is nobody's business any more."""
@@ -111,16 +153,21 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit what is done of the partitions still assigned."""
-        done, self._done = self._done, {}
+        """Commit what is done of the partitions still assigned; kept until Kafka has taken it."""
         assigned = self.assignment()
-        offsets: Mapping[TP, int] = {tp: o for tp, o in done.items() if tp in assigned}
-        return await self._commit(offsets) if offsets else False
+        offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
+        if not offsets or not await self._commit(offsets):
+            return False
+        for tp, offset in offsets.items():
+            if self._done.get(tp) == offset:
+                del self._done[tp]
+        return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """The queue belongs to the generation that ends here."""
         await super().on_partitions_revoked(revoked)
         self._done.clear()
+        self._held.clear()
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes between batches (control records) need no bookkeeping: the mark decides."""

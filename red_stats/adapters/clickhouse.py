@@ -4,6 +4,7 @@ chDB: one process per folder, opened after any fork, columns in, parameters only
 SQL run on these handles: they can write, and read host files.
 """
 
+import fcntl
 import hashlib
 import logging
 import threading
@@ -14,6 +15,8 @@ from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from red_stats.adapters.disk_guard import DiskGuard, free_bytes
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,11 @@ class Store:
         self._local = threading.local()
         self._clients: list[Any] = []
         self._lock = threading.Lock()
+        self._gate = threading.Condition()
+        self._calls = 0  # under way
+        self._reopening = False
         self._epoch = 0
+        self._guard: DiskGuard | None = None
 
     @classmethod
     def in_folder(cls, folder: Path, *, min_free_bytes: int = 1 << 30) -> "Store":
@@ -49,16 +56,35 @@ class Store:
         """Open the engine and bring the schema up to date.
 
         Raises:
-            StoreUnusable: another process has it open, or a migration was edited.
+            StoreUnusable: another process has it open, it is damaged, its disk has no room for new
+                tables, or a migration was edited.
         """
+        if self.embedded and not (self._folder / "metadata" / DATABASE / "migrations.sql").exists():
+            self._check_room_for_tables()
         try:
             self.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         except Exception as error:  # chDB raises several kinds
-            raise StoreUnusable(_why_unusable(error)) from error
+            raise StoreUnusable(self._why_unusable(error)) from error
         self._migrate()
+        if self.embedded and self._min_free_bytes and self._guard is None:
+            self._guard = DiskGuard(self, self._folder, self._min_free_bytes)
+            self._guard.start()
+
+    def check_room(self, more: int = 0) -> None:
+        """Before something is made that would be left broken on a full disk.
+
+        Raises:
+            StoreError: there are fewer free bytes than inserts need, and `more`.
+        """
+        if self.embedded and (free := free_bytes(self._folder)) < self._min_free_bytes + more:
+            needed = (self._min_free_bytes + more) >> 20
+            raise StoreError(f"{self._folder} has {free >> 20} MiB free, and {needed} MiB are needed")
 
     def close(self) -> None:
         """Close every client; the engine ends with the last one."""
+        if self._guard is not None and not self._reopening:
+            self._guard.stop()
+            self._guard = None
         with self._lock:
             clients, self._clients = self._clients, []
             self._epoch += 1
@@ -68,10 +94,28 @@ class Store:
             except Exception as error:
                 log.warning("closing the store: %s", error)
 
+    @property
+    def epoch(self) -> int:
+        """Another one after every close: what was read before may not be there any more."""
+        return self._epoch
+
     def reopen(self) -> None:
-        """Close and open again: afterwards the engine shows what is really on the disk."""
-        self.close()
-        self.open()
+        """Close and open again: afterwards the engine shows what is really on the disk.
+
+        The engine ends with its last client, so nobody may have one meanwhile: calls under way are
+        waited for, others wait until it is open.
+        """
+        with self._gate:
+            self._gate.wait_for(lambda: not self._reopening)
+            self._reopening = self._local.reopens = True
+            self._gate.wait_for(lambda: self._calls == 0)
+        try:
+            self.close()
+            self.open()
+        finally:
+            with self._gate:
+                self._reopening = self._local.reopens = False
+                self._gate.notify_all()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query of ours, with `{name:Type}` parameters.
@@ -79,7 +123,7 @@ class Store:
         Raises:
             StoreError: the engine refused it.
         """
-        with _one_kind_of_error():
+        with self._call(), _one_kind_of_error():
             result = self._client().query(sql, parameters=dict(parameters or {}))
             return [tuple(row) for row in result.result_rows]
 
@@ -89,7 +133,7 @@ class Store:
         Raises:
             StoreError: the engine refused it.
         """
-        with _one_kind_of_error():
+        with self._call(), _one_kind_of_error():
             return self._client().command(sql)
 
     def insert(self, table: str, columns: Sequence[str], data: Sequence[Sequence[Any]], token: str) -> None:
@@ -102,8 +146,9 @@ class Store:
             "async_insert": 0,
             "insert_deduplicate": 1,
             "insert_deduplication_token": token,
+            "min_free_disk_bytes_to_perform_insert": self._min_free_bytes,
         }
-        with _one_kind_of_error():
+        with self._call(), _one_kind_of_error():
             self._client().insert(
                 f"{DATABASE}.{table}",
                 list(data),
@@ -111,6 +156,41 @@ class Store:
                 column_oriented=True,
                 settings=settings,
             )
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.dsn.removeprefix("chdb:///"))
+
+    def _check_room_for_tables(self) -> None:
+        """ChDB never opens a folder again in which it was left with half of a table's definition."""
+        try:
+            self.check_room()
+        except StoreError as error:
+            raise StoreUnusable(f"no new table is made: {error} (RED_MIN_FREE_BYTES)") from error
+
+    def _why_unusable(self, error: Exception) -> str:
+        text = " ".join(str(error).split())[:300] or repr(error)
+        if not self.embedded:
+            return f"the store cannot be opened: {text}"
+        if is_locked(self._folder / "status"):
+            return f"the store is open in another process ({self._folder})"
+        return (
+            f"the store in {self._folder} cannot be opened, chDB says above why ({text}):"
+            " move the folder away, and what Kafka still has is recorded anew"
+        )
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """One call at the engine; never while it is opened again, but by the one who does it."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._reopening or getattr(self._local, "reopens", False))
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._calls -= 1
+                self._gate.notify_all()
 
     def _client(self) -> Any:
         if getattr(self._local, "epoch", None) != self._epoch:
@@ -132,10 +212,8 @@ class Store:
             sql = path.read_text()
             digest = hashlib.sha256(sql.encode()).hexdigest()
             if path.name not in done:
-                self.command(
-                    sql.replace("IF NOT EXISTS ", f"IF NOT EXISTS {DATABASE}.", 1)
-                    + f", min_free_disk_bytes_to_perform_insert = {self._min_free_bytes}"
-                )
+                self._check_room_for_tables()
+                self.command(sql.replace("IF NOT EXISTS ", f"IF NOT EXISTS {DATABASE}.", 1))
                 row = [[path.name], [digest]]
                 self.insert("migrations", ("name", "sha256"), row, f"migration/{path.name}")
             elif done[path.name] != digest:
@@ -153,8 +231,13 @@ def _one_kind_of_error() -> Iterator[None]:
         raise StoreError(str(error) or repr(error)) from error
 
 
-def _why_unusable(error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-    if "lock" in text.lower() or "EmbeddedServer" in text:
-        return f"the store is open in another process ({text[:200]})"
-    return f"the store cannot be opened: {text[:300]}"
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on a file of chDB's."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

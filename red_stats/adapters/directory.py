@@ -1,53 +1,76 @@
 """The subscriptions of all clients as `red.subscriptions` tells them, for whoever is not live."""
 
-import logging
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
-import msgspec
+from aiokafka import TopicPartition
 
 from red_service.clients import Follower
+from red_service.events import partition_of
 from red_stats import topics
-from red_stats.domain import subscriptions
+from red_stats.adapters.changelog import load_to_end
+from red_stats.domain.lists import JudgingLists, Lists
 from red_stats.domain.subscriptions import Client, Subscription
 
-log = logging.getLogger(__name__)
+_partition = lru_cache(maxsize=200_000)(partition_of)
 
 
 class Directory:
     """Follows the compacted topic; `on_change(client_id)` is told after each change."""
 
-    def __init__(self, bootstrap: str, topic: str = topics.SUBSCRIPTIONS) -> None:
-        self.clients: dict[str, Client] = {}
+    def __init__(self, bootstrap: str, partitions: int, topic: str = topics.SUBSCRIPTIONS) -> None:
+        self._lists = [Lists() for _ in range(partitions)]
         self.follower = Follower(bootstrap, topic, self.apply)
         self.on_change: Callable[[str], None] = lambda client_id: None
+        self._bootstrap = bootstrap
+        self._opening = asyncio.Lock()  # two roles of a process may ask at once
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
+
+    async def open(self) -> None:
+        """Read everything in bulk, then follow what comes; at once when it runs.
+
+        Raises:
+            KafkaError: Kafka cannot be reached.
+        """
+        async with self._opening:
+            if self.follower.running:
+                return
+            loaders = {tp: partial(self._load, tp.partition) for tp in self._partitions}
+            ends = await load_to_end(self._bootstrap, loaders)
+            await self.follower.start({tp.partition: end for tp, end in ends.items()})
 
     def apply(self, record: Any) -> None:
-        """Fold one record in. Marks of live share the topic's keys with a `!`; they are skipped."""
-        key = (record.key or b"").decode(errors="replace")
-        if key.startswith("!"):
-            return
-        if record.value is None:
-            self.clients.pop(key, None)
-        else:
-            try:
-                self.clients[key] = subscriptions.decode(record.value)
-            except msgspec.MsgspecError as error:
-                log.error("%s offset %d is no list of subscriptions: %s", record.topic, record.offset, error)
-                return
-        self.on_change(key)
+        """Fold one record in."""
+        self._load(record.partition, [record])
+        self.on_change((record.key or b"").decode(errors="replace"))
+
+    async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[JudgingLists, int]]:
+        """The lists of partitions as committed now, and the end of each, for who would read them again."""
+        ends = await self.follower.caught_up() if partitions else {}
+        return {number: (self._lists[number].judging(), ends[number]) for number in partitions}
+
+    def _load(self, partition: int, records: Sequence[Any]) -> None:
+        load = self._lists[partition].load
+        for record in records:
+            load(record.key or b"", record.value)
 
     def sealed_otherwise(self, key_id: str) -> str | None:
         """The id of another key that a secret was sealed with, or None when all are ours."""
-        sealed = (
-            secret.encrypted.partition(".")[0]
-            for client in self.clients.values()
-            for subscription in client.subscriptions
-            for secret in subscription.secrets
-        )
-        return next((other for other in sealed if other != key_id), None)
+        start, ours = b'"encrypted":"', b'"encrypted":"%s.' % key_id.encode()
+        for lists in self._lists:
+            for value in lists.encoded().values():
+                at = value.rfind(start)  # the last stands for all: no process runs with two keys
+                if at >= 0 and not value.startswith(ours, at):
+                    return value[at + len(start) :].partition(b".")[0].decode(errors="replace")
+        return None
+
+    def get(self, client_id: str) -> Client | None:
+        """A client's list, or None."""
+        return self._lists[_partition(client_id, len(self._lists))].get(client_id)
 
     def find(self, client_id: str, subscription_id: str) -> Subscription | None:
         """A subscription of that client, or None."""
-        client = self.clients.get(client_id)
+        client = self.get(client_id)
         return client.find(subscription_id) if client else None

@@ -6,6 +6,7 @@ writes, so the new part is checked before anything is acknowledged.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from red_stats.adapters.clickhouse import DATABASE, Store, StoreError, StoreUnus
 log = logging.getLogger(__name__)
 
 ALARM_BUMPS = 3
+STALE_SECONDS = 60.0  # a writer that was away longer asks before it inserts: its token may be forgotten
 
 
 class Rows(NamedTuple):
@@ -43,6 +45,18 @@ class Rival(Exception):
         self.next = following
 
 
+class MarkFell(Exception):
+    """Raised when recorded batches are gone from the store: its log has to be read again from the mark."""
+
+
+class Seen(NamedTuple):
+    """A partition's mark as last read: where the store stood, in which epoch, and when."""
+
+    mark: int
+    epoch: int
+    at: float
+
+
 class Sink:
     """Writes one table, from one writer thread."""
 
@@ -54,6 +68,11 @@ class Sink:
         self._empty = list(empty)  # the event columns of a marker row
         self._pause = pause
         self._failed_since_open = False
+        self._seen: dict[int, Seen] = {}
+
+    def beside(self, table: str) -> "Sink":
+        """The same for another table of the same columns."""
+        return Sink(self.store, table, self._empty, pause=self._pause)
 
     def next_offset(self, partition: int) -> int | None:
         """The offset after the last recorded one; None when the partition has no marker."""
@@ -63,7 +82,9 @@ class Sink:
             {"p": partition},
         )
         count, last = rows[0]
-        return int(last) + 1 if count else None
+        following = int(last) + 1 if count else None
+        self._see(partition, following)
+        return following
 
     def gaps(self, partition: int) -> list[tuple[int, int]]:
         """Holes in the ledger: ranges `[from, to)` whose batch was recorded and is gone."""
@@ -84,17 +105,20 @@ class Sink:
 
         Raises:
             Rival: some of it was recorded by another writer meanwhile.
+            MarkFell: what was recorded before it is gone; nothing of it may be inserted.
             StoreUnusable: the store cannot be opened again.
         """
         token = f"{rows.topic}/{rows.partition}/{rows.first}" + ("#refill" if refill else "")
         bumps = failures = 0
         while True:
             try:
-                crash.at("record.before-insert")
-                with metrics.INSERT_SECONDS.labels(self.table).time():
-                    self._insert(rows, token + (f"#{bumps}" if bumps else ""))
-                    crash.at("record.after-insert")
-                    stands = self._stands(rows, refill)
+                stands = not refill and self._is_stale(rows.partition) and self._stands(rows, refill)
+                if not stands:
+                    crash.at("record.before-insert")
+                    with metrics.INSERT_SECONDS.labels(self.table).time():
+                        self._insert(rows, token + (f"#{bumps}" if bumps else ""))
+                        crash.at("record.after-insert")
+                        stands = self._stands(rows, refill)
             except StoreError as error:
                 failures += 1
                 self._failed_since_open = True
@@ -119,17 +143,35 @@ class Sink:
     def _stands(self, rows: Rows, refill: bool) -> bool:
         """Whether our batch is recorded; raises Rival when something else is."""
         mark, part, first = self._mark(rows.partition, rows.last if refill else None)
-        if mark == rows.last + 1 and first == rows.first:
-            if self.store.embedded and not self._part_is_whole(part):
-                self._failed_since_open = True
-                return False
+        if not refill:
+            self._must_not_fall(rows, mark)
+        ours = mark == rows.last + 1 and first == rows.first
+        if ours and self.store.embedded and not self._part_is_whole(part):
+            self._failed_since_open = True
+            return False
+        if not refill:
+            self._see(rows.partition, mark)
+        if ours:
             return True
         if mark is None or mark <= rows.first:
-            if mark is not None and mark < rows.first and not refill:
-                log.error("%s/%d: the mark fell to %s", self.table, rows.partition, mark)
-                raise Rival(mark)
             return False
         raise Rival(mark)
+
+    def _must_not_fall(self, rows: Rows, mark: int | None) -> None:
+        """The caller holds no record below its batch, so it cannot fill what is missing there."""
+        seen = self._seen.get(rows.partition)
+        known = seen.mark if seen else rows.first if mark is not None else 0
+        if (mark or 0) < known:
+            log.error("%s/%d: the mark fell from %d to %s", self.table, rows.partition, known, mark)
+            raise MarkFell(f"{self.table}/{rows.partition}: {known} was recorded, now {mark}")
+
+    def _see(self, partition: int, mark: int | None) -> None:
+        self._seen[partition] = Seen(mark or 0, self.store.epoch, time.monotonic())
+
+    def _is_stale(self, partition: int) -> bool:
+        """Whether the store was opened again, or the token's window may have passed, since we looked."""
+        seen = self._seen.get(partition)
+        return seen is None or seen.epoch != self.store.epoch or time.monotonic() - seen.at > STALE_SECONDS
 
     def _mark(self, partition: int, upto: int | None) -> tuple[int | None, str, int | None]:
         where = "" if upto is None else f" AND kafka_offset <= {upto:d}"

@@ -10,7 +10,7 @@ import os
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +22,14 @@ from red_stats.adapters.clickhouse import Store, StoreError
 
 FILE: Final = "store.json"
 
+Rebuild = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 class StoreServer:
-    """Serves `POST /query` on a free loopback port."""
+    """Serves `POST /query` and `POST /rebuild` on a free loopback port."""
 
-    def __init__(self, store: Store, data: Path, readers: Executor) -> None:
-        self._store, self._readers = store, readers
+    def __init__(self, store: Store, data: Path, readers: Executor, rebuild: Rebuild) -> None:
+        self._store, self._readers, self._rebuild = store, readers, rebuild
         self._path = data / FILE
         self._token = secrets.token_urlsafe(32)
         self._runner: web.AppRunner | None = None
@@ -36,6 +38,7 @@ class StoreServer:
         """Listens, and says where in `store.json`."""
         application = web.Application(client_max_size=1 << 20)
         application.router.add_post("/query", self._query)
+        application.router.add_post("/rebuild", self._rebuilt)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -54,8 +57,14 @@ class StoreServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _is_ours(self, request: web.Request) -> bool:
+        return hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self._token}")
+
+    async def _rebuilt(self, request: web.Request) -> web.StreamResponse:
+        return await self._rebuild(request) if self._is_ours(request) else web.Response(status=401)
+
     async def _query(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self._token}"):
+        if not self._is_ours(request):
             return web.Response(status=401)
         asked = orjson.loads(await request.read())
         loop = asyncio.get_running_loop()

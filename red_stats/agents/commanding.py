@@ -9,12 +9,11 @@ import orjson
 
 from red_service.events import InvalidEvent
 from red_stats import metrics, topics
-from red_stats.adapters.batching import Batch
-from red_stats.adapters.transactions import Out
 from red_stats.domain import subscriptions
 from red_stats.domain.commands import Change, Context, Envelope, decide, read_envelope
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.problems import Refused
+from red_stats.domain.records import Batch, Out
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
 from red_stats.tables.rows import REMEMBERED_ANSWERS, AnswerRows, ThresholdRows
@@ -84,7 +83,7 @@ class _Work:
         except InvalidEvent as error:
             topic = topics.SUBSCRIPTION_COMMANDS
             letter = dead_letter(topic, self._partition, record, str(error))
-            self._out.append(Out(topics.DEAD_LETTERS, record.key, letter))
+            self._out.append((topics.DEAD_LETTERS, record.key, letter))
             metrics.DEAD_LETTERS.labels(topic).inc()
             return
         given = self._answers_of(envelope.client_id)
@@ -92,12 +91,12 @@ class _Work:
         if answer is None:
             answer = self._decide(envelope, record, context)
             self._remember(given, envelope, answer)
-        self._out.append(Out(topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
+        self._out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
 
     def records(self) -> list[Out]:
         """Lists first, then the answers: nothing is answered before it is in red.subscriptions."""
         lists = [
-            Out(topics.SUBSCRIPTIONS, client_id.encode(), subscriptions.encode(client))
+            (topics.SUBSCRIPTIONS, client_id.encode(), subscriptions.encode(client))
             for client_id, client in self._clients.items()
         ]
         return lists + self._changelog + self._out
@@ -131,11 +130,11 @@ class _Work:
         given[envelope.command_id] = answer
         client_id = envelope.client_id
         key = AnswerRows.key(client_id, envelope.command_id)
-        self._changelog.append(Out(topics.ANSWERS_CHANGELOG, key, answer))
+        self._changelog.append((topics.ANSWERS_CHANGELOG, key, answer))
         while len(given) > REMEMBERED_ANSWERS:
             oldest, _ = given.popitem(last=False)
             key = AnswerRows.key(client_id, oldest)
-            self._changelog.append(Out(topics.ANSWERS_CHANGELOG, key, None))
+            self._changelog.append((topics.ANSWERS_CHANGELOG, key, None))
 
 
 def _accepted(change: Change) -> dict[str, Any]:

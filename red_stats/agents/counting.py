@@ -1,17 +1,22 @@
 """Measurements -> windowed counts and alerts: two folds over the same batch in one transaction."""
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
 from red_stats import metrics, topics
-from red_stats.adapters.batching import Batch
-from red_stats.adapters.transactions import Out
 from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
-from red_stats.domain.reading import DeadLetter, read_all, reader
+from red_stats.domain.reading import BatchReader, DeadLetter, Reading
+from red_stats.domain.records import Batch, Out
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
 from red_stats.tables.rows import WindowRows
 
+SLICE: Final = 2000  # records read before views, webhooks and heartbeats get their turn
+
 
 async def count_measurements(
-    batch: Batch, *, ownership: Ownership, partitions: int, retention_ms: int
+    batch: Batch, *, ownership: Ownership, reader_of: Callable[[int], BatchReader], retention_ms: int
 ) -> bool:
     """Fold one batch of `red.measurements`.
 
@@ -19,68 +24,69 @@ async def count_measurements(
     the mark. A record at or below the mark is skipped, so a second delivery changes nothing.
     Dead letters are `record`'s to write.
     """
-    read = reader(batch.partition, partitions)
 
     async def build(owned: Owned) -> Effects | None:
         mark = owned.mark(topics.MEASUREMENTS)
         if batch.last_offset <= mark.offset:
             return None
-        readings, dead = read_all(read, batch.records, mark.offset)
+        readings, dead = await _read(batch, reader_of(batch.partition), mark.offset)
         rows: WindowRows = owned.rows["windows"]
         folded = fold(
             readings,
             partition=batch.partition,
-            window_of=rows.get,
+            window_of=rows.window,
             judges_of=owned.rows["thresholds"].judges,
             seq_of=owned.rows["alert_sequences"],
             horizon=mark.time,
             retention_ms=retention_ms,
         )
         expired = rows.expired(folded.horizon, retention_ms)
-        folded_windows = {
-            key: window
-            for key, window in folded.windows.items()
-            if not windows.is_expired(key[1], folded.horizon, retention_ms)
-        }
-        folded = folded._replace(windows=folded_windows)
+        folded = folded._replace(windows=windows.retained(folded.windows, folded.horizon, retention_ms))
+        key_of, encode = WindowRows.key, windows.encode
+        changed = {key_of(*place): encode(window) for place, window in folded.windows.items()}
         return Effects(
-            _records(folded, expired),
+            _records(folded, changed, expired),
             {topics.MEASUREMENTS: Mark(batch.last_offset, folded.horizon)},
-            lambda: _apply(owned, folded, expired, len(readings), dead),
+            lambda: _apply(owned, folded, changed, expired, len(readings), dead),
         )
 
     return await ownership.transact(batch.partition, build, generation=batch.generation)
 
 
-def _records(folded: Folded, expired: list[tuple[str, int]]) -> list[Out]:
-    encode, key_of = windows.encode, WindowRows.key
-    records = [
-        Out(topics.WINDOWS_CHANGELOG, key_of(client_id, minute), encode(window))
-        for (client_id, minute), window in folded.windows.items()
-    ]
+async def _read(batch: Batch, reader: BatchReader, after: int) -> tuple[list[Reading], list[DeadLetter]]:
+    readings: list[Reading] = []
+    dead: list[DeadLetter] = []
+    for records in batch.slices(SLICE):
+        some, unreadable = reader.read_all(records, after)
+        readings += some
+        dead += unreadable
+        await asyncio.sleep(0)
+    return readings, dead
+
+
+def _records(folded: Folded, changed: Mapping[bytes, bytes], expired: Sequence[bytes]) -> list[Out]:
+    changelog = topics.WINDOWS_CHANGELOG
+    records: list[Out] = [(changelog, key, value) for key, value in changed.items()]
+    records += [(changelog, key, None) for key in expired if key not in changed]
     records += [
-        Out(topics.WINDOWS_CHANGELOG, key_of(client_id, minute), None)
-        for client_id, minute in expired
-        if (client_id, minute) not in folded.windows
-    ]
-    records += [
-        Out(topics.ALERT_SEQUENCES_CHANGELOG, subscription_id.encode(), b"%d" % seq)
+        (topics.ALERT_SEQUENCES_CHANGELOG, subscription_id.encode(), b"%d" % seq)
         for subscription_id, seq in folded.sequences.items()
     ]
-    records += [Out(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
+    records += [(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
     return records
 
 
 def _apply(
     owned: Owned,
     folded: Folded,
-    expired: list[tuple[str, int]],
+    changed: Mapping[bytes, bytes],
+    expired: Sequence[bytes],
     readings: int,
     dead: list[DeadLetter],
 ) -> None:
     rows: WindowRows = owned.rows["windows"]
     rows.drop(expired)
-    rows.put(folded.windows)
+    rows.put(changed, folded.windows.values())
     owned.rows["alert_sequences"].update(folded.sequences)
     metrics.MEASUREMENTS.labels("yes").inc(readings - folded.too_late)
     metrics.MEASUREMENTS.labels("too late").inc(folded.too_late)

@@ -7,12 +7,11 @@ import orjson
 
 from red_service.events import InvalidEvent
 from red_stats import metrics, topics
-from red_stats.adapters.batching import Batch
-from red_stats.adapters.transactions import Out
 from red_stats.domain import deliveries
 from red_stats.domain.alerts import uuid5
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.deliveries import Row, Turn
+from red_stats.domain.records import Batch, Out
 from red_stats.domain.retries import Outcome, verdict
 from red_stats.domain.subscriptions import Subscription
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
@@ -54,16 +53,24 @@ News = Posted | Steer | Expire
 
 
 async def enqueue_deliveries(
-    batch: Batch, *, ownership: Ownership, push: Callable[[int, Iterable[Row]], None]
+    batch: Batch,
+    *,
+    ownership: Ownership,
+    begin: Callable[[int, Iterable[Row]], None],
+    push: Callable[[int, Iterable[Row]], None],
 ) -> bool:
     """Take one batch of `red.alerts` or `red.delivery-tasks` over.
 
     Committed together: a pending row and its first event for each, dead letters, and the mark,
-    which makes a second delivery a no-op. No HTTP happens here: the row is the promise.
+    which makes a second delivery a no-op. No HTTP happens here: the row is the promise. What can
+    go out at once is begun while the transaction is under way: should it never commit, the alert
+    is read and sent again under the same webhook-id, as after a crash behind the POST.
     """
     read = READERS[batch.topic]
+    begun = False
 
     async def build(owned: Owned) -> Effects | None:
+        nonlocal begun
         mark = owned.mark(batch.topic)
         if batch.last_offset <= mark.offset:
             return None
@@ -76,9 +83,12 @@ async def enqueue_deliveries(
                 rows.append(read(record.key, record.value, record.timestamp))
             except InvalidEvent as error:
                 letter = dead_letter(batch.topic, batch.partition, record, str(error))
-                letters.append(Out(topics.DEAD_LETTERS, record.key, letter))
+                letters.append((topics.DEAD_LETTERS, record.key, letter))
         turns = [deliveries.enqueued(row) for row in rows]
         records = [out for row, turn in zip(rows, turns, strict=True) for out in _outs(row, turn)]
+        if not begun:  # once, whatever becomes of the first transaction
+            begun = True
+            begin(batch.partition, rows)
 
         def apply() -> None:
             _apply(owned, zip(rows, turns, strict=True))
@@ -162,8 +172,8 @@ def _now(delivery_id: str, table: PendingRows, changed: dict[str, Row | None]) -
 def _outs(row: Row, turn: Turn) -> tuple[Out, Out]:
     value = None if turn.row is None else deliveries.encode(turn.row)
     return (
-        Out(topics.PENDING_CHANGELOG, row.id.encode(), value),
-        Out(topics.DELIVERIES, row.client_id.encode(), turn.event),
+        (topics.PENDING_CHANGELOG, row.id.encode(), value),
+        (topics.DELIVERIES, row.client_id.encode(), turn.event),
     )
 
 
@@ -183,4 +193,4 @@ def _disable(row: Row, version: int) -> Out:
         "reason": "gone",
         "if_version": version,
     }
-    return Out(topics.SUBSCRIPTION_COMMANDS, row.client_id.encode(), orjson.dumps(fields))
+    return (topics.SUBSCRIPTION_COMMANDS, row.client_id.encode(), orjson.dumps(fields))

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final
 
@@ -51,6 +51,7 @@ class Dispatcher:
         schedule: Sequence[float],
         partition_of: Callable[[str], int],
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
@@ -62,13 +63,14 @@ class Dispatcher:
         self._schedule = schedule
         self._partition_of = partition_of
         self._now = now
+        self._monotonic = monotonic
         self._jitter = jitter
         self._max_in_flight = max_in_flight
         self._poster: Poster | None = None
         self._lanes: dict[Key, Lane] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._crowded: deque[Key] = deque()  # lanes that wait for the process, not for time
-        self._in_flight: set[str] = set()
+        self._in_flight: dict[str, int] = {}  # and by how much the wall clock was ahead of the lanes' then
         self._tasks: set[asyncio.Task[None]] = set()
         self._news: dict[int, list[News]] = {}
         self._settling: set[int] = set()
@@ -94,15 +96,26 @@ class Dispatcher:
             if timer is not None:
                 timer.cancel()
 
-    def push(self, partition: int, rows: Iterable[Row]) -> None:
-        """Rows wait for their due times; called after each commit that made or changed them."""
+    def begin(self, partition: int, rows: Iterable[Row]) -> None:
+        """Rows whose transaction is under way: what nothing stands before goes out meanwhile."""
+        for row in rows:
+            key = (partition, row.subscription_id)
+            lane = self._lane(key)
+            is_free = lane.is_free(self._lane_time()) and len(self._in_flight) < self._max_in_flight
+            if is_free and row.id not in self._in_flight and not self.stopping:
+                self._start(key, lane, row)
+
+    def push(self, partition: int, rows: Iterable[Row], ahead: Mapping[str, int] | None = None) -> None:
+        """Rows wait for their due times; called after each commit that made or changed them.
+
+        `ahead` (ms, by id) is how the clocks stood where a row was planned before this moment.
+        """
+        now = self._ahead()
         touched = set()
         for row in rows:
             key = (partition, row.subscription_id)
-            lane = self._lanes.get(key)
-            if lane is None:
-                lane = self._lanes[key] = Lane(self._schedule)
-            lane.push(row.id, row.due)
+            lane = self._lane(key)
+            self._wait(lane, row, (ahead or {}).get(row.id, now))
             if row.type == "red.test" and row.attempt == 0:
                 lane.wake()
             touched.add(key)
@@ -115,7 +128,7 @@ class Dispatcher:
         owned = self._ownership.owned.get(partition)
         if owned is None:
             return
-        client = self._directory.clients.get(client_id)
+        client = self._directory.get(client_id)
         for subscription in client.subscriptions if client else ():
             if subscription.id in owned.rows["pending"].of:
                 self._steer(partition, subscription.id, subscription)
@@ -148,6 +161,32 @@ class Dispatcher:
 
     # Lanes
 
+    def _lane(self, key: Key) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self._schedule)
+        return lane
+
+    def _lane_time(self) -> int:
+        return int(self._monotonic() * 1000)
+
+    def _ahead(self) -> int:
+        return int(self._now() * 1000) - self._lane_time()
+
+    def _wait(self, lane: Lane, row: Row, ahead: int) -> None:
+        """Until the row is due by the clock that planned it: who sets it later moves nothing.
+
+        A new row is due at once: its time is Kafka's, whose clock may be another.
+        """
+        at = row.due - ahead
+        is_new = row.attempt == 0 and not row.held
+        lane.push(row.id, row.due, min(at, self._lane_time()) if is_new else at)
+
+    def _start(self, key: Key, lane: Lane, row: Row) -> None:
+        lane.in_flight += 1
+        self._in_flight[row.id] = self._ahead()
+        self._spawn(self._send(key, row))
+
     def _emptied(self, old: Lane) -> Lane:
         fresh = Lane(self._schedule)
         fresh.in_flight, fresh.width, fresh.failures = old.in_flight, old.width, old.failures
@@ -161,7 +200,7 @@ class Dispatcher:
         owned = self._ownership.owned.get(key[0])
         if owned is None:
             return
-        now = int(self._now() * 1000)
+        now = self._lane_time()
         table: PendingRows = owned.rows["pending"]
         while True:
             if len(self._in_flight) >= self._max_in_flight:
@@ -174,12 +213,13 @@ class Dispatcher:
             row = table.get(popped[0])
             if row is None or row.due != popped[1] or row.id in self._in_flight:
                 continue  # stale: it has ended, moved, or is on its way
+            if row.held and row.due > now + self._ahead() + 1:  # the clock was set back
+                self._wait(lane, row, self._ahead())
+                continue
             if row.held:
                 self._steer(key[0], key[1], self._directory.find(row.client_id, key[1]))
                 continue
-            lane.in_flight += 1
-            self._in_flight.add(row.id)
-            self._spawn(self._send(key, row))
+            self._start(key, lane, row)
         self._set_timer(key, lane, now)
 
     def _set_timer(self, key: Key, lane: Lane, now: int) -> None:
@@ -189,9 +229,7 @@ class Dispatcher:
         at = lane.next_at()
         if at is not None:
             seconds = max(0.0, (at - now) / 1000)
-            # a clock set back must not let a lane sleep for ever: look again every minute
-            handle = asyncio.get_running_loop().call_later(min(seconds, 60.0), self._pump, key)
-            self._timers[key] = handle
+            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._pump, key)
         elif not lane:
             self._lanes.pop(key, None)
 
@@ -200,16 +238,16 @@ class Dispatcher:
         try:
             subscription = await self._known(row)
             if subscription is None or not subscription.enabled:
-                self._in_flight.discard(row.id)
+                self._in_flight.pop(row.id, None)
                 self._steer(key[0], key[1], subscription)
             else:
                 self._note(key[0], await self._post(key, row, subscription))
         except Exception as error:  # Kafka is away, or a mistake of ours: the row stays, and is tried again
             log.warning("delivery %s could not be sent: %r", row.id, error)
             await asyncio.sleep(1)
-            self._in_flight.discard(row.id)
+            ahead = self._in_flight.pop(row.id, self._ahead())
             if (lane := self._lanes.get(key)) is not None:
-                lane.push(row.id, row.due)
+                self._wait(lane, row, ahead)
         finally:
             self._left(key)
 
@@ -218,6 +256,10 @@ class Dispatcher:
         if lane is not None:
             lane.in_flight = max(0, lane.in_flight - 1)
         self._pump(key)
+        self._pump_crowded()
+
+    def _pump_crowded(self) -> None:
+        """Lanes that waited for room in the process, which POSTs and settled results make."""
         for _ in range(len(self._crowded)):
             if len(self._in_flight) >= self._max_in_flight:
                 break
@@ -260,7 +302,7 @@ class Dispatcher:
             lane.succeeded()
             return
         now = self._now()
-        lane.failed(int(now * 1000), retry_after_seconds(outcome, now), self._jitter)
+        lane.failed(self._lane_time(), retry_after_seconds(outcome, now), self._jitter)
         if lane.is_open:
             self._note(key[0], Expire(key[1], int(now * 1000)))
 
@@ -286,18 +328,22 @@ class Dispatcher:
                 done = {item.row.id for item in news if isinstance(item, Posted)}
 
                 def moved(partition: int, rows: Iterable[Row], done: set[str] = done) -> None:
-                    self._in_flight.difference_update(done)
+                    ahead = self._forget_in_flight(done)
                     done.clear()
-                    self.push(partition, rows)
+                    self.push(partition, rows, ahead)
 
                 # False while a rebalance takes the partition anew; then the new state decides.
-                while not await self._settle(partition, news, self._in_flight - done, moved):
+                while not await self._settle(partition, news, self._in_flight.keys() - done, moved):
                     if partition not in self._ownership.owned:
                         break
                     await asyncio.sleep(0)
-                self._in_flight.difference_update(done)
+                self._forget_in_flight(done)
+                self._pump_crowded()
         finally:
             self._settling.discard(partition)
+
+    def _forget_in_flight(self, done: Set[str]) -> dict[str, int]:
+        return {name: self._in_flight.pop(name) for name in done if name in self._in_flight}
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

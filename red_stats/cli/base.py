@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from cyclopts import App, Parameter
@@ -20,6 +21,19 @@ def fail(text: str, code: int = 1) -> NoReturn:
     """One line on stderr, and out."""
     print(f"red-stats: {' '.join(text.split())}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def saved_key(data: Path, whose: str, instead: str) -> str:
+    """The API key that `up` made for `demo` or `operator`; `instead` is what to do where there is none."""
+    from red_stats.local.data_folder import Unusable, read_keys
+
+    try:
+        keys = read_keys(data)
+    except Unusable as error:
+        fail(str(error), 2)
+    if keys is None:
+        fail(f"no keys in {data}: {instead}", 2)
+    return str(keys[whose]["api_key"])
 
 
 def run(work: Coroutine[Any, Any, Result], bootstrap: str) -> Result:

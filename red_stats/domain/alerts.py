@@ -4,13 +4,13 @@ So anyone can prove them: the measurements above the threshold within the range 
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
-from red_service.events import rfc3339
-from red_stats.domain.reading import Reading
+from red_stats.domain.reading import Reading, rfc3339_of
 from red_stats.domain.subscriptions import Judge
 
 
@@ -34,7 +34,12 @@ def uuid5(namespace: bytes, name: str) -> str:
 
 def alert_id(subscription_id: str, position: str) -> str:
     """Deterministic: the subscription and the measurement's `partition:offset` name the alert."""
-    return uuid5(UUID(subscription_id).bytes, position)
+    return uuid5(_namespace(subscription_id), position)
+
+
+@lru_cache(maxsize=100_000)
+def _namespace(subscription_id: str) -> bytes:
+    return UUID(subscription_id).bytes
 
 
 def make(reading: Reading, judge: Judge, seq: int, partition: int) -> Alert:
@@ -46,10 +51,10 @@ def make(reading: Reading, judge: Judge, seq: int, partition: int) -> Alert:
         "version": judge.version,
         "seq": seq,
         "prev_seq": seq - 1,
-        "image_id": reading.event.image_id,
+        "image_id": reading.image_id,
         "red": reading.red_bp / 10000,
         "threshold": judge.threshold_bp / 10000,
-        "measured_at": rfc3339(reading.event.measured_at),
+        "measured_at": rfc3339_of(reading.at),
         "position": position,
     }
     return Alert(reading.client_id, judge.subscription_id, seq, orjson.dumps(fields))

@@ -13,11 +13,14 @@ OPENS_AFTER: Final = 5
 
 
 class Lane:
-    """Which delivery may go out next, and when. Times are ms."""
+    """Which delivery may go out next, and when.
+
+    Times are ms of a clock that nobody sets; `due` is what the row says, and only tells rows apart.
+    """
 
     def __init__(self, schedule: Sequence[float]) -> None:
         self._schedule = schedule
-        self._heap: list[tuple[int, int, str]] = []
+        self._heap: list[tuple[int, int, str, int]] = []
         self._order = 0
         self.width = WIDTH
         self.in_flight = 0
@@ -32,10 +35,14 @@ class Lane:
         """Whether the breaker is open."""
         return bool(self._schedule) and self.failures >= OPENS_AFTER
 
-    def push(self, delivery_id: str, due: int) -> None:
-        """A delivery waits; pushed again with another due time it is found stale at its old one."""
+    def is_free(self, now: int) -> bool:
+        """Whether a delivery due now would go out at once: nothing waits, nothing fails."""
+        return not self._heap and self.in_flight < self.width and self.closed_until <= now
+
+    def push(self, delivery_id: str, due: int, at: int) -> None:
+        """A delivery waits until `at`; pushed again with another `due` it is found stale at the old one."""
         self._order += 1
-        heapq.heappush(self._heap, (due, self._order, delivery_id))
+        heapq.heappush(self._heap, (at, self._order, delivery_id, due))
 
     def next_at(self) -> int | None:
         """When the lane wants attention; None while it is empty or full."""
@@ -44,11 +51,11 @@ class Lane:
         return max(self._heap[0][0], self.closed_until)
 
     def pop(self, now: int) -> tuple[str, int] | None:
-        """The next delivery that may go out now and the due time it was pushed with."""
+        """The next delivery that may go out now and the `due` it was pushed with."""
         at = self.next_at()
         if at is None or at > now:
             return None
-        due, _, delivery_id = heapq.heappop(self._heap)
+        _, _, delivery_id, due = heapq.heappop(self._heap)
         return delivery_id, due
 
     def wake(self) -> None:

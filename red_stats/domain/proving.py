@@ -12,7 +12,8 @@ import msgspec
 
 from red_service.events import to_basis_points
 from red_stats.domain import windows
-from red_stats.domain.counting import WindowKey, fold
+from red_stats.domain.alerts import Alert
+from red_stats.domain.counting import fold
 from red_stats.domain.reading import Reading
 from red_stats.domain.subscriptions import Judge
 from red_stats.domain.windows import Window
@@ -89,16 +90,15 @@ class History:
         return judges
 
 
-class Implied:
-    """One partition's log folded from its beginning: windows, and the alerts it implies."""
+class Replayed:
+    """One partition's log folded from its beginning: windows and alert sequences as live has them."""
 
     def __init__(self, partition: int, judges: Mapping[str, Sequence[Judge]], retention_ms: int) -> None:
-        self.windows: dict[WindowKey, Window] = {}
-        self.alerts: dict[tuple[str, str], int] = {}  # subscription_id, position -> version
-        self.owners: dict[str, str] = {}  # subscription_id -> client_id
+        self.windows: dict[str, dict[int, Window]] = defaultdict(dict)  # client_id, minute
+        self.sequences: dict[str, int] = {}  # subscription_id -> last seq
+        self.judges = judges
         self.horizon = 0
         self._partition = partition
-        self._judges = judges
         self._retention_ms = retention_ms
         self._since_prune = 0
 
@@ -107,30 +107,55 @@ class Implied:
         folded = fold(
             readings,
             partition=self._partition,
-            window_of=lambda client_id, minute: self.windows.get((client_id, minute)),
+            window_of=self._window,
             judges_of=self._judges_of,
-            seq_of={},
+            seq_of=self.sequences,
             horizon=self.horizon,
             retention_ms=self._retention_ms,
         )
         self.horizon = folded.horizon
-        self.windows.update(folded.windows)
-        for alert in folded.alerts:
+        for (client_id, minute), window in folded.windows.items():
+            self.windows[client_id][minute] = window
+        self.sequences.update(folded.sequences)
+        self.raised(folded.alerts)
+        self._since_prune += len(readings)
+        if self._since_prune >= PRUNE_EVERY:
+            self.prune(self.horizon)
+
+    def raised(self, alerts: Sequence[Alert]) -> None:
+        """The alerts of what was just folded: they stand in the log already."""
+
+    def prune(self, horizon: int) -> None:
+        """Forget windows that the newest Kafka time (ms) has left behind the retention, as live does."""
+        self._since_prune = 0
+        for client_id, held in list(self.windows.items()):
+            for minute in [m for m in held if windows.is_expired(m, horizon, self._retention_ms)]:
+                del held[minute]
+            if not held:
+                del self.windows[client_id]
+
+    def _window(self, client_id: str, minute: int) -> Window:
+        held = self.windows.get(client_id)
+        return windows.EMPTY if held is None else held.get(minute, windows.EMPTY)
+
+    def _judges_of(self, client_id: str) -> Sequence[Judge]:
+        return self.judges.get(client_id, ())
+
+
+class Implied(Replayed):
+    """With every alert that the log implies."""
+
+    def __init__(self, partition: int, judges: Mapping[str, Sequence[Judge]], retention_ms: int) -> None:
+        super().__init__(partition, judges, retention_ms)
+        self.alerts: dict[tuple[str, str], int] = {}  # subscription_id, position -> version
+        self.owners: dict[str, str] = {}  # subscription_id -> client_id
+
+    def raised(self, alerts: Sequence[Alert]) -> None:
+        """Keep them."""
+        for alert in alerts:
             told = msgspec.json.decode(alert.value, type=_Alert)
             self.alerts[told.subscription_id, told.position] = told.version
             self.owners[told.subscription_id] = alert.client_id
-        self._since_prune += len(readings)
-        if self._since_prune >= PRUNE_EVERY:
-            self.prune()
-
-    def _judges_of(self, client_id: str) -> Sequence[Judge]:
-        return self._judges.get(client_id, ())
-
-    def prune(self) -> None:
-        """Forget windows that have left the retention, as live does."""
-        self._since_prune = 0
-        for key in [k for k in self.windows if windows.is_expired(k[1], self.horizon, self._retention_ms)]:
-            del self.windows[key]
 
 
 class _Alert(msgspec.Struct):

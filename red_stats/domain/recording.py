@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from red_service.events import InvalidEvent, to_basis_points
-from red_stats.domain.reading import reader
+from red_stats.domain.reading import checker
 
 EPOCH: Final = 0  # times go in as ms since 1970
 
@@ -45,13 +45,12 @@ def cut(read: Read, records: Sequence[Any]) -> Cut:
 
 
 def _measurement_reader(partition: int, partitions: int) -> Read:
-    read = reader(partition, partitions)
+    check = checker(partition, partitions)
 
     def row(record: Any) -> tuple[Any, ...]:
-        reading = read(record)
-        event = reading.event
+        event, at = check(record)
         return (
-            reading.client_id, reading.at, reading.red_bp, event.image_id,
+            event.client_id, at, to_basis_points(event.red), event.image_id,
             _unsigned(event.red_pixels, 64), _unsigned(event.pixels, 64),
             round(event.red_excess * 10000), round(event.red_channel * 10000),
             _unsigned(event.width, 32), _unsigned(event.height, 32), event.format,

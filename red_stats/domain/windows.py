@@ -10,8 +10,8 @@ are small, and a million of them must fit into memory. `subscriptions` maps a su
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from red_stats.domain.reading import WINDOW_MS
 
 BINS: Final = 100
 _DENSE: Final = BINS * 4
+_BIN_OF: Final = tuple(min(red_bp // 100, BINS - 1) for red_bp in range(10_001))
 
 Tally = tuple[int, int]
 
@@ -32,6 +33,8 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subscriptions: dict[str, Tally] = {}
 
 
+Changed = dict[tuple[str, int], Window]  # client_id, minute
+
 EMPTY: Final = Window()
 _decoder = msgspec.msgpack.Decoder(Window)
 _encoder = msgspec.msgpack.Encoder()
@@ -40,32 +43,31 @@ encode = _encoder.encode
 decode = _decoder.decode
 
 
-class Counts(NamedTuple):
-    """What one batch adds to one window: the redness of each image, and tallies."""
-
-    reds: list[int]
-    subscriptions: dict[str, list[int]]
-
-
-def add(window: Window, counts: Counts) -> Window:
-    """The window after the batch; the given one stays as it is."""
-    tallies = window.subscriptions
-    if counts.subscriptions:
-        tallies = dict(tallies)
-        for subscription_id, (images, over) in counts.subscriptions.items():
-            before = tallies.get(subscription_id, (0, 0))
-            tallies[subscription_id] = (before[0] + images, before[1] + over)
-    images = window.images + len(counts.reds)
-    bins = _merge(window.bins, window.images, counts.reds, images)
-    return Window(images, window.red_sum + sum(counts.reds), bins, tallies)
+def add(window: Window, reds: Sequence[int], tallies: Mapping[str, Tally]) -> Window:
+    """The window after more images, `reds` their red_bp; the given one stays as it is."""
+    told = _told(window.subscriptions, tallies) if tallies else window.subscriptions
+    images = window.images + len(reds)
+    bins = _merge(window.bins, window.images, reds, images)
+    return Window(images, window.red_sum + sum(reds), bins, told)
 
 
-def _merge(bins: bytes, had: int, reds: list[int], images: int) -> bytes:
+def _told(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+    if not before:
+        return dict(tallies)
+    told = dict(before)
+    for subscription_id, (judged, over) in tallies.items():
+        had = told.get(subscription_id)
+        told[subscription_id] = (judged, over) if had is None else (had[0] + judged, had[1] + over)
+    return told
+
+
+def _merge(bins: bytes, had: int, reds: Sequence[int], images: int) -> bytes:
+    numbers = bytes([_BIN_OF[red] for red in reds])
     if images <= BINS:
-        return bins + bytes([red // 100 if red < 10000 else 99 for red in reds])
+        return bins + numbers
     dense = array("I", bins) if had > BINS else _dense(bins)
-    for red in reds:
-        dense[red // 100 if red < 10000 else 99] += 1
+    for number in numbers:
+        dense[number] += 1
     return dense.tobytes()
 
 
@@ -97,6 +99,13 @@ def minute_of(at: int) -> int:
 def is_expired(minute: int, horizon: int, retention_ms: int) -> bool:
     """Whether a window has ended more than the retention before the newest Kafka time (ms)."""
     return (minute + 1) * WINDOW_MS + retention_ms <= horizon
+
+
+def retained(changed: Changed, horizon: int, retention_ms: int) -> Changed:
+    """Those of the changed windows, by client and minute, that the newest Kafka time leaves."""
+    if not changed or not is_expired(min([minute for _, minute in changed]), horizon, retention_ms):
+        return changed
+    return {key: w for key, w in changed.items() if not is_expired(key[1], horizon, retention_ms)}
 
 
 def tally(windows: Mapping[int, Window], first: int, last: int) -> int:

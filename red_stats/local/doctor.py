@@ -1,6 +1,7 @@
 """What `red-stats doctor` looks at: everything that `up` needs, with what was found."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,9 +52,10 @@ def _jars() -> tuple[bool, str]:
 
 
 def _decoders() -> tuple[bool, str]:
-    from PIL import __version__, features
-
-    return True, f"pillow {__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
+    asked = [sys.executable, "-m", "red_service", "--decoders"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    words = (done.stdout or done.stderr).strip().splitlines() or ["red_service does not start"]
+    return done.returncode == 0, words[-1]
 
 
 def _store() -> tuple[bool, str]:

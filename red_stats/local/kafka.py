@@ -45,7 +45,24 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=3000
+log.cleaner.dedupe.buffer.size=33554432
+transaction.partition.verification.enable=false
 """
+
+# One small node that shares its processors: the quick compiler only (the other one works for minutes
+# after a start), a young generation that is collected every few seconds, no full collections at start.
+# Partition verification is off above: it asks the coordinator once more for every transaction, against
+# producers that go on with an epoch after a failed send; ours take a new one (adapters/transactions.py).
+JVM = (
+    "-Xms192m",
+    "-Xmx384m",
+    "-Xmn128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:MetaspaceSize=96m",
+)
 
 
 class KafkaNotReady(Exception):
@@ -77,8 +94,7 @@ class Kafka:
             )
         )
         self._format(properties)
-        heap = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC")
-        return [*self._java(*heap), "kafka.Kafka", str(properties)]
+        return [*self._java(*JVM), "kafka.Kafka", str(properties)]
 
     def start(self) -> None:
         """Start the broker with its output in a file; `until_ready` tells when it answers."""
@@ -135,7 +151,7 @@ class Kafka:
             identity.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
         tool = [*self._java(), "kafka.tools.StorageTool", "format", "--standalone"]
         done = subprocess.run(
-            [*tool, "--ignore-formatted", "-t", identity.read_text(), "-c", str(properties)],
+            [*tool, "--ignore-formatted", f"--cluster-id={identity.read_text()}", "-c", str(properties)],
             capture_output=True,
             text=True,
             check=False,

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from red_stats import crash
-from red_stats.adapters.transactions import Fenced, Out, PartitionWriter, WriteFailed
-from red_stats.tables.changelog import read_to_end
+from red_stats import crash, metrics
+from red_stats.adapters.changelog import Load, load_to_end
+from red_stats.adapters.transactions import Fenced, PartitionWriter, WriteFailed
+from red_stats.domain.records import Out, Record
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,24 @@ def decode_mark(value: bytes) -> Mark:
 class Rows(Protocol):
     """The rows of one table in one partition."""
 
-    def load(self, key: bytes, value: bytes | None) -> None:
+    def load(self, key: bytes, value: bytes | None) -> object:
         """Take one changelog record over; None deletes."""
 
 
+ReadAlready = Callable[[Sequence[int]], Awaitable[Mapping[int, tuple[Any, int]]]]
+
+
 class TableSpec(NamedTuple):
-    """A table: its name, its changelog topic, and how to make its rows for one partition."""
+    """A table: its name, its changelog topic, and how to make its rows for one partition.
+
+    `read_already` gives the rows of partitions, and the end of the changelog of each, from somebody in
+    this process who follows it anyhow.
+    """
 
     name: str
     changelog: str
     new_rows: Callable[[], Any]
+    read_already: ReadAlready | None = None
 
 
 class Effects(NamedTuple):
@@ -175,12 +184,15 @@ class Ownership:
 
     async def _commit(self, owned: Owned, effects: Effects) -> None:
         assert owned.writer is not None
-        marks = [
-            Out(self.marks_topic, MARK_PREFIX + topic.encode(), msgspec.json.encode(mark))
+        marks: list[Out] = [
+            (self.marks_topic, MARK_PREFIX + topic.encode(), msgspec.json.encode(mark))
             for topic, mark in effects.marks.items()
         ]
         crash.at(f"{self._role}.before-transaction")
-        await owned.writer.commit(effects.records + marks, lambda: crash.at(f"{self._role}.in-transaction"))
+        with metrics.TRANSACTION_SECONDS.labels(self._role).time():
+            await owned.writer.commit(
+                effects.records + marks, lambda: crash.at(f"{self._role}.in-transaction")
+            )
         crash.at(f"{self._role}.after-transaction")
         effects.apply()
         owned.marks.update(effects.marks)
@@ -199,13 +211,21 @@ class Ownership:
         await owned.writer.start()
 
     async def _load(self, fresh: Sequence[Owned]) -> None:
-        appliers = {
-            TopicPartition(spec.changelog, owned.number): _applier(owned, spec)
+        loaders = {
+            TopicPartition(spec.changelog, owned.number): _loader(owned, spec)
             for owned in fresh
             for spec in self.tables
+            if spec.read_already is None
         }
-        if appliers:
-            self.ends.update(await read_to_end(self._bootstrap, appliers))
+        if loaders:
+            self.ends.update(await load_to_end(self._bootstrap, loaders))
+        for spec in self.tables:
+            if spec.read_already is None:
+                continue
+            found = await spec.read_already([owned.number for owned in fresh])
+            for owned in fresh:
+                owned.rows[spec.name], end = found[owned.number]
+                self.ends[TopicPartition(spec.changelog, owned.number)] = end
 
     async def _retake(self, owned: Owned) -> None:
         """New epoch and state for a partition whose last transaction has an unknown outcome."""
@@ -214,10 +234,9 @@ class Ownership:
                 if owned.writer is not None:
                     await owned.writer.stop()
                 await self._fence(owned)
-                owned.marks.clear()
-                for spec in self.tables:
-                    owned.rows[spec.name] = spec.new_rows()
-                await self._load([owned])
+                read = Owned(owned.number, self.tables)  # beside: views go on reading what was
+                await self._load([read])
+                owned.marks, owned.rows = read.marks, read.rows
                 return
             except (KafkaError, OSError) as error:
                 log.warning("%s-%d: %r, trying again", self.app_id, owned.number, error)
@@ -228,16 +247,19 @@ class Ownership:
             self._moved.notify_all()
 
 
-def _applier(owned: Owned, spec: TableSpec) -> Callable[[ConsumerRecord], None]:
+def _loader(owned: Owned, spec: TableSpec) -> Load:
     rows: Rows = owned.rows[spec.name]
     load = rows.load
 
-    def apply(record: ConsumerRecord) -> None:
-        key = record.key
-        if key.startswith(MARK_PREFIX):
-            if record.value is not None:
-                owned.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(record.value)
-            return
-        load(key, record.value)
+    def take(records: Sequence[Record]) -> None:
+        for record in records:
+            key, value = record.key or b"", record.value
+            try:
+                if not key.startswith(MARK_PREFIX):
+                    load(key, value)
+                elif value is not None:
+                    owned.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(value)
+            except (msgspec.MsgspecError, ValueError) as error:  # somebody else's: ours can be read
+                log.error("%s/%d offset %d is no row: %s", spec.changelog, owned.number, record.offset, error)
 
-    return apply
+    return take

@@ -1,80 +1,126 @@
 """The rows of each table in one partition, as dicts that the folds read and transactions change."""
 
+import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from red_stats.domain import deliveries, subscriptions, windows
+import msgspec
+
+from red_stats.domain import deliveries, windows
 from red_stats.domain.deliveries import Row
-from red_stats.domain.subscriptions import Client, Judge
+from red_stats.domain.lists import JudgingLists
 from red_stats.domain.windows import Window
 
+log = logging.getLogger(__name__)
+
 REMEMBERED_ANSWERS = 100
+MAX_HOT = 20_000  # windows kept decoded
 
 
 class WindowRows:
-    """Windows by client and minute, and which clients have one in each minute, for expiry."""
+    """Windows by changelog key, as the changelog has them: a million small ones must fit into memory.
+
+    Those that were changed lately are kept decoded too. Which keys each minute has is for expiry.
+    """
 
     def __init__(self) -> None:
-        self.by_client: dict[str, dict[int, Window]] = {}
-        self._clients_in: dict[int, set[str]] = defaultdict(set)
+        self._values: dict[bytes, bytes] = {}
+        self._keys_in: dict[int, list[bytes]] = defaultdict(list)  # some are gone or there twice
+        self._hot: dict[bytes, Window] = {}
 
     @staticmethod
     def key(client_id: str, minute: int) -> bytes:
         """The changelog key of a window."""
         return f"{client_id}|{minute}".encode()
 
+    @staticmethod
+    def named(key: bytes) -> tuple[str, int]:
+        """The client_id and minute of a changelog key."""
+        client_id, _, minute = key.decode().rpartition("|")
+        return client_id, int(minute)
+
     def load(self, key: bytes, value: bytes | None) -> None:
         """Take one changelog record over; None deletes."""
-        client_id, _, minute = key.decode().partition("|")
+        self._hot.pop(key, None)
         if value is None:
-            self.drop([(client_id, int(minute))])
+            self.drop([key])
         else:
-            self.put({(client_id, int(minute)): windows.decode(value)})
+            self._set(key, value)
 
-    def get(self, client_id: str, minute: int) -> Window | None:
-        """The window, or None when nothing was counted in it."""
-        return self.by_client.get(client_id, {}).get(minute)
+    def window(self, client_id: str, minute: int) -> Window:
+        """One window; an empty one when there is none."""
+        key = self.key(client_id, minute)
+        return self._hot.get(key) or self._decoded(key) or windows.EMPTY
 
-    def put(self, changed: Mapping[tuple[str, int], Window]) -> None:
-        """Whole new windows replace the old ones."""
-        for (client_id, minute), window in changed.items():
-            self.by_client.setdefault(client_id, {})[minute] = window
-            self._clients_in[minute].add(client_id)
+    def of(self, client_id: str) -> dict[int, Window]:
+        """The windows of a client by minute."""
+        found = {minute: self._decoded(self.key(client_id, minute)) for minute in self._keys_in}
+        return {minute: window for minute, window in found.items() if window is not None}
 
-    def drop(self, keys: Iterable[tuple[str, int]]) -> None:
-        """Expired windows leave memory; a client without any leaves it too."""
-        for client_id, minute in keys:
-            held = self.by_client.get(client_id)
-            if held is not None:
-                held.pop(minute, None)
-                if not held:
-                    del self.by_client[client_id]
-            clients = self._clients_in.get(minute)
-            if clients is not None:
-                clients.discard(client_id)
-                if not clients:
-                    del self._clients_in[minute]
+    def put(self, changed: Mapping[bytes, bytes], decoded: Iterable[Window]) -> None:
+        """New values replace the old ones; `decoded` are the same windows."""
+        if len(self._hot) >= MAX_HOT:
+            self._hot.clear()
+        for (key, value), window in zip(changed.items(), decoded, strict=True):
+            self._set(key, value)
+            self._hot[key] = window
 
-    def expired(self, horizon: int, retention_ms: int) -> list[tuple[str, int]]:
-        """Every window that the newest Kafka time (ms) has left behind the retention."""
-        minutes = [m for m in self._clients_in if windows.is_expired(m, horizon, retention_ms)]
-        return [(client_id, minute) for minute in minutes for client_id in self._clients_in[minute]]
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Windows leave memory."""
+        for key in keys:
+            self._values.pop(key, None)
+            self._hot.pop(key, None)
 
-    def __contains__(self, key: bytes) -> bool:
-        client_id, _, minute = key.decode().partition("|")
-        return self.get(client_id, int(minute)) is not None
+    def expired(self, horizon: int, retention_ms: int) -> list[bytes]:
+        """The keys of every window that the newest Kafka time (ms) has left behind the retention."""
+        found: dict[bytes, None] = {}
+        for minute in [m for m in self._keys_in if windows.is_expired(m, horizon, retention_ms)]:
+            keys = [key for key in self._keys_in[minute] if key in self._values]
+            if keys:
+                found.update(dict.fromkeys(keys))
+            else:
+                del self._keys_in[minute]
+        return list(found)
+
+    def encoded(self) -> dict[bytes, bytes]:
+        """All of them as the changelog has them."""
+        return self._values
+
+    def items(self) -> Iterator[tuple[tuple[str, int], Window]]:
+        """All of them by client_id and minute."""
+        for key in self._values:
+            window = self._decoded(key)
+            if window is not None:
+                yield self.named(key), window
+
+    def _set(self, key: bytes, value: bytes) -> None:
+        if key not in self._values:
+            self._keys_in[int(key[key.rindex(b"|") + 1 :])].append(key)
+        self._values[key] = value
+
+    def _decoded(self, key: bytes) -> Window | None:
+        """A window of ours; what somebody else has written is logged, and none."""
+        value = self._values.get(key)
+        try:
+            return None if value is None else windows.decode(value)
+        except msgspec.MsgspecError as error:
+            log.error("the window %r cannot be read: %s", key, error)
+            return None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
 
     def __getitem__(self, key: bytes) -> Window:
-        client_id, _, minute = key.decode().partition("|")
-        return self.by_client[client_id][int(minute)]
+        window = self._decoded(key)
+        if window is None:
+            raise KeyError(key)
+        return window
 
     def __iter__(self) -> Iterator[bytes]:
-        for client_id, held in self.by_client.items():
-            for minute in held:
-                yield self.key(client_id, minute)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return sum(map(len, self.by_client.values()))
+        return len(self._values)
 
 
 class SequenceRows(dict[str, int]):
@@ -88,29 +134,8 @@ class SequenceRows(dict[str, int]):
             self[key.decode()] = int(value)
 
 
-class ThresholdRows(dict[str, Client]):
+class ThresholdRows(JudgingLists):
     """Each client's whole list; the changelog of this table IS red.subscriptions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._judges: dict[str, tuple[Judge, ...]] = {}
-
-    def load(self, key: bytes, value: bytes | None) -> None:
-        """Take one changelog record over; None deletes."""
-        if value is None:
-            self.pop(key.decode(), None)
-            self._judges.pop(key.decode(), None)
-        else:
-            self.put(subscriptions.decode(value))
-
-    def put(self, client: Client) -> None:
-        """A client's new list replaces the old one."""
-        self[client.client_id] = client
-        self._judges[client.client_id] = subscriptions.judges_of(client)
-
-    def judges(self, client_id: str) -> tuple[Judge, ...]:
-        """Every version of the client that may judge a measurement."""
-        return self._judges.get(client_id, ())
 
 
 class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):

@@ -8,12 +8,15 @@ from typing import Any
 import msgspec
 from aiokafka import TopicPartition
 
+from red_service.events import InvalidEvent
 from red_stats import topics
+from red_stats.adapters.changelog import read_to_end
+from red_stats.adapters.dead_letters import letters
 from red_stats.adapters.log_ends import LogEnds
-from red_stats.agents.recording import read_range
+from red_stats.adapters.log_ranges import read_range
+from red_stats.domain.deliveries import of_alert
 from red_stats.domain.proving import difference
 from red_stats.parts import Queries
-from red_stats.tables.changelog import read_to_end
 from red_stats.verifying.waiting import Waiting
 
 STATES = ("delivered", "pending", "held", "exhausted", "cancelled")
@@ -37,7 +40,8 @@ class Sent:
         self.ids: dict[Key, str] = {}
         self.repeated: list[str] = []
         self.broken: list[str] = []
-        self.unreadable: list[str] = []
+        self.unreadable: set[str] = set()  # positions of what is no alert
+        self.lettered: set[str] = set()  # those of them that stand in the dead letters
         self._clients: dict[Key, str] = {}
         self._places: Counter[tuple[int, int]] = Counter()
         self._first: dict[int, int] = {}
@@ -61,6 +65,9 @@ class Sent:
             await ends.stop()
         await waiting.folded("deliver", topics.PENDING_CHANGELOG, topics.ALERTS, sent._last)
         await waiting.recorded("alerts", sent._last)
+        if sent.unreadable:
+            found = await letters(bootstrap, partitions)
+            sent.lettered = {one.position for one in found if one.topic == topics.ALERTS}
         told: dict[int, int] = {}
         for number in numbers:
             tp = TopicPartition(topics.DELIVERIES, number)
@@ -76,9 +83,10 @@ class Sent:
         self._first.setdefault(record.partition, record.offset)
         self._last[record.partition] = record.offset
         try:
-            alert = msgspec.json.decode(record.value or b"", type=_Alert)
-        except msgspec.MsgspecError:
-            self.unreadable.append(f"unreadable {place[0]}:{place[1]}")
+            client_id = of_alert(record.key, record.value, at=0).client_id
+            alert = msgspec.json.decode(record.value, type=_Alert)
+        except (InvalidEvent, msgspec.MsgspecError):
+            self.unreadable.add(f"{place[0]}:{place[1]}")
             return
         key = (alert.subscription_id, alert.position)
         if key in self.versions:
@@ -88,7 +96,7 @@ class Sent:
             self.broken.append(f"{key[0]} seq {alert.seq} after {before}")
         self._seq[key[0]] = alert.seq
         self.versions[key], self.ids[key] = alert.version, alert.id
-        self._clients[key] = record.key.decode()
+        self._clients[key] = client_id
         self._places[place] += 1
 
     def keep(self, client_id: str | None, upto: Mapping[int, int]) -> None:
@@ -124,12 +132,13 @@ class Sent:
 def differences_of(
     implied: Mapping[Key, int], sent: Sent, became: Mapping[str, str], stored: dict[str, Any] | None
 ) -> list[dict[str, Any] | None]:
-    """Alerts that are missing, too many, out of order, or without a delivery."""
+    """Alerts that are missing, too many, out of order, or without a delivery; others' records untold."""
     missing = [" ".join(key) for key, version in implied.items() if sent.versions.get(key) != version]
     extra = [" ".join(key) for key in sent.versions.keys() - implied.keys()]
     lost = [sent.ids[key] for key in sent.versions if sent.ids[key] not in became]
     return [
-        difference("alerts", missing, extra + sent.repeated + sent.unreadable),
+        difference("alerts", missing, extra + sent.repeated),
+        difference("dead letters", sorted(sent.unreadable - sent.lettered), []),
         difference("seq", [], sent.broken),
         stored,
         difference("deliveries", lost, []),

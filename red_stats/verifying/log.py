@@ -2,30 +2,38 @@
 
 import asyncio
 from collections import Counter
+from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from red_stats import topics
-from red_stats.domain.proving import Implied
-from red_stats.domain.reading import read_all, reader
+from red_stats.domain.proving import Replayed
+from red_stats.domain.reading import BatchReader
 from red_stats.verifying.scope import Scope
 
 MAX_RECORDS = 20_000
+Fold = TypeVar("Fold", bound=Replayed)
 
 
-class PartitionLog:
+class PartitionLog(Generic[Fold]):
     """`amounts` are the readable offsets in scope, each with its red_bp."""
 
-    def __init__(self, number: int, partitions: int, implied: Implied) -> None:
+    def __init__(self, number: int, partitions: int, folded: Fold) -> None:
         self.number = number
-        self.implied = implied
+        self.folded = folded
         self.amounts: dict[int, int] = {}
         self.images: Counter[str] = Counter()
         self.beginning = self.end = 0
         self.last = -1  # the last data record before the noted end
         self._tp = TopicPartition(topics.MEASUREMENTS, number)
-        self._read = reader(number, partitions)
+        self._reader = BatchReader(number, partitions)
         self._after = -1
+        self.first_at: int | None = None  # Kafka time (ms) of the first record there is
+
+    @property
+    def read_to(self) -> int:
+        """The last offset folded; -1 before the first."""
+        return self._after
 
     async def open(self, bootstrap: str) -> None:
         """Note beginning and end."""
@@ -62,12 +70,14 @@ class PartitionLog:
                 continue
             if len(records) < len(fetched[self._tp]):
                 self._consumer.seek(self._tp, upto)
-            good, _ = read_all(self._read, records, self._after)
+            if self.first_at is None:
+                self.first_at = records[0].timestamp
+            good, _ = self._reader.read_all(records, self._after)
             self._after = records[-1].offset
-            self.implied.add(good)
+            self.folded.add(good)
             if scope is not None:
                 self.last = self._after
                 kept = [reading for reading in good if scope.holds(reading.client_id, reading.at)]
                 self.amounts.update((reading.offset, reading.red_bp) for reading in kept)
-                self.images.update(reading.event.image_id for reading in kept)
+                self.images.update(reading.image_id for reading in kept)
             await asyncio.sleep(0)

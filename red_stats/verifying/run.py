@@ -6,18 +6,21 @@ alerts implied with those sent and what became of each.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from aiokafka import TopicPartition
 
 from red_stats import topics
+from red_stats.adapters.changelog import read_to_end
 from red_stats.domain import windows
 from red_stats.domain.proving import History, Implied, difference
+from red_stats.domain.windows import Window
 from red_stats.parts import Queries
 from red_stats.settings import Settings
-from red_stats.tables.changelog import read_to_end
 from red_stats.tables.ownership import MARK_PREFIX, Mark, decode_mark
 from red_stats.tables.rows import WindowRows
 from red_stats.verifying.alerts import Sent, counted, differences_of
@@ -37,7 +40,8 @@ class _Live:
 
     def apply(self, record: Any) -> None:
         if not record.key.startswith(MARK_PREFIX):
-            self.rows.load(record.key, record.value)
+            with contextlib.suppress(msgspec.MsgspecError, ValueError):  # as its owner does
+                self.rows.load(record.key, record.value)
         elif record.key == MARK_PREFIX + topics.MEASUREMENTS.encode():
             self.mark = decode_mark(record.value)
 
@@ -81,7 +85,7 @@ async def verify(
     found += [one for _, _, one in compared]
     sent = await Sent.read(bootstrap, settings.partitions, waiting)
     sent.keep(scope.client_id, {n: live[n].mark.offset for n in numbers})
-    implied = {k: v for log in logs for k, v in log.implied.alerts.items() if _is_mine(scope, log, k[0])}
+    implied = {k: v for log in logs for k, v in log.folded.alerts.items() if _is_mine(scope, log, k[0])}
     became = await sent.became(store)
     found += differences_of(implied, sent, became, await sent.recorded_twice(store))
     images = sum((log.images for log in logs), Counter())
@@ -98,8 +102,8 @@ async def verify(
     }
 
 
-def _is_mine(scope: Scope, log: PartitionLog, subscription_id: str) -> bool:
-    return scope.client_id is None or log.implied.owners.get(subscription_id) == scope.client_id
+def _is_mine(scope: Scope, log: PartitionLog[Implied], subscription_id: str) -> bool:
+    return scope.client_id is None or log.folded.owners.get(subscription_id) == scope.client_id
 
 
 async def _judges(bootstrap: str, partitions: int) -> Any:
@@ -120,7 +124,7 @@ async def _live(bootstrap: str, partitions: int) -> dict[int, _Live]:
 
 
 async def _stored(
-    store: Queries, log: PartitionLog, scope: Scope
+    store: Queries, log: PartitionLog[Implied], scope: Scope
 ) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
     """Offsets with amounts of one partition: in the log, and in the store."""
     where, values = scope.where()
@@ -134,20 +138,19 @@ async def _stored(
     return Counter(log.amounts.items()), Counter((int(offset), int(red_bp)) for offset, red_bp in rows)
 
 
-def _windows(log: PartitionLog, live: _Live, scope: Scope, retention: int) -> tuple[int, int, Found]:
+def _windows(log: PartitionLog[Implied], live: _Live, scope: Scope, retention: int) -> tuple[int, int, Found]:
     """Images in live's retained windows, in the log's of the same span, and how they differ."""
     horizon = live.mark.time
 
     def kept(client_id: str, minute: int) -> bool:
         return scope.client_id in (None, client_id) and not windows.is_expired(minute, horizon, retention)
 
-    of_log = {key: window for key, window in log.implied.windows.items() if kept(*key)}
-    of_live = {
-        (client_id, minute): window
-        for client_id, held in live.rows.by_client.items()
-        for minute, window in held.items()
-        if kept(client_id, minute)
-    }
+    def retained(held: Iterable[tuple[tuple[str, int], Window]]) -> dict[tuple[str, int], Window]:
+        return {place: window for place, window in held if kept(*place)}
+
+    by_client = log.folded.windows.items()
+    of_log = retained(((name, m), window) for name, held in by_client for m, window in held.items())
+    of_live = retained(live.rows.items())
     missing = [f"{c} minute {m}" for (c, m), window in of_log.items() if of_live.get((c, m)) != window]
     extra = [f"{c} minute {m}" for c, m in of_live.keys() - of_log.keys()]
     counts = (sum(w.images for w in of_live.values()), sum(w.images for w in of_log.values()))

@@ -43,7 +43,7 @@ class Alerts:
         positions = positions_of(request, self._parts.settings.partitions)
         after = count_of(given, "after", 0, 0, LARGEST)
         cursor = count_of(given, "cursor", LARGEST, 0, LARGEST)
-        await self._folded.alerts(positions)
+        await self._folded.alerts(positions, request)
         if subscription is None:
             where, order = "kafka_offset < {x:UInt64}", "kafka_offset DESC"
             rows = await self._rows(client_id, where, order, limit, {"x": cursor})

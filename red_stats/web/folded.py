@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Iterable
 
+from aiohttp import web
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from red_stats import topics
 from red_stats.adapters.clickhouse import TABLES, StoreError
 from red_stats.adapters.log_ends import LogEnds
-from red_stats.agents.recording import read_range
+from red_stats.adapters.log_ranges import read_range
 from red_stats.domain.problems import Refused
 from red_stats.parts import Parts
+from red_stats.web.owners import SECONDS, Owners
 from red_stats.web.parameters import Position
 
-SECONDS = 5.0
 POLL_SECONDS = 0.1
 TABLE_OF = dict(zip((topics.MEASUREMENTS, topics.ALERTS, topics.DELIVERIES), TABLES, strict=True))
 
@@ -22,23 +23,24 @@ TABLE_OF = dict(zip((topics.MEASUREMENTS, topics.ALERTS, topics.DELIVERIES), TAB
 class Folded:
     """Waits for live's mark and the store's; 503 `not_yet` after 5 s."""
 
-    def __init__(self, parts: Parts, seconds: float = SECONDS) -> None:
+    def __init__(self, parts: Parts, owners: Owners, seconds: float = SECONDS) -> None:
         self._parts = parts
+        self._owners = owners
         self._ends = LogEnds(parts.settings.bootstrap)
         self._seconds = seconds
 
-    async def live(self, positions: Iterable[Position]) -> None:
-        """Until live has counted them."""
-        await self._within(self._live(positions))
+    async def live(self, positions: Iterable[Position], request: web.Request) -> None:
+        """Until live has counted them, in whichever worker."""
+        await self._within(self._live(positions, request))
 
     async def stored(self, positions: Iterable[Position]) -> None:
         """Until the table of measurements has them."""
         waits = [self._recorded(topics.MEASUREMENTS, p.partition, p.offset) for p in positions]
         await self._within(_all(waits))
 
-    async def alerts(self, positions: Iterable[Position]) -> None:
+    async def alerts(self, positions: Iterable[Position], request: web.Request) -> None:
         """Until live has judged them and the alerts it then had raised are recorded."""
-        await self._within(self._alerts(list(positions)))
+        await self._within(self._alerts(list(positions), request))
 
     async def stop(self) -> None:
         """Disconnects."""
@@ -52,12 +54,11 @@ class Folded:
             detail = f"not folded in within {self._seconds:g} s; try again"
             raise Refused(503, "not_yet", detail) from error
 
-    async def _live(self, positions: Iterable[Position]) -> None:
-        live = self._parts.ownerships["live"]
-        await _all([live.reached(topics.MEASUREMENTS, p.partition, p.offset) for p in positions])
+    async def _live(self, positions: Iterable[Position], request: web.Request) -> None:
+        await _all([self._owners.passed(position, request) for position in positions])
 
-    async def _alerts(self, positions: list[Position]) -> None:
-        await self._live(positions)
+    async def _alerts(self, positions: list[Position], request: web.Request) -> None:
+        await self._live(positions, request)
         await _all([self._alerts_of(number) for number in {p.partition for p in positions}])
 
     async def _alerts_of(self, number: int) -> None:
@@ -91,9 +92,12 @@ class Folded:
 
 
 async def _all(waits: Iterable[Awaitable[None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for wait in waits:
-            group.create_task(_one(wait))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for wait in waits:
+                group.create_task(_one(wait))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 async def _one(wait: Awaitable[None]) -> None:

@@ -36,7 +36,8 @@ class Health:
         if not all(checks.values()):
             missing = ", ".join(name for name, good in checks.items() if not good)
             raise Refused(503, "not_ready", f"not ready: {missing}", checks=checks)
-        return answer({"status": "ready", "checks": checks})
+        held = {role: sorted(live.owned) for role, live in self._parts.ownerships.items()}
+        return answer({"status": "ready", "checks": checks, "partitions": held})
 
     def checks(self) -> dict[str, bool]:
         """Each thing that readiness needs, and whether it is so."""

@@ -9,13 +9,13 @@ from aiohttp import web
 from red_service.events import rfc3339
 from red_stats import topics
 from red_stats.domain import windows
-from red_stats.domain.problems import Refused
 from red_stats.domain.reading import WINDOW_MS, from_ms
 from red_stats.domain.windows import Window
 from red_stats.parts import Parts
 from red_stats.tables.ownership import Owned
 from red_stats.web.access import client_of
 from red_stats.web.folded import Folded
+from red_stats.web.owners import PASSED, Owners
 from red_stats.web.parameters import known, positions_of
 from red_stats.web.problems import answer
 
@@ -26,30 +26,43 @@ SPANS = {"1m": 60_000, "1h": HOUR_MS, "24h": 24 * HOUR_MS}
 class Live:
     """Totals, the windows of the last hour, its histogram, and counts per subscription."""
 
-    def __init__(self, parts: Parts, folded: Folded, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, parts: Parts, folded: Folded, owners: Owners, now: Callable[[], float] = time.time
+    ) -> None:
         self._parts = parts
         self._folded = folded
+        self._owners = owners
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
         """Where it is."""
-        return [web.get("/v1/live", self.get)]
+        return [web.get("/v1/live", self.get), web.get(PASSED, self.passed)]
 
     async def get(self, request: web.Request) -> web.Response:
         """The counts now."""
         client_id = client_of(request, "statistics")
         known(request, repeated=("at_least",))
-        await self._folded.live(positions_of(request, self._parts.settings.partitions))
+        positions = positions_of(request, self._parts.settings.partitions)
         number = self._parts.partition_of(client_id)
-        owned = self._parts.ownerships["live"].owned.get(number)
-        if owned is None:
-            raise Refused(503, "not_ready", "nobody here holds this client's counts now; try again")
-        return answer(live_of(owned, client_id, int(self._now() * 1000)))
+        while True:
+            found = await self._owners.answer_of(number, request)
+            if found is not None:
+                return found
+            await self._folded.live(positions, request)
+            owned = self._parts.ownerships["live"].owned.get(number)
+            if owned is not None:
+                return answer(live_of(owned, client_id, int(self._now() * 1000)))
+
+    async def passed(self, request: web.Request) -> web.Response:
+        """That the named measurements are counted; what the workers ask each other."""
+        known(request, repeated=("at_least",))
+        await self._folded.live(positions_of(request, self._parts.settings.partitions), request)
+        return answer({"passed": True})
 
 
 def live_of(owned: Owned, client_id: str, now: int) -> dict[str, Any]:
     """The view of one client at `now` (ms): half-open windows, totals of those that overlap a span."""
-    held: dict[int, Window] = owned.rows["windows"].by_client.get(client_id, {})
+    held: dict[int, Window] = owned.rows["windows"].of(client_id)
     last = windows.minute_of(now)
     hour = {m: held[m] for m in sorted(held) if windows.minute_of(now - HOUR_MS) <= m <= last}
     spans = {name: windows.minute_of(now - span) for name, span in SPANS.items()}

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from red_stats import topics
 from red_stats.adapters.asking import Commands
-from red_stats.adapters.faust_app import StatsApp
 from red_stats.adapters.sending import Sender
+from red_stats.adapters.whereabouts import Whereabouts
+from red_stats.faust_app import StatsApp
 from red_stats.parts import Parts
 from red_stats.web.access import access
 from red_stats.web.alerts import Alerts
@@ -15,8 +16,10 @@ from red_stats.web.deliveries import Deliveries
 from red_stats.web.folded import Folded
 from red_stats.web.health import Health
 from red_stats.web.live import Live
+from red_stats.web.owners import Owners
 from red_stats.web.pages import documents
 from red_stats.web.problems import problems
+from red_stats.web.rebuild import Rebuild
 from red_stats.web.statistics import Statistics
 from red_stats.web.subscriptions import Subscriptions
 
@@ -33,10 +36,20 @@ def routes_of_api(parts: Parts, app: StatsApp) -> Web:
     """Middlewares and routes of a process with live, and what they need opened before."""
     sender = Sender(parts.settings.bootstrap)
     commands = Commands(parts.settings.bootstrap, sender)
-    folded = Folded(parts)
+    told = Whereabouts(parts.settings.bootstrap, sender, parts.settings.advertised_url)
+    parts.ownerships["live"].on_owned.append(lambda owned: told.tell(owned.number))
+    owners = Owners(parts.ownerships["live"], told)
+    folded = Folded(parts, owners)
     keys, directory = parts.keys, parts.directory.follower
-    app.opening = [keys.start, parts.open_directory, commands.follower.start, *app.opening]
+    app.opening = [
+        keys.start,
+        parts.open_directory,
+        commands.follower.start,
+        told.follower.start,
+        *app.opening,
+    ]
     app.closing = [keys.stop, directory.stop, commands.follower.stop, sender.stop, folded.stop, *app.closing]
+    app.closing = [owners.stop, told.follower.stop, *app.closing]
     parts.checks["api_keys"] = lambda: keys.is_current
     parts.checks["subscriptions"] = lambda: directory.is_current
 
@@ -45,11 +58,12 @@ def routes_of_api(parts: Parts, app: StatsApp) -> Web:
 
     views: list[Any] = [
         Health(parts),
-        Live(parts, folded),
+        Live(parts, folded, owners),
         Statistics(parts, folded),
         Subscriptions(parts, commands.ask, test_task),
         Alerts(parts, folded),
         Deliveries(parts),
+        Rebuild(parts, owners),
     ]
     routes = [route for view in views for route in view.routes()]
     return [problems, access(parts.keyring, lambda: keys.running)], routes + documents()

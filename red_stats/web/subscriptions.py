@@ -1,12 +1,14 @@
 """`/v1/subscriptions`: commands sent and awaited; reads from the follower of red.subscriptions."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiokafka.errors import KafkaError
 
 from red_stats.adapters.asking import SECONDS
 from red_stats.adapters.sending import NotSent
@@ -77,31 +79,33 @@ class Subscriptions:
 
     async def list(self, request: web.Request) -> web.Response:
         """All of the client's, oldest first."""
-        client = self._parts.directory.clients.get(self._client(request))
+        client_id = self._client(request)
+        await self._current()
+        client = self._parts.directory.get(client_id)
         items = [s.public() for s in client.subscriptions] if client else []
         return answer({"items": items, "next": None})
 
     async def get(self, request: web.Request) -> web.Response:
         """One."""
-        return answer(self._found(request, self._client(request)).public())
+        return answer((await self._found(request, self._client(request))).public())
 
     async def update(self, request: web.Request) -> web.Response:
         """A new version with what the body names changed."""
         client_id = self._client(request)
-        found = self._found(request, client_id)
+        found = await self._found(request, client_id)
         body = await _body(request, Changes)
         return answer(await self._command(client_id, "update", found.id, **msgspec.to_builtins(body)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Gone; what waits for it is cancelled, visibly."""
         client_id = self._client(request)
-        await self._command(client_id, "unsubscribe", self._found(request, client_id).id)
+        await self._command(client_id, "unsubscribe", (await self._found(request, client_id)).id)
         return web.Response(status=204)
 
     async def rotate_secret(self, request: web.Request) -> web.Response:
         """A new secret, shown once; for 24 h every request is signed with the old one too."""
         client_id = self._client(request)
-        found = self._found(request, client_id)
+        found = await self._found(request, client_id)
         secret, sealed = self._parts.box.fresh(client_id, found.id)
         changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed)
         return answer(changed | {"secret": secret})
@@ -109,7 +113,7 @@ class Subscriptions:
     async def test(self, request: web.Request) -> web.Response:
         """Sends a `red.test` event once; how it went is told under `/v1/deliveries/{delivery_id}`."""
         client_id = self._client(request)
-        found = self._found(request, client_id)
+        found = await self._found(request, client_id)
         if not found.enabled:
             raise Refused(409, "subscription_disabled", "enable the subscription before you test it")
         task = TestTask(
@@ -132,11 +136,18 @@ class Subscriptions:
         known(request)
         return client_id
 
-    def _found(self, request: web.Request, client_id: str) -> Subscription:
+    async def _found(self, request: web.Request, client_id: str) -> Subscription:
+        await self._current()
         found = self._parts.directory.find(client_id, request.match_info["id"])
         if found is None:
             raise Refused(404, "not_found", "there is no such subscription")
         return found
+
+    async def _current(self) -> None:
+        """Changes answered by another worker are read first; without Kafka, what is known is told."""
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(1):
+                await self._parts.directory.follower.caught_up()
 
     async def _command(
         self, client_id: str, name: str, subscription_id: str, **fields: Any

@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
-from red_stats.adapters.transactions import Out, PartitionWriter, WriteFailed
-from red_stats.tables.changelog import read_to_end
+from red_stats.adapters.changelog import read_to_end
+from red_stats.adapters.transactions import PartitionWriter, WriteFailed
 from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
 from red_stats.tables.rows import SequenceRows
 
@@ -76,8 +76,8 @@ def setting(app_id, value, offset):
         rows = owned.rows["windows"]
         return Effects(
             [
-                Out(changelog(app_id), name.encode(), b"%d" % value),
-                Out(outputs(app_id), app_id.encode(), b"%d" % value),
+                (changelog(app_id), name.encode(), b"%d" % value),
+                (outputs(app_id), app_id.encode(), b"%d" % value),
             ],
             {source: Mark(offset, 0)},
             lambda: rows.update({name: value}),
@@ -223,7 +223,7 @@ async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka
 
 async def test_a_large_batch_is_one_transaction(kafka, taken, app_id):
     ownership = await taken()
-    records = [Out(outputs(app_id), app_id.encode(), b"%0900d" % n) for n in range(3000)]
+    records = [(outputs(app_id), app_id.encode(), b"%0900d" % n) for n in range(3000)]
 
     async def build(owned):
         return Effects(records, {f"{app_id}-source": Mark(1, 0)}, lambda: None)

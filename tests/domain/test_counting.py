@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from red_stats.domain import windows
 from red_stats.domain.alerts import alert_id, uuid5
 from red_stats.domain.counting import fold
-from red_stats.domain.reading import read_all, reader
+from red_stats.domain.reading import BatchReader
 from red_stats.domain.subscriptions import Judge
-from red_stats.domain.windows import EMPTY, Counts, Window, add
+from red_stats.domain.windows import EMPTY, Window, add
 from tests.builders import NOW, a_client_of, a_subscription_id, measured
 
 CLIENT = a_client_of(3)
@@ -17,12 +17,12 @@ SUBSCRIPTION = a_subscription_id()
 
 
 def folded(records, judges=(), state=None, seq=None, horizon=0):
-    readings, dead = read_all(reader(3, 4), records, -1)
+    readings, dead = BatchReader(3, 4).read_all(records, -1)
     assert not dead
     return fold(
         readings,
         partition=3,
-        window_of=lambda client, minute: (state or {}).get((client, minute)),
+        window_of=lambda client, minute: (state or {}).get((client, minute), EMPTY),
         judges_of=lambda client: judges,
         seq_of=seq or {},
         horizon=horizon,
@@ -106,7 +106,7 @@ def test_batches_cut_anywhere_give_the_same_windows_and_alerts(images, cut):
 def test_a_window_counts_every_image_in_its_bin_small_or_large(values):
     window = EMPTY
     for start in range(0, len(values), 37):
-        window = add(window, Counts(values[start : start + 37], {}))
+        window = add(window, values[start : start + 37], {})
 
     expected = Counter(min(bp // 100, 99) for bp in values)
     assert windows.histogram([window]) == [expected[n] for n in range(100)]
@@ -115,6 +115,6 @@ def test_a_window_counts_every_image_in_its_bin_small_or_large(values):
 
 
 def test_tallies_of_subscriptions_add_up():
-    window = add(Window(1, 5, b"\x00", {"s": (1, 0)}), Counts([9000], {"s": [1, 1]}))
+    window = add(Window(1, 5, b"\x00", {"s": (1, 0)}), [9000], {"s": (1, 1)})
 
     assert window.subscriptions == {"s": (2, 1)}

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiohttp import web
 from aiokafka.errors import KafkaError
 from faust.types import TP
+from yarl import URL
 
-from red_stats.adapters.batching import BatchTransport
+from red_stats.adapters.batching import BatchConsumer, BatchTransport, Patience
 from red_stats.settings import Settings
 from red_stats.tables.faust_table import declare_tables
 from red_stats.tables.ownership import Owned, Ownership
@@ -18,6 +19,7 @@ from red_stats.tables.ownership import Owned, Ownership
 log = logging.getLogger(__name__)
 
 MAX_BODY = 64 << 10
+MAX_FETCH = 8 << 20  # bytes of one partition in one fetch
 Step = Callable[[], Awaitable[None]]
 
 
@@ -25,6 +27,7 @@ class StatsApp(faust.App):
     """Opens what its agents and views need before the streams, and closes it after them."""
 
     ownership: Ownership
+    patience: Patience
     opening: list[Step]
     closing: list[Step]
     go_on: Callable[[Owned | None, str], int | None]
@@ -44,6 +47,14 @@ class StatsApp(faust.App):
     def next_offset(self, tp: TP) -> int | None:
         """Where a source partition goes on; None when nothing was folded yet."""
         return self.go_on(self.ownership.owned.get(tp.partition), tp.topic)
+
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of a source partition: too much of it waits."""
+        cast(BatchConsumer, self.consumer).hold(tp)
+
+    def release(self, tp: TP) -> None:
+        """Fetch it again."""
+        cast(BatchConsumer, self.consumer).release(tp)
 
     async def _patiently(self, step: Step) -> None:
         told = False
@@ -76,8 +87,10 @@ def new_app(settings: Settings, app_id: str, ownership: Ownership) -> StatsApp:
         broker=f"kafka://{settings.bootstrap.replace(',', ';')}",
         broker_session_timeout=settings.session_timeout,
         broker_heartbeat_interval=settings.session_timeout / 5,
-        broker_max_poll_records=20_000,
-        consumer_max_fetch_size=4 << 20,
+        # a connection that died without a word is noticed after this; Faust's default is 90 s
+        broker_request_timeout=max(20.0, 2.5 * settings.session_timeout),
+        broker_max_poll_records=50_000,
+        consumer_max_fetch_size=MAX_FETCH,
         consumer_auto_offset_reset="earliest",
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -86,9 +99,13 @@ def new_app(settings: Settings, app_id: str, ownership: Ownership) -> StatsApp:
         stream_recovery_delay=0,
         producer_linger=0,
         web_enabled=False,
+        datadir=settings.data / "faust",
         **instance,
     )
-    app.ownership, app.go_on = ownership, after_mark
+    # Faust refuses an assignment that names another address, as a named worker gets it that was
+    # started again on another port; we tell addresses in our own way (adapters/whereabouts.py).
+    app.conf.canonical_url = URL(f"http://{app_id}")
+    app.ownership, app.go_on, app.patience = ownership, after_mark, Patience()
     app.opening, app.closing = [], [ownership.close]
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=None)
     declare_tables(app, ownership, settings.partitions)

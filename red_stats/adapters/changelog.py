@@ -1,18 +1,24 @@
 """Reading a changelog to its end in bulk: a million rows in seconds where stock recovery takes minutes."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from red_stats.adapters.chunks import Fetched
+from red_stats.domain.records import Record
+
 Apply = Callable[[ConsumerRecord], None]
+Load = Callable[[Sequence[Record]], None]
+Ends = dict[TopicPartition, int]
+
+FETCH_BYTES = 8 << 20
 
 
 async def read_to_end(
-    bootstrap: str,
-    appliers: Mapping[TopicPartition, Apply],
-    ends: dict[TopicPartition, int] | None = None,
-) -> dict[TopicPartition, int]:
+    bootstrap: str, appliers: Mapping[TopicPartition, Apply], ends: Ends | None = None
+) -> Ends:
     """Feeds every committed record of each partition to its applier, in order.
 
     `ends` are noted by the caller, else the committed ones are: a transaction is acknowledged
@@ -24,17 +30,50 @@ async def read_to_end(
     Raises:
         KafkaError: Kafka cannot be reached or a topic does not exist.
     """
+
+    def take(tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        apply = appliers[tp]
+        for record in records:
+            apply(record)
+
+    return await _read(bootstrap, list(appliers), take, ends)
+
+
+async def load_to_end(bootstrap: str, loaders: Mapping[TopicPartition, Load]) -> Ends:
+    """The same, a record batch of the log at a time: several times faster, with fewer fields.
+
+    Raises:
+        KafkaError: Kafka cannot be reached or a topic does not exist.
+    """
+
+    def take(tp: TopicPartition, chunks: Sequence[Any]) -> None:
+        load = loaders[tp]
+        for chunk in chunks:
+            load(chunk.records)
+
+    return await _read(bootstrap, list(loaders), take, None, chunked=True)
+
+
+async def _read(
+    bootstrap: str,
+    partitions: list[TopicPartition],
+    take: Callable[[TopicPartition, Sequence[Any]], None],
+    ends: Ends | None,
+    *,
+    chunked: bool = False,
+) -> Ends:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=100,
-        max_partition_fetch_bytes=8 << 20,
+        max_partition_fetch_bytes=FETCH_BYTES,
     )
     await consumer.start()
+    if chunked:
+        consumer._fetcher._records = Fetched(consumer._fetcher._records)
     try:
-        partitions = list(appliers)
         consumer.assign(partitions)
         ends = ends or await consumer.end_offsets(partitions)
         assert ends is not None
@@ -47,10 +86,8 @@ async def read_to_end(
                     consumer.pause(tp)
             if not open_partitions:
                 break
-            for tp, records in (await consumer.getmany(timeout_ms=100)).items():
-                apply = appliers[tp]
-                for record in records:
-                    apply(record)
+            for tp, found in (await consumer.getmany(timeout_ms=100)).items():
+                take(tp, found)
                 await asyncio.sleep(0)  # heartbeats and web views go on meanwhile
         return ends
     finally:

@@ -1,0 +1,60 @@
+"""Fetches whose records stay packed: a record batch of the log at a time, unpacked where it is folded.
+
+This touches private API of aiokafka, which is pinned; `tests/adapters/test_batching.py` holds it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+
+from red_stats.domain.records import Chunk
+
+
+class _Chunks:
+    """Fetched bytes, walked over chunk by chunk."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+
+    def has_next(self) -> bool:
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> Chunk:
+        return Chunk(self._records.next_batch())
+
+
+class ChunkedRecords(PartitionRecords):  # type: ignore[misc]
+    """A fetched partition that yields chunks: unpacking would fight the fold for the interpreter."""
+
+    _generation: Callable[[], int]
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return cast(Iterator[Chunk], self._records_iterator)
+
+    def _consumer_record(self, tp: TopicPartition, chunk: Chunk) -> Chunk:
+        chunk.start = self.next_fetch_offset
+        chunk.generation = self._generation()  # now that it is taken out of the fetcher
+        return chunk
+
+
+class Fetched(OrderedDict[TopicPartition, Any]):
+    """What a fetcher holds by partition; each result is chunked as it comes in.
+
+    `generation()` is noted on a chunk at the moment it is taken out.
+    """
+
+    def __init__(
+        self, fetched: Mapping[TopicPartition, Any], generation: Callable[[], int] = lambda: -1
+    ) -> None:
+        self._generation = generation  # first: what was fetched by now is chunked too
+        super().__init__(fetched)
+
+    def __setitem__(self, tp: TopicPartition, result: Any) -> None:
+        if isinstance(result, FetchResult):
+            fetched = result._partition_records
+            fetched.__class__, fetched._records = ChunkedRecords, _Chunks(fetched._records)
+            fetched._generation = self._generation
+        super().__setitem__(tp, result)

@@ -1,0 +1,114 @@
+"""When batches of one partition are inserted: at once, or together with those that come meanwhile."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from red_stats import crash
+from red_stats.domain.records import Batch
+
+INTERVAL: Final = 5.0  # seconds between the inserts of a partition that nobody hastens
+MAX_ROWS: Final = 20_000  # of one insert
+WANTED_SECONDS: Final = 5.0
+HOLD_ROWS: Final = 60_000  # waiting: no more is fetched until half of them are inserted
+
+Ack = Callable[[], Awaitable[Any]]
+Write = Callable[[Sequence[Batch]], Awaitable[bool]]
+
+
+class Buffer:
+    """Batches wait here for the next insert, and are acknowledged when `write` says that it stands.
+
+    At once when nothing was inserted lately, when there are many rows, or when somebody waits for
+    one of them (`hasten`): each insert is one part, and parts are what the engine has to merge.
+    """
+
+    def __init__(
+        self,
+        write: Write,
+        *,
+        hold: Callable[[], None],
+        release: Callable[[], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._write, self._hold, self._release = write, hold, release
+        self._interval = interval
+        self._waiting: deque[tuple[Batch, Ack]] = deque()
+        self._rows = 0
+        self._inserted_at = float("-inf")
+        self._wanted = -1  # an offset that somebody waits for,
+        self._wanted_until = 0.0  # and for how long, since it may never come
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, batch: Batch, ack: Ack) -> None:
+        """A batch waits; too many hold their partition."""
+        self._waiting.append((batch, ack))
+        self._rows += batch.size
+        if self._rows >= HOLD_ROWS:
+            self._hold()
+        if self._rows >= MAX_ROWS or self._is_wanted(batch):
+            self._hurry.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="insert")
+
+    def hasten(self, offset: int) -> None:
+        """Somebody waits for that offset, which may still be on its way here."""
+        self._wanted = max(offset, self._wanted)
+        self._wanted_until = asyncio.get_running_loop().time() + WANTED_SECONDS
+        self._hurry.set()
+
+    def forget(self) -> None:
+        """The partition is lost: what waits is the next owner's."""
+        self._waiting.clear()
+        self._rows = 0
+        if self._task is not None:
+            self._task.cancel()
+
+    async def finish(self, seconds: float) -> None:
+        """Insert what waits, for a short time; the rest is read again."""
+        self._interval = 0
+        self._hurry.set()
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task], timeout=seconds)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            await self._due(self._inserted_at + self._interval - loop.time())
+            batches, acks = self._taken()
+            if await self._write(batches):
+                for ack in acks:
+                    crash.at("record.before-ack")
+                    await ack()
+            self._inserted_at = loop.time()
+            self._rows -= sum(batch.size for batch in batches)
+            if self._rows < HOLD_ROWS // 2:
+                self._release()
+
+    def _is_wanted(self, batch: Batch) -> bool:
+        if asyncio.get_running_loop().time() > self._wanted_until:
+            self._wanted = -1
+        return self._wanted >= batch.chunks[0].start
+
+    async def _due(self, seconds: float) -> None:
+        if seconds > 0 and self._rows < MAX_ROWS:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurry.wait()
+        self._hurry.clear()
+
+    def _taken(self) -> tuple[list[Batch], list[Ack]]:
+        batches: list[Batch] = []
+        acks: list[Ack] = []
+        rows = 0
+        while self._waiting and (not rows or rows + self._waiting[0][0].size <= MAX_ROWS):
+            batch, ack = self._waiting.popleft()
+            rows += batch.size
+            batches.append(batch)
+            acks.append(ack)
+        return batches, acks

@@ -1,0 +1,102 @@
+"""`red-stats measure` and `send`: for people with image files."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from red_stats.cli.base import Json, app, fail, saved_key
+
+if TYPE_CHECKING:
+    from red_stats.local.sending import Sent
+
+
+@app.command
+def measure(*files: Path, as_json: Json = False) -> None:
+    """Print the redness of image files, or of all in a folder, without any server.
+
+    Exit code 0: all were measured, 1: some could not be.
+    """
+    if not files:
+        fail("name image files or folders", 2)
+    given = ["--json"] if as_json else []
+    command = [sys.executable, "-m", "red_service", "measure", *given, *map(str, files)]
+    os.execv(sys.executable, command)  # noqa: S606
+
+
+@app.command
+def send(
+    *files: Path,
+    client_key: Annotated[
+        str | None, Parameter(help="API key; default: the demo client's of RED_DATA.")
+    ] = None,
+    url: Annotated[
+        str | None, Parameter(help="RED's address; default: that of RED_HOST and RED_PORT.")
+    ] = None,
+    concurrency: Annotated[int, Parameter(help="Files on their way at a time.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Send image files, or all in a folder, to a running RED.
+
+    Started again within a day it counts nothing twice. Exit code 0: all were measured, 1: some
+    could not be, 2: could not run.
+    """
+    from red_stats.local import sending
+
+    paths = sending.files_in(files)
+    if not paths:
+        fail("there are no image files: name files or folders", 2)
+    if concurrency < 1:
+        fail("--concurrency is at least 1", 2)
+    where, key = _target(url, client_key)
+    found = asyncio.run(_sent(paths, where, key, concurrency))
+    if as_json:
+        print(
+            json.dumps([{"file": str(one.path), "item": one.item, "problem": one.problem} for one in found])
+        )
+    else:
+        _show(found)
+    raise SystemExit(any(one.problem for one in found))
+
+
+def _target(url: str | None, client_key: str | None) -> tuple[str, str]:
+    from red_stats.settings import load
+
+    settings = load()
+    instead = "give --client-key, or run `red-stats up` first"
+    key = client_key if client_key is not None else saved_key(settings.data, "demo", instead)
+    return (url or settings.red_url).rstrip("/"), key
+
+
+async def _sent(paths: list[Path], url: str, key: str, concurrency: int) -> "list[Sent]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from red_stats.local import sending
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("sending", total=len(paths))
+        return await sending.send(
+            paths, url=url, key=key, concurrency=concurrency, told=lambda one: progress.advance(task)
+        )
+
+
+def _show(found: "list[Sent]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("red", "file", "image_id", box=None, header_style="bold")
+    for one in found:
+        if one.item is not None:
+            table.add_row(f"{one.item['red']:.2%}", str(one.path), one.item["image_id"])
+        elif one.problem is not None:
+            table.add_row("-", str(one.path), f"{one.problem['code']}: {one.problem['detail']}")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    failed = sum(one.problem is not None for one in found)
+    print(f"{len(found) - failed} measured, {failed} not")

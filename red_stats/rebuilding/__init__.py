@@ -1,0 +1,1 @@
+"""Dropping a fold and replaying it from the log, to the same bytes."""
