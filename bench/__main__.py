@@ -1,0 +1,30 @@
+"""`python -m bench [NAME ...]`: each benchmark runs a peer or a limit beside us and prints the ratio."""
+
+import sys
+from importlib import import_module
+
+BENCHES = {
+    "counting": "role live against a bare consumer and a stock Faust agent, events/s",
+    "peers": "role live against Faust, Quix, Bytewax, Kafka Streams, PostgreSQL; bench.peers --install",
+    "recovery": "a million clients and 100,000 pending deliveries: from start to ready, memory",
+    "measuring": "an image beside libjpeg-turbo that only decodes it; memory",
+    "http": "RED over HTTP with storage and Kafka, and under overload",
+    "latency": "image posted to webhook received at 200/s, all parts on this machine",
+    "startup": "`red-stats up`: seconds to ready, memory",
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in wanted if name not in BENCHES]
+    if unknown or "--help" in wanted:
+        for name, meaning in BENCHES.items():
+            print(f"{name:<10} {meaning}")
+        raise SystemExit(0 if "--help" in wanted else f"no benchmark {', '.join(unknown)}")
+    for name in wanted:
+        print(f"== {name}: {BENCHES[name]}", flush=True)
+        import_module(f"bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""RED over HTTP with storage and Kafka on this machine, beside twice what it measures on one core."""
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+from bench.pictures import SIZES, photo
+from bench.runs import told
+from bench.senders import Senders, senders
+from bench.system import System, red_alone, until_known
+from red_service import images, kernel
+
+SECONDS = 10
+WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
+TOGETHER = {"0.3 MP": 8, "2 MP": 6, "12 MP": 4}  # as many as RED takes without refusing
+ROUNDS = 3
+FLOOD = 40  # connections
+BESIDE = 80  # images of the other client
+
+
+def main() -> None:
+    kernel.build()
+    with red_alone(RED_RATE="0") as system:
+        asyncio.run(_throughput(system))
+        asyncio.run(_overload(system))
+
+
+async def _throughput(system: System) -> None:
+    key = await _known(system, "http")
+    small = photo(*SIZES["0.3 MP"])
+    async with senders(system.red, key) as sending:
+        await _posted(sending, small, 8, images_wanted=WARM_IMAGES)
+        for name, size in SIZES.items():
+            content = photo(*size)
+            rates, limits, ratios = [], [], []
+            for _ in range(ROUNDS):
+                limits.append(2 * await asyncio.to_thread(_measured_a_second, content))
+                rates.append(await _posted(sending, content, TOGETHER[name]))
+                ratios.append(rates[-1] / limits[-1])
+            print(
+                f"{name} JPEG over HTTP: {statistics.median(rates):.0f} images/s;"
+                f" twice one core that only measures: {statistics.median(limits):.0f}"
+            )
+            told("  RED with HTTP, storage, Kafka / twice one core", statistics.median(ratios), 0.8)
+
+
+async def _known(system: System, client: str) -> str:
+    key = await asyncio.to_thread(system.key, client)
+    async with aiohttp.ClientSession() as session:
+        await until_known(session, f"{system.red}/red/images/x", key)
+    return key
+
+
+def _measured_a_second(content: bytes) -> float:
+    before, done = os.sched_getaffinity(0), 0
+    os.sched_setaffinity(0, {0})
+    start = time.perf_counter()
+    while (spent := time.perf_counter() - start) < 1.5:
+        images.measure(content)
+        done += 1
+    os.sched_setaffinity(0, before)
+    return done / spent
+
+
+async def _posted(
+    sending: Senders, content: bytes, together: int, *, images_wanted: int | None = None
+) -> float:
+    """Images a second that were answered 200."""
+    done, start = 0, time.perf_counter()
+
+    def running() -> bool:
+        return time.perf_counter() - start < SECONDS if images_wanted is None else done < images_wanted
+
+    async def sender(number: int) -> None:
+        nonlocal done
+        count = 0
+        while running():
+            count += 1
+            reply = await sending.post(content, b"%d %d %f" % (number, count, start))
+            done += reply.status == 200
+
+    await asyncio.gather(*(sender(number) for number in range(together)))
+    return done / (time.perf_counter() - start)
+
+
+async def _overload(system: System) -> None:
+    """One client floods and never waits; what it gets accepted, and what another client sees."""
+    content = photo(*SIZES["2 MP"])
+    flood, other = await _known(system, "flood"), await _known(system, "other")
+    async with senders(system.red, flood) as flooding, senders(system.red, other) as sending:
+        alone = await _times(sending, content, BESIDE)
+        accepted: list[float] = []
+        refused, running = 0, True
+
+        async def connection(number: int) -> None:
+            nonlocal refused
+            count = 0
+            while running:
+                count += 1
+                start = time.perf_counter()
+                reply = await flooding.post(content, b"%d %d" % (number, count))
+                if reply.status == 200:
+                    accepted.append(time.perf_counter() - start)
+                else:
+                    refused += 1
+
+        tasks = [asyncio.create_task(connection(number)) for number in range(FLOOD)]
+        await asyncio.sleep(2)
+        accepted.clear()
+        beside = await _times(sending, content, BESIDE)
+        running = False
+        await asyncio.gather(*tasks)
+    print(f"{FLOOD} connections of one client flood with 2 MP: {len(accepted)} accepted, {refused} refused")
+    for name, found in (("alone", alone), ("accepted", accepted), ("another client meanwhile", beside)):
+        print(f"  {name}: p50 {_ms(found, 50)}, p99 {_ms(found, 99)}")
+    told("  p99 of what is accepted / p99 unloaded", _q(accepted, 99) / _q(alone, 99), 2, at_least=False)
+    told("  another client's p50 / its p50 alone", _q(beside, 50) / _q(alone, 50), 2, at_least=False)
+
+
+async def _times(sending: Senders, content: bytes, count: int) -> list[float]:
+    found: list[float] = []
+    number = 0
+    while len(found) < count:
+        number += 1
+        start = time.perf_counter()
+        reply = await sending.post(content, b"%d %f" % (number, start))
+        if reply.status == 200:
+            found.append(time.perf_counter() - start)
+    return found
+
+
+def _q(seconds: Sequence[float], percent: int) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)]
+
+
+def _ms(seconds: Sequence[float], percent: int) -> str:
+    return f"{1000 * _q(seconds, percent):.0f} ms"

@@ -1,0 +1,63 @@
+"""Measuring an image beside the limit: libjpeg-turbo that only decodes it, into memory it has."""
+
+import os
+import time
+from collections.abc import Callable
+
+import simplejpeg
+
+from bench.pictures import SIZES, photo
+from bench.runs import Rounds, measured, repeated, told
+from red_service import fastjpeg, images, kernel
+
+ROUNDS = 15
+SECONDS_A_ROUND = 0.15
+
+
+def main() -> None:
+    kernel.build()
+    os.sched_setaffinity(0, {0})
+    for name, size in SIZES.items():
+        _speed(name, photo(*size), size)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        figures = measured("bench.run_memory", kind)
+        pixels = figures["pixels"]
+        print(f"memory of one {kind} of 12 MP: {figures['bytes'] / pixels:.1f} bytes a pixel", flush=True)
+        if kind != "WEBP":
+            told(
+                "  memory / (5 B a pixel + 10 MiB)",
+                figures["bytes"] / (5 * pixels + (10 << 20)),
+                1,
+                at_least=False,
+            )
+
+
+def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
+    buffer, rounds = bytearray(size[0] * size[1] * 3), Rounds()
+    fast = fastjpeg.simplejpeg
+
+    def one(number: int) -> None:
+        for who, work, decoder in (
+            ("limit", lambda: simplejpeg.decode_jpeg(content, "RGB", buffer=buffer), fast),
+            ("red", lambda: images.measure(content), fast),
+            ("fallback", lambda: images.measure(content), None),
+        ):
+            fastjpeg.simplejpeg = decoder
+            rounds.add(who, _a_second(work))
+        fastjpeg.simplejpeg = fast
+
+    repeated(ROUNDS, one)
+    print(f"{name} JPEG, images a second on one core, medians of {ROUNDS} rounds")
+    for who in ("limit", "red", "fallback"):
+        print(f"  {who:<9} {rounds.median(who):7.1f}")
+    told("  red / libjpeg-turbo that only decodes", rounds.ratio("red", "limit"), 0.85)
+    told("  without simplejpeg (Pillow, C kernel) / the same", rounds.ratio("fallback", "limit"))
+
+
+def _a_second(work: Callable[[], object]) -> float:
+    """How often it can be done in a second."""
+    done, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < SECONDS_A_ROUND or not done:
+        work()
+        done += 1
+    return done / spent

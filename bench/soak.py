@@ -1,0 +1,142 @@
+"""An hour under steady load: memory, file descriptors and lag of every process must stay flat.
+
+`python -m bench.soak [--minutes 60] [--rate 50]` prints first and last quarter and draws
+`docs/images/soak.svg`; exit code 1 when something grew by more than a tenth.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+from bench.latency import an_image
+from bench.plots import Panel, drawn
+from bench.runs import ROOT
+from bench.senders import Senders
+from bench.system import System, a_system, bearer, memory, until_known
+from red_stats.adapters.lag import lag_of
+from tests.receiver import Receiver
+
+CLIENTS = 4
+SAMPLE_SECONDS = 15.0
+GROWTH = 1.1
+SLACK = {"memory": 8.0, "files": 8.0, "lag": 200.0}  # MiB, descriptors, records that are no growth
+Series = dict[str, list[tuple[float, float]]]  # name -> (minute, value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=50, help="images a second")
+    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "images" / "soak.svg")
+    given = parser.parse_args()
+    with a_system() as system:
+        found = asyncio.run(_soaked(system, given.minutes, given.rate))
+    grown = [line for kind, series in found.items() for line in _compared(kind, series)]
+    title = f"{given.minutes:g} minutes at {given.rate:g} images a second, 5 % of them alert"
+    panels = [
+        Panel("memory, MiB (shared pages once)", found["memory"]),
+        Panel("file descriptors", found["files"]),
+        Panel("records behind", found["lag"]),
+    ]
+    given.plot.write_text(drawn(title, panels))
+    print(f"drawn: {given.plot.relative_to(ROOT)}")
+    sys.exit(any(grown))
+
+
+async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Series]:
+    """Load, a receiver, and a sample every 15 s; all that was sent must have been counted and delivered."""
+    red, grey = an_image(0.5, 1), an_image(0.0, 2)
+    keys = [await asyncio.to_thread(system.key, f"soak-{number}") for number in range(CLIENTS)]
+    found: dict[str, Series] = {kind: defaultdict(list) for kind in SLACK}
+    async with Receiver() as receiver, aiohttp.ClientSession() as session:
+        for key in keys:
+            await until_known(session, f"{system.red}/red/images/x", key)
+            await until_known(session, f"{system.stats}/v1/subscriptions", key)
+            body = {"webhook_url": receiver.url, "threshold": 0.25}
+            url = f"{system.stats}/v1/subscriptions"
+            async with session.post(url, json=body, headers=bearer(key)) as made:
+                assert made.status == 201, await made.text()
+        senders = [Senders(system.red, key) for key in keys]
+        started, sent, alerts = time.monotonic(), 0, 0
+        sampling = asyncio.create_task(_sampled(system, started, found))
+        running: set[asyncio.Task[None]] = set()
+
+        async def post(number: int, content: bytes) -> None:
+            sender, tail = senders[number % CLIENTS], b"%d" % number
+            while (reply := await sender.post(content, tail)).status == 503:  # noqa: ASYNC110
+                await asyncio.sleep(reply.retry_after)
+            assert reply.status == 200, reply
+
+        while time.monotonic() - started < 60 * minutes:
+            is_red = sent % 20 == 0
+            task = asyncio.create_task(post(sent, red if is_red else grey))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            sent, alerts = sent + 1, alerts + is_red
+            await asyncio.sleep(max(0.0, started + sent / rate - time.monotonic()))
+        await asyncio.gather(*running)
+        print(f"{sent:,} images sent, {alerts:,} of them over", flush=True)
+        await receiver.until(alerts, seconds=60)
+        sampling.cancel()
+        assert len({got.id for got in receiver.got}) == alerts
+        images = 0
+        for key in keys:
+            async with session.get(f"{system.stats}/v1/live", headers=bearer(key)) as answer:
+                images += (await answer.json())["totals"]["24h"]["images"]
+    print(f"{images:,} counted, {alerts:,} alerts delivered, each once")
+    assert images == sent
+    return found
+
+
+async def _sampled(system: System, started: float, found: dict[str, Series]) -> None:
+    while True:
+        minute = (time.monotonic() - started) / 60
+        for name, (mib, files) in (await asyncio.to_thread(_processes, system)).items():
+            found["memory"][name].append((minute, mib))
+            found["files"][name].append((minute, files))
+        behind: dict[str, float] = defaultdict(float)
+        for one in await lag_of(system.kafka, 4):
+            behind[one.role] += one.records
+        for role, records in behind.items():
+            found["lag"][role].append((minute, records))
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+def _processes(system: System) -> dict[str, tuple[float, float]]:
+    """Memory (MiB) and descriptors by part."""
+    return {
+        name: (sum(map(memory, processes)), sum(map(_descriptors, processes)))
+        for name, processes in system.parts().items()
+    }
+
+
+def _descriptors(process: psutil.Process) -> int:
+    try:
+        return int(process.num_fds())
+    except psutil.Error:
+        return 0  # a decoder that was just replaced
+
+
+def _compared(kind: str, series: Series) -> list[str]:
+    """Second and last quarter of each; the first warms up. Returns what grew."""
+    grown = []
+    for name, points in series.items():
+        values = [value for _, value in points]
+        quarter = max(1, len(values) // 4)
+        early = statistics.median(values[quarter : 2 * quarter] or values)
+        late = statistics.median(values[-quarter:])
+        flat = late <= early * GROWTH + SLACK[kind]
+        grown += [] if flat else [f"{kind} of {name}"]
+        print(f"{kind:<7} {name:<11} {early:8.1f} -> {late:8.1f}   {'flat' if flat else 'GROWS'}")
+    return grown
+
+
+if __name__ == "__main__":
+    main()
