@@ -17,6 +17,8 @@ from tests.receiver import Receiver
 from tests.services import an_api, running, verified, worker
 from tests.system.test_flow import records, until_records
 
+NAMED = "kills"  # as `up` names its worker: back in seconds, without waiting for a session to end
+TAKEN = "partitions taken"
 REDS = [n % 100 / 100 for n in range(100)]
 
 
@@ -71,7 +73,7 @@ async def equal(stats, api):
 
 
 async def test_five_kills_under_load_lose_and_double_nothing(kafka, tmp_path):
-    with running(worker(kafka, tmp_path)) as stats:
+    with running(worker(kafka, tmp_path, RED_INSTANCE=NAMED)) as stats:
         async with an_api(kafka, stats) as api, Receiver() as receiver:
             await api.subscribed(stats, receiver.url, 0.9)
             async with Load(kafka, api.client_id) as load:
@@ -93,7 +95,7 @@ async def test_five_kills_under_load_lose_and_double_nothing(kafka, tmp_path):
 
 
 async def test_a_threshold_moved_while_the_worker_dies_judges_as_the_log_implies(kafka, tmp_path):
-    with running(worker(kafka, tmp_path)) as stats:
+    with running(worker(kafka, tmp_path, RED_INSTANCE=NAMED)) as stats:
         async with an_api(kafka, stats) as api, Receiver() as receiver:
             subscription = await api.subscribed(stats, receiver.url, 0.5)
             one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
@@ -164,15 +166,28 @@ async def test_a_worker_paused_past_its_session_is_fenced_and_alerts_stand_once(
                     await load.stop()
                     over = [position for position, red in load.sent if red > 0.5]
                     await until_records(kafka, topics.ALERTS, api.client_id, len(over), seconds=30)
+                    taken = first.log.read_text().count(TAKEN)
                     first.process.send_signal(signal.SIGCONT)
-                    code = await asyncio.to_thread(first.process.wait, 30)
+                    code = await asyncio.to_thread(_until_ended_or_back, first, taken)
+                    first.stop()
                     position = load.sent[-1][0]
                     status, _ = await api.call("GET", f"{second.url}/v1/live?at_least={position}")
-            assert code == 70, "the paused worker must end by itself: its partitions are another's"
+            # with a transaction open it must end by itself; with nothing to write it may join again
+            assert code == 70 or (code is None and "after" in point)
             assert status == 200
             alerts = await alerts_of(kafka, api.client_id)
             assert [alert["position"] for alert in alerts] == over
             assert [alert["seq"] for alert in alerts] == list(range(1, len(over) + 1))
+
+
+def _until_ended_or_back(worker, taken):
+    """Its exit code, or None once it has joined its group again."""
+    deadline = time.monotonic() + 30
+    while worker.process.poll() is None and worker.log.read_text().count(TAKEN) <= taken:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it may be about to be fenced
+        return worker.process.wait(3)
 
 
 def _until_paused(pid):
@@ -226,7 +241,7 @@ POINTS = (
 
 async def test_a_crash_at_every_point_of_deliver_and_record_loses_and_doubles_nothing(kafka, tmp_path):
     """One worker dies at each point in turn; each next life starts from what the last left behind."""
-    with running(worker(kafka, tmp_path)) as stats:
+    with running(worker(kafka, tmp_path, RED_INSTANCE=NAMED)) as stats:
         async with an_api(kafka, stats) as api, Receiver() as receiver:
             await api.subscribed(stats, receiver.url, 0.5)
             async with Load(kafka, api.client_id, pause=0.02) as load:
@@ -245,6 +260,8 @@ async def test_a_crash_at_every_point_of_deliver_and_record_loses_and_doubles_no
             times = Counter(got.id for got in receiver.got)
             assert len(times) == len(over)
             again = sum(times.values()) - len(over)
-            assert again <= 5 * len(POINTS), "only what was being posted at a crash may be posted again"
+            # 4 at a time, and those whose results waited for the transaction that was under way
+            assert again <= 20 * len(POINTS), "only what was not settled at a crash may be posted again"
+            assert max(times.values()) <= 1 + len(POINTS)
             mine = [s for s in report["subscriptions"] if s["sent"] == len(over)]
             assert mine[-1]["delivered"] == len(over)

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from red_service.events import partition_of
 from red_stats import topics
+from red_stats.adapters.changelog import read_to_end
 from red_stats.domain import windows
-from red_stats.tables.changelog import read_to_end
 from tests.builders import a_client_of, a_measurement
 from tests.conftest import PARTITIONS, free_port
 
@@ -32,6 +32,7 @@ def a_worker(bootstrap, folder, crash_at=""):
         "RED_STATS_PORT": str(free_port()),
         "RED_CRASH_AT": crash_at,
         "RED_SESSION_TIMEOUT": "6",
+        "RED_INSTANCE": "crashes",
         "RED_LOG_LEVEL": "WARNING",
     }
     with (folder / "worker.log").open("ab") as log:

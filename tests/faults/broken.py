@@ -1,0 +1,53 @@
+"""`python -m tests.faults.broken worker ...`: the product with one rule broken (RED_TEST_BREAK).
+
+Only the harness's negative controls run it: what they break must turn the oracle red.
+"""
+
+import os
+import uuid
+
+from red_stats.__main__ import main
+from red_stats.adapters import sink, transactions
+from red_stats.agents import recording
+from red_stats.tables import ownership, rows
+
+
+def fence():
+    """Transactional ids of this process alone: nobody fences it."""
+    own = uuid.uuid4().hex
+    before = transactions.PartitionWriter.__init__
+
+    def init(self, bootstrap, app_id, partition):
+        before(self, bootstrap, f"{app_id}-{own}", partition)
+
+    transactions.PartitionWriter.__init__ = init
+
+
+def mark():
+    """Marks are written and never read back."""
+    ownership.decode_mark = lambda value: ownership.Mark()
+
+
+def pending():
+    """Rows of pending deliveries are written and never read back."""
+    rows.PendingRows.load = lambda self, key, value: None
+
+
+def insert_blindly():
+    """The store is not asked where to go on, and tokens are never the same."""
+    recording.Recorder.take_over = _take_over
+    sink.Sink._stands = lambda self, rows, refill: True
+    before = sink.Sink._insert
+    sink.Sink._insert = lambda self, rows, token: before(self, rows, f"{token}/{uuid.uuid4()}")
+
+
+async def _take_over(self, owned):
+    self.next[owned.number] = 0
+    await self._notify()
+
+
+BREAK = {"fence": fence, "mark": mark, "pending": pending, "sink": insert_blindly}
+
+if __name__ == "__main__":
+    BREAK[os.environ["RED_TEST_BREAK"]]()
+    main()

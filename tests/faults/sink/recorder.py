@@ -1,0 +1,72 @@
+"""The real Recorder and Sink over a real store, fed from a log of the tests instead of Kafka."""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+from red_stats.adapters.clickhouse import Store
+from red_stats.adapters.sink import Sink
+from red_stats.agents import recording
+from red_stats.domain.recording import MEASUREMENTS
+from tests.faults.sink.log import PARTITIONS, TOPIC
+
+FATAL = 70
+
+
+class FakeOwnership:
+    """Owns one partition in generation 1; tells dead letters to nobody."""
+
+    def __init__(self, partition):
+        self.owned = {partition: SimpleNamespace(number=partition, generation=1)}
+
+    def fatal(self, why):
+        """The process dies and its supervisor starts it again."""
+        print('{"fatal": true}', flush=True)
+        os._exit(FATAL)
+
+    async def transact(self, partition, build):
+        return True
+
+
+def a_sink(store, pause=lambda seconds: None):
+    return Sink(store, "measurements", MEASUREMENTS.empty, pause=pause)
+
+
+class Player:
+    """Takes a partition over and records its log."""
+
+    def __init__(self, store: Store, log, *, pause=lambda seconds: None):
+        recording.read_range = log.read_range
+        self.log = log
+        self._ownership = FakeOwnership(log.partition)
+        self.recorder = recording.Recorder(
+            TOPIC, MEASUREMENTS, a_sink(store, pause), ownership=self._ownership, partitions=PARTITIONS,
+            bootstrap="", writer=ThreadPoolExecutor(1),
+            flow=SimpleNamespace(hold=lambda tp: None, release=lambda tp: None), interval=0,
+        )  # fmt: skip
+
+    async def take_over(self):
+        """As after a rebalance; the offset to go on at."""
+        await self.recorder.take_over(self._ownership.owned[self.log.partition])
+        return self.recorder.next[self.log.partition]
+
+    async def record(self, first, end):
+        """Returns when the batch of `[first, end)` is acknowledged; its last offset."""
+        batch = self.log.batch(first, end)
+        if batch is None:
+            return None
+        acknowledged = asyncio.Event()
+
+        async def ack():
+            acknowledged.set()
+
+        self.recorder.put((TOPIC, self.log.partition), batch, ack)
+        await acknowledged.wait()
+        return batch.last_offset
+
+    async def go_on(self, end, size):
+        """From the mark to `end`, `size` offsets at a time."""
+        first = await self.take_over()
+        for start in range(first, end, size):
+            await self.record(start, min(start + size, end))
