@@ -2,94 +2,19 @@
 
 import asyncio
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
-import aiohttp
 import psutil
 import pytest
 
 from tests.conftest import free_port
 from tests.receiver import Receiver
-from tests.services import Api
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Up:
-    """A supervisor with its output in files."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.ports = {name: free_port() for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
-        self.red = f"http://127.0.0.1:{self.ports['RED_PORT']}"
-        self.stats = f"http://127.0.0.1:{self.ports['RED_STATS_PORT']}"
-        self.out, self.err = folder / "out", folder / "err"
-
-    @property
-    def environment(self):
-        given = {name: str(port) for name, port in self.ports.items()}
-        return os.environ | given | {"RED_DATA": str(self.folder / "data")}
-
-    def start(self, seconds=90):
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "red_stats", "up"],
-                env=self.environment,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        started = time.monotonic()
-        while not self.out.read_text().startswith("ready "):
-            assert self.process.poll() is None, self.err.read_text()[-2000:]
-            assert time.monotonic() - started < seconds, self.err.read_text()[-2000:]
-            time.sleep(0.1)
-        self.children = self.family()
-        return time.monotonic() - started
-
-    def family(self):
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def child(self, word):
-        mine = psutil.Process(self.process.pid).children()
-        return next(one for one in mine if word in " ".join(one.cmdline()))
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        return self.process.wait(15)
-
-    def command(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "red_stats", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-
-    @property
-    def keys(self):
-        return json.loads((self.folder / "data" / "keys.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory):
-    up = Up(tmp_path_factory.mktemp("up"))
-    up.start()
-    yield up
-    up.stop()
-
-
-@pytest.fixture
-async def demo(up):
-    async with aiohttp.ClientSession() as session:
-        yield Api(session, up.keys["demo"]["api_key"], "demo")
+from tests.system.up import ROOT
 
 
 def pasted(lines, up):
@@ -117,7 +42,7 @@ def curl_lines(text):
 def test_the_lines_that_up_prints_work_when_pasted(up):
     answers = pasted(curl_lines(up.out.read_text()), up)
     assert '"red":0.4339' in answers
-    assert '"over":1' in answers
+    assert re.search(r'"over":[1-9]', answers), answers
     assert '"secret":"whsec_' in answers
 
 
@@ -227,7 +152,7 @@ async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(u
 
     async with Receiver(port=port) as receiver:
         receiver.secrets.append(subscription["secret"])
-        await receiver.until(1, seconds=30)
+        await receiver.until(1, seconds=60)  # the second pause of the schedule is 30 s
         assert receiver.got[0].verified
         assert receiver.got[0].body["data"]["image_id"] == item["image_id"]
     _, after = await demo.call("GET", f"{everything}&at_least={item['position']}")
