@@ -25,6 +25,8 @@ from red_stats.domain.reading import BatchReader
 from red_stats.domain.urls import refusal
 from red_stats.faust_app import StatsApp, new_app, serve, source
 from red_stats.parts import Parts
+from red_stats.rebuilding.live import LiveReplay
+from red_stats.rebuilding.lost import mend
 from red_stats.settings import Settings
 from red_stats.tables.ownership import Ownership, TableSpec
 from red_stats.tables.rows import (
@@ -68,12 +70,20 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     ]
     ownership = Ownership(settings.bootstrap, topics.LIVE, tables, fatal=fatal)
     parts.ownerships["live"] = ownership
+    retention_ms = int(settings.live_hours * 3_600_000)
+    replay = partial(
+        LiveReplay, ownership, bootstrap=settings.bootstrap, partitions=settings.partitions,
+        retention_ms=retention_ms,
+    )  # fmt: skip
+    ownership.on_owned.append(
+        partial(mend, ownership=ownership, bootstrap=settings.bootstrap, new_replay=replay)
+    )
     app = new_app(settings, topics.LIVE, ownership)
     count = partial(
         count_measurements,
         ownership=ownership,
         reader_of=cache(partial(BatchReader, partitions=settings.partitions)),
-        retention_ms=int(settings.live_hours * 3_600_000),
+        retention_ms=retention_ms,
     )
     obey = partial(
         obey_commands,

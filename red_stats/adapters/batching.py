@@ -46,6 +46,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.sought = generation  # nothing is awaited between here and the seeks
         await self._seek_wait(self._ensure_consumer(), offsets)
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group, a named (static) member too: an orderly stop gives its partitions away at once.
+
+        aiokafka lets a static member leave only by its time-out, which is for those that were killed.
+        """
+        if self._consumer is not None and self._consumer._coordinator is not None:
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for read_uncommitted unless its own exactly_once is on; its fetch wait of

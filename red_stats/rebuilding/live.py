@@ -6,7 +6,7 @@ raised again: those of what is replayed stand in the log already.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
@@ -58,8 +58,10 @@ class LiveReplay:
         """Offsets read."""
         return max(0, self._log.read_to + 1 - self._log.beginning)
 
-    async def run(self) -> Rebuilt:
+    async def run(self, marks: Mapping[str, Mark] | None = None) -> Rebuilt:
         """Replay to live's mark, the last of it under the partition's lock, and commit it as one.
+
+        `marks` stand in for live's, by source topic, when those are lost; they are written then.
 
         Raises:
             CannotRebuild: the partition is not held here, or the log begins too late.
@@ -68,14 +70,16 @@ class LiveReplay:
         await self._log.open(self._bootstrap)
         try:
             owned = self._ownership.owned.get(self._number)
-            mark = owned.mark(topics.MEASUREMENTS) if owned else Mark()
+            if marks and marks[topics.MEASUREMENTS].offset >= self._log.end:
+                raise CannotRebuild("an alert names a measurement that Kafka has not (any more)")
+            mark = (marks or owned.marks).get(topics.MEASUREMENTS, Mark()) if owned else Mark()
             self.total = mark.offset + 1 - self._log.beginning
             await self._judged()
             await self._log.read_on(mark.offset)
             rebuilt: list[Rebuilt] = []
 
             async def build(owned: Owned) -> Effects:
-                effects, told = await self._effects(owned)
+                effects, told = await self._effects(owned, marks or {})
                 rebuilt[:] = [told]
                 return effects
 
@@ -85,10 +89,13 @@ class LiveReplay:
         finally:
             await self._log.close()
 
-    async def _effects(self, owned: Owned) -> tuple[Effects, Rebuilt]:
-        mark = owned.mark(topics.MEASUREMENTS)
+    async def _effects(self, owned: Owned, marks: Mapping[str, Mark]) -> tuple[Effects, Rebuilt]:
+        mark = marks.get(topics.MEASUREMENTS) or owned.mark(topics.MEASUREMENTS)
         answered = await self._judged()  # under the lock nobody decides a command
         await self._log.read_on(mark.offset)
+        if marks:
+            mark = Mark(mark.offset, self._log.folded.horizon)
+            marks = {**marks, topics.MEASUREMENTS: mark}
         self._check(mark)
         fresh = self._rows(owned, answered, mark)
         before = _encoded(owned.rows)
@@ -98,7 +105,7 @@ class LiveReplay:
             for key in before[table].keys() | rows.keys()
         )
         told = Rebuilt(self._number, {table: len(rows) for table, rows in fresh.items()}, changed)
-        return Effects(list(_records(before, fresh)), {}, lambda: _apply(owned, fresh)), told
+        return Effects(list(_records(before, fresh)), marks, lambda: _apply(owned, fresh)), told
 
     async def _judged(self) -> Answered:
         """Every answer so far; what follows is judged by the versions they made."""

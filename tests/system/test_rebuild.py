@@ -1,14 +1,17 @@
 """Folds dropped and replayed: the same bytes as before, and a fold that was damaged is right again."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
 
 from red_stats import topics
 from red_stats.adapters.changelog import read_to_end
@@ -110,6 +113,37 @@ async def _damaged(bootstrap, client_id, position):
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         value = encode(Window(1, 5, b"\x05"))
         await producer.send_and_wait(topics.WINDOWS_CHANGELOG, value, key, partition=partition)
+
+
+async def test_live_whose_changelogs_are_gone_makes_its_state_again_and_tells_nothing_twice(broker, tmp_path):
+    with running(worker(broker, tmp_path)) as stats:
+        async with an_api(broker, stats) as api, Receiver() as receiver:
+            await _a_history(broker, api, stats, receiver)
+            before = await changelogs(broker)
+            stats.stop()
+            client = AIOKafkaAdminClient(bootstrap_servers=broker)
+            await client.start()
+            await client.delete_topics(list(CHANGELOGS.values()))
+            await until_created_anew(broker)
+            await client.close()
+
+            stats.start()
+            stats.until_ready()
+            assert await changelogs(broker) == before
+            [more] = await measured(broker, api.client_id, [0.95])
+            assert (await api.call("GET", f"{stats.url}/v1/live?at_least={more}"))[0] == 200
+            await receiver.until(lambda receiver: len(receiver.alerts()) == OVER + 1)
+            assert verified(stats)[1]["differences"] == []
+
+
+async def until_created_anew(bootstrap):
+    """Kafka deletes topics some time after it said so."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(KafkaError, topics.TopicMismatch):
+                await topics.ensure_topics(bootstrap, PARTITIONS)
+                return
+            await asyncio.sleep(0.2)
 
 
 async def test_rows_that_kafka_no_longer_has_outlive_a_rebuild(broker, tmp_path):

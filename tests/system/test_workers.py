@@ -65,9 +65,10 @@ def settled(*services):
         time.sleep(0.05)
 
 
-async def test_a_worker_that_stops_leaves_its_clients_to_the_other_within_5_s(kafka, folders):
-    with running(worker(kafka, folders[0], role="live")) as one:
-        two = worker(kafka, folders[1], role="live").until_ready()
+@pytest.mark.parametrize("names", [("", ""), ("one", "two")], ids=["nameless", "named"])
+async def test_a_worker_that_stops_leaves_its_clients_to_the_other_within_5_s(kafka, folders, names):
+    with running(worker(kafka, folders[0], role="live", RED_INSTANCE=names[0])) as one:
+        two = worker(kafka, folders[1], role="live", RED_INSTANCE=names[1]).until_ready()
         [number, *_] = settled(one, two)[1]
         two.stop()
         started = time.monotonic()
