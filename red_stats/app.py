@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,6 +20,7 @@ from red_stats.agents.commanding import obey_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.delivering import enqueue_deliveries, settle
 from red_stats.agents.dispatching import Dispatcher
+from red_stats.agents.posting import Posting
 from red_stats.agents.recording import Recorder, bind_recorder
 from red_stats.domain import recording
 from red_stats.domain.reading import BatchReader
@@ -107,14 +109,22 @@ def create_deliver(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     ownership = Ownership(settings.bootstrap, topics.DELIVER, tables, fatal=fatal)
     parts.ownerships["deliver"] = ownership
     app = new_app(settings, topics.DELIVER, ownership)
+    posting = Posting(
+        directory=parts.directory,
+        new_poster=lambda: Poster(settings.allow, seconds=settings.webhook_timeout),
+        open_secret=parts.box.open,
+        now=time.time,
+        jitter=random.random,
+    )
     dispatcher = Dispatcher(
         ownership=ownership,
         directory=parts.directory,
-        new_poster=lambda: Poster(settings.allow, seconds=settings.webhook_timeout),
+        posting=posting,
         settle=partial(settle, ownership=ownership, schedule=settings.schedule),
-        open_secret=parts.box.open,
         schedule=settings.schedule,
         partition_of=parts.partition_of,
+        now=time.time,
+        jitter=random.random,
     )
     ownership.on_owned.append(dispatcher.take)
     ownership.on_lost.append(dispatcher.forget)

@@ -1,4 +1,4 @@
-"""Sends what is due: lanes, timers, POSTs, and the way of every result into a transaction.
+"""Sends what is due: a lane for each subscription, timers, and room for so many POSTs at a time.
 
 HTTP never runs inside an agent. What is pending lives in the table's rows; all that is kept here
 (lanes, timers, what is in flight) can be lost and is built again from the rows of the partitions
@@ -8,21 +8,18 @@ owned. A crash between a POST and its commit sends the same webhook-id again.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from red_stats import crash, metrics
 from red_stats.adapters.directory import Directory
-from red_stats.adapters.webhooks import Poster
-from red_stats.agents.delivering import Expire, News, Posted, Steer
+from red_stats.agents.delivering import Expire, Steer
+from red_stats.agents.posting import Posting
+from red_stats.agents.settling import Settle, Settling
 from red_stats.domain.deliveries import Row
 from red_stats.domain.lanes import Lane
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
-from red_stats.domain.signatures import headers
 from red_stats.domain.subscriptions import Subscription
 from red_stats.tables.ownership import Owned, Ownership
 from red_stats.tables.rows import PendingRows
@@ -33,47 +30,47 @@ MAX_IN_FLIGHT: Final = 256
 STOP_SECONDS: Final = 3.0
 
 Key = tuple[int, str]  # partition, subscription_id
-Moved = Callable[[int, Iterable[Row]], None]
-Settle = Callable[[int, Sequence[News], Set[str], Moved], Awaitable[bool]]
 
 
 class Dispatcher:
-    """All lanes of this process. `open_secret(client_id, subscription_id, sealed)` gives it in clear."""
+    """All lanes of this process. `now` is the wall clock, `monotonic` the lanes' (both seconds)."""
 
     def __init__(
         self,
         *,
         ownership: Ownership,
         directory: Directory,
-        new_poster: Callable[[], Poster],
+        posting: Posting,
         settle: Settle,
-        open_secret: Callable[[str, str, str], str],
         schedule: Sequence[float],
         partition_of: Callable[[str], int],
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._ownership = ownership
         self._directory = directory
-        self._new_poster = new_poster
-        self._settle = settle
-        self._open_secret = open_secret
+        self._posting = posting
         self._schedule = schedule
         self._partition_of = partition_of
         self._now = now
         self._monotonic = monotonic
         self._jitter = jitter
         self._max_in_flight = max_in_flight
-        self._poster: Poster | None = None
         self._lanes: dict[Key, Lane] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._crowded: deque[Key] = deque()  # lanes that wait for the process, not for time
         self._in_flight: dict[str, int] = {}  # and by how much the wall clock was ahead of the lanes' then
         self._tasks: set[asyncio.Task[None]] = set()
-        self._news: dict[int, list[News]] = {}
-        self._settling: set[int] = set()
+        self._settling = Settling(
+            ownership=ownership,
+            settle=settle,
+            in_flight=self._in_flight,
+            push=self.push,
+            spawn=self._spawn,
+            on_room=self._pump_crowded,
+        )
         self.stopping = False
 
     # What others tell us
@@ -156,8 +153,7 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        if self._poster is not None:
-            await self._poster.close()
+        await self._posting.close()
 
     # Lanes
 
@@ -236,12 +232,14 @@ class Dispatcher:
     async def _send(self, key: Key, row: Row) -> None:
         """One turn of a lane; the slot is free when the POST has ended, the row when its result stands."""
         try:
-            subscription = await self._known(row)
+            subscription = await self._posting.subscription_of(row)
             if subscription is None or not subscription.enabled:
                 self._in_flight.pop(row.id, None)
                 self._steer(key[0], key[1], subscription)
             else:
-                self._note(key[0], await self._post(key, row, subscription))
+                posted = await self._posting.post(row, subscription)
+                self._judge(key, posted.outcome)
+                self._settling.note(key[0], posted)
         except Exception as error:  # Kafka is away, or a mistake of ours: the row stays, and is tried again
             log.warning("delivery %s could not be sent: %r", row.id, error)
             await asyncio.sleep(1)
@@ -265,85 +263,25 @@ class Dispatcher:
                 break
             self._pump(self._crowded.popleft())
 
-    async def _known(self, row: Row) -> Subscription | None:
-        """The subscription as it is now; None only after reading to the end seen now."""
-        found = self._directory.find(row.client_id, row.subscription_id)
-        if found is None or found.version < row.version:
-            await self._directory.follower.caught_up()
-            found = self._directory.find(row.client_id, row.subscription_id)
-        return found
-
-    async def _post(self, key: Key, row: Row, subscription: Subscription) -> Posted:
-        self._poster = self._poster or self._new_poster()
-        at = self._now()
-        body = row.body
-        secrets = [
-            self._open_secret(row.client_id, row.subscription_id, secret.encrypted)
-            for secret in subscription.secrets
-            if secret.until is None or secret.until > at * 1000
-        ]
-        signed = headers(secrets, row.webhook_id, int(at), body)
-        crash.at("deliver.before-post")
-        outcome = await self._poster.post(subscription.webhook_url, signed, body)
-        crash.at("deliver.after-post")
-        answer = verdict(outcome)
-        metrics.ATTEMPTS.labels(answer).inc()
-        self._judge(key, outcome, delivered=answer == "delivered")
-        if answer == "delivered" and row.attempt == 0 and row.type == "red.alert":
-            measured = datetime.fromisoformat(row.timestamp).timestamp()
-            metrics.IMAGE_TO_WEBHOOK.observe(max(0.0, self._now() - measured))
-        return Posted(row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter())
-
-    def _judge(self, key: Key, outcome: Outcome, *, delivered: bool) -> None:
+    def _judge(self, key: Key, outcome: Outcome) -> None:
+        """The lane learns how its endpoint does."""
         lane = self._lanes.get(key)
         if lane is None:
             return
-        if delivered:
+        if verdict(outcome) == "delivered":
             lane.succeeded()
             return
         now = self._now()
         lane.failed(self._lane_time(), retry_after_seconds(outcome, now), self._jitter)
         if lane.is_open:
-            self._note(key[0], Expire(key[1], int(now * 1000)))
-
-    # Results
+            self._settling.note(key[0], Expire(key[1], int(now * 1000)))
 
     def _steer(self, partition: int, subscription_id: str, subscription: Subscription | None) -> None:
         if subscription is not None and subscription.enabled:
             lane = self._lanes.get((partition, subscription_id))
             if lane is not None:
                 lane.wake()
-        self._note(partition, Steer(subscription_id, subscription, int(self._now() * 1000)))
-
-    def _note(self, partition: int, item: News) -> None:
-        """Into the next transaction of that partition."""
-        self._news.setdefault(partition, []).append(item)
-        if partition not in self._settling:
-            self._settling.add(partition)
-            self._spawn(self._settle_all(partition))
-
-    async def _settle_all(self, partition: int) -> None:
-        try:
-            while news := self._news.pop(partition, None):
-                done = {item.row.id for item in news if isinstance(item, Posted)}
-
-                def moved(partition: int, rows: Iterable[Row], done: set[str] = done) -> None:
-                    ahead = self._forget_in_flight(done)
-                    done.clear()
-                    self.push(partition, rows, ahead)
-
-                # False while a rebalance takes the partition anew; then the new state decides.
-                while not await self._settle(partition, news, self._in_flight.keys() - done, moved):
-                    if partition not in self._ownership.owned:
-                        break
-                    await asyncio.sleep(0)
-                self._forget_in_flight(done)
-                self._pump_crowded()
-        finally:
-            self._settling.discard(partition)
-
-    def _forget_in_flight(self, done: Set[str]) -> dict[str, int]:
-        return {name: self._in_flight.pop(name) for name in done if name in self._in_flight}
+        self._settling.note(partition, Steer(subscription_id, subscription, int(self._now() * 1000)))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
