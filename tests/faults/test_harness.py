@@ -53,7 +53,7 @@ async def test_faults_of_one_worker_and_a_zombie_that_nobody_fences(tmp_path, ca
             "poison that looks like a measurement",
         )  # fmt: skip
         assert one.verdict.findings == [], system_told(one, system)
-        broken = {"module": "tests.faults.broken", "RED_TEST_BREAK": "fence"}
+        broken = {"module": "tests.faults.broken", "RED_TEST_BREAK": "fence", "RED_MIN_FREE_BYTES": "0"}
         await system.reshape(ROLES, **broken)
         unfenced = await judged(system, "control: no fencing")
         assert unfenced.verdict.findings, "a zombie that nobody fences must be seen"
