@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+MOST_IDLE = 10.0  # seconds; well before RED closes it, which could lose a request on its way
+
 
 class Reply(NamedTuple):
     """`status` 0 is a connection that was closed before the answer."""
@@ -24,7 +26,7 @@ class Senders:
             f"POST /red HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {key}\r\n"
             "Content-Type: image/jpeg\r\nContent-Length: "
         ).encode()
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []  # and since when
 
     async def post(self, content: bytes, tail: bytes) -> Reply:
         """`tail` is appended so that no two images are the same."""
@@ -41,16 +43,19 @@ class Senders:
         if b"\r\nconnection: close" in head:
             writer.close()
         else:
-            self._idle.append((reader, writer))
+            self._idle.append((reader, writer, asyncio.get_running_loop().time()))
         return Reply(int(head.split(b" ", 2)[1]), body, float(_header(head, b"retry-after") or 0))
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            reader, writer, since = self._idle.pop()
+            if asyncio.get_running_loop().time() - since < MOST_IDLE:
+                return reader, writer
+            writer.close()
         return await asyncio.open_connection(self._host, self._port)
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
 

@@ -91,6 +91,7 @@ class Service:
 def running(service):
     try:
         yield service.until_ready()
+        assert "has not started processing" not in service.log.read_text()
     finally:
         service.stop()
 
@@ -110,6 +111,7 @@ def worker(bootstrap, folder, role="all", **environment):
         "RED_WEBHOOK_SCHEDULE": "0.5,0.5,1,1,2,2,2,2,2,2",
         "RED_SESSION_TIMEOUT": "6",
         "RED_LOG_LEVEL": "INFO",
+        "STREAM_PROCESSING_TIMEOUT": "1",  # Faust's: what it would say after 5 minutes
     }
     return Service(["red_stats", "worker", "--role", role], folder, port, **given | environment)
 
