@@ -9,13 +9,13 @@ import io
 import struct
 import warnings
 import zlib
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import PIL
 from PIL import Image, UnidentifiedImageError, features
 
-from red_service import fastjpeg, jpeg, pixels, webp
+from red_service import fastjpeg, fastwebp, jpeg, pixels, webp
 from red_service.problems import Rejected
 from red_service.redness import RULE, Tally
 
@@ -64,23 +64,47 @@ def measure(content: bytes) -> Measured:
     if not content:
         raise Rejected("image_empty", "The image has no bytes.")
     try:
+        head = _head(content)
+        if (found := _fast(content, head)) is not None:
+            return _measured(head, *found)
         with _opened(content) as image:
-            _check_size(*image.size)
-            if image.format in ("JPEG", "MPO") and image.mode == "RGB":
-                counts = fastjpeg.count(content, *image.size)
-                if counts is not None:
-                    return _measured(image, counts, fastjpeg.DECODER)
             _decode(image)
-            return _measured(image, pixels.count(image), DECODER)
+            return _measured(head, pixels.count(image), DECODER)
     except MemoryError:
         raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
 
 
-def _measured(image: Image.Image, counts: Tally, decoder: str) -> Measured:
+class _Head(NamedTuple):
+    """What Pillow says of an image before it decodes."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+
+
+def _head(content: bytes) -> _Head:
+    """Pillow is let go of afterwards: it keeps two copies of a WebP, which a fast path has no use for."""
+    with _opened(content) as image:
+        _check_size(*image.size)
+        return _Head(str(image.format), image.mode, *image.size)
+
+
+def _fast(content: bytes, head: _Head) -> tuple[Tally, str] | None:
+    """The counts and who decoded; None when Pillow must."""
+    counts, decoder = None, ""
+    if head.format in ("JPEG", "MPO") and head.mode == "RGB":
+        counts, decoder = fastjpeg.count(content, head.width, head.height), fastjpeg.DECODER
+    elif head.format == "WEBP":
+        counts, decoder = fastwebp.count(content, head.width, head.height, len(head.mode)), fastwebp.DECODER
+    return None if counts is None else (counts, decoder)
+
+
+def _measured(head: _Head, counts: Tally, decoder: str) -> Measured:
     return Measured(
-        format="jpeg" if image.format == "MPO" else str(image.format).lower(),
-        width=image.width,
-        height=image.height,
+        format="jpeg" if head.format == "MPO" else head.format.lower(),
+        width=head.width,
+        height=head.height,
         pixels=counts.pixels,
         red_pixels=counts.red_pixels,
         red_bp=counts.red_bp,

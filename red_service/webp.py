@@ -1,8 +1,13 @@
-"""The canvas of a WebP, read from its first chunk without libwebp."""
+"""The chunks of a WebP, read without libwebp: how large its canvas is and where its frame lies."""
 
+import re
 from typing import Final
 
 _HEADER: Final = 30  # bytes that hold the canvas, whatever the first chunk is
+_CHUNK: Final = 8  # bytes of a chunk's name and length
+_FLAGS, _HAS_ANIMATION, _HAS_ALPHA = 20, 0x02, 0x10  # where VP8X keeps them, and two of them
+_STILL: Final = re.compile(rb"(VP8X(ICCP)?)?((ALPH)?VP8 |VP8L)(EXIF|XMP )*")
+_MAX_CHUNKS: Final = 8
 
 
 def canvas(content: bytes) -> tuple[int, int] | None:
@@ -24,3 +29,27 @@ def canvas(content: bytes) -> tuple[int, int] | None:
         sides = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return next(sides), next(sides)
     return 0, 0
+
+
+def still(content: bytes) -> range | None:
+    """Where the chunks of a still image lie, alpha included, as libwebp's demuxer would find them.
+
+    None for an animation, and for any order of chunks that encoders do not write.
+    """
+    end = 8 + int.from_bytes(content[4:8], "little")
+    names, starts, at = b"", [], 12
+    while at < end and len(starts) < _MAX_CHUNKS:
+        starts.append(at)
+        names += content[at : at + 4]
+        length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
+        at += _CHUNK + length + length % 2
+    order = _STILL.fullmatch(names)
+    if order is None or at != end or end > len(content):
+        return None
+    extended = bool(order[1])
+    if extended and content[_FLAGS] & _HAS_ANIMATION:
+        return None
+    if order[4] and not (extended and content[_FLAGS] & _HAS_ALPHA):
+        return None  # the demuxer drops such an alpha
+    starts.append(end)
+    return range(starts[order.start(3) // 4], starts[order.end(3) // 4])
