@@ -11,6 +11,7 @@ from typing import Final
 from red_service import libwebp, webp
 from red_service.pixels import count_interleaved
 from red_service.redness import Tally
+from red_service.webp_frame import FrameDecoder
 
 STRIP_BYTES: Final = 1 << 20  # of pixels, about what a call gives: the second-level cache holds them
 STRIP_ROWS: Final = 64  # at least: a call of lossless decodes up to 8 rows of the call before again
@@ -19,20 +20,30 @@ library = libwebp.load()
 DECODER: Final = f"libwebp-{libwebp.version(library)}" if library is not None else ""
 
 
-def count(content: bytes, width: int, height: int, channels: int) -> Tally | None:
-    """The counts of a WebP of that size with 3 (RGB) or 4 (RGBA) channels; None: Pillow must decode it."""
+def count(content: bytes, width: int, height: int) -> Tally | None:
+    """The counts of a WebP whose canvas has that size, or None when Pillow must decode it."""
     frame = webp.still(content)
     if library is None or frame is None:
         return None
-    address = ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value or 0
-    tally = Tally()
     try:
-        with libwebp.FrameDecoder(library, width, height, channels) as decoder:
-            for size in _sizes(len(frame), _strips(width * channels, height)):
-                rows = decoder.feed(address + frame.start, size)
-                tally += count_interleaved(decoder.window, rows * width, channels)
+        features = libwebp.features_of(library, content)
+        if features.has_animation or (features.width, features.height) != (width, height):
+            return None
+        channels = 4 if features.has_alpha else 3  # as Pillow decides between RGBA and RGB
+        return _count(library, content, frame, width, height, channels)
     except (libwebp.CannotDecode, MemoryError, OSError):
         return None
+
+
+def _count(
+    library: ctypes.CDLL, content: bytes, frame: range, width: int, height: int, channels: int
+) -> Tally | None:
+    address = libwebp.address_of(content) + frame.start
+    tally = Tally()
+    with FrameDecoder(library, width, height, channels) as decoder:
+        for size in _sizes(len(frame), _strips(width * channels, height)):
+            rows = decoder.feed(address, size)
+            tally += count_interleaved(decoder.window, rows * width, channels)
     return tally if decoder.finished and tally.pixels == width * height else None
 
 

@@ -9,7 +9,7 @@ import io
 import struct
 import warnings
 import zlib
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import PIL
@@ -64,47 +64,29 @@ def measure(content: bytes) -> Measured:
     if not content:
         raise Rejected("image_empty", "The image has no bytes.")
     try:
-        head = _head(content)
-        if (found := _fast(content, head)) is not None:
-            return _measured(head, *found)
+        if (canvas := webp.canvas(content)) is not None:
+            _check_size(*canvas)  # Pillow would allocate the canvas just to open it
+            counts = fastwebp.count(content, *canvas)
+            if counts is not None:
+                return _measured("webp", canvas, counts, fastwebp.DECODER)
         with _opened(content) as image:
+            _check_size(*image.size)
+            format = "jpeg" if image.format == "MPO" else str(image.format).lower()
+            if format == "jpeg" and image.mode == "RGB":
+                counts = fastjpeg.count(content, *image.size)
+                if counts is not None:
+                    return _measured(format, image.size, counts, fastjpeg.DECODER)
             _decode(image)
-            return _measured(head, pixels.count(image), DECODER)
+            return _measured(format, image.size, pixels.count(image), DECODER)
     except MemoryError:
         raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
 
 
-class _Head(NamedTuple):
-    """What Pillow says of an image before it decodes."""
-
-    format: str
-    mode: str
-    width: int
-    height: int
-
-
-def _head(content: bytes) -> _Head:
-    """Pillow is let go of afterwards: it keeps two copies of a WebP, which a fast path has no use for."""
-    with _opened(content) as image:
-        _check_size(*image.size)
-        return _Head(str(image.format), image.mode, *image.size)
-
-
-def _fast(content: bytes, head: _Head) -> tuple[Tally, str] | None:
-    """The counts and who decoded; None when Pillow must."""
-    counts, decoder = None, ""
-    if head.format in ("JPEG", "MPO") and head.mode == "RGB":
-        counts, decoder = fastjpeg.count(content, head.width, head.height), fastjpeg.DECODER
-    elif head.format == "WEBP":
-        counts, decoder = fastwebp.count(content, head.width, head.height, len(head.mode)), fastwebp.DECODER
-    return None if counts is None else (counts, decoder)
-
-
-def _measured(head: _Head, counts: Tally, decoder: str) -> Measured:
+def _measured(format: str, size: tuple[int, int], counts: Tally, decoder: str) -> Measured:
     return Measured(
-        format="jpeg" if head.format == "MPO" else head.format.lower(),
-        width=head.width,
-        height=head.height,
+        format=format,
+        width=size[0],
+        height=size[1],
         pixels=counts.pixels,
         red_pixels=counts.red_pixels,
         red_bp=counts.red_bp,
@@ -116,8 +98,6 @@ def _measured(head: _Head, counts: Tally, decoder: str) -> Measured:
 
 def _opened(content: bytes) -> Image.Image:
     """The image with its header read and no pixel decoded."""
-    if (canvas := webp.canvas(content)) is not None:
-        _check_size(*canvas)  # libwebp would allocate the canvas just to open it
     if jpeg.is_jpeg(content) and jpeg.scans(content) > jpeg.MAX_SCANS:
         raise Rejected("image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans.")
     with warnings.catch_warnings():

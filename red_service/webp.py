@@ -5,8 +5,9 @@ from typing import Final
 
 _HEADER: Final = 30  # bytes that hold the canvas, whatever the first chunk is
 _CHUNK: Final = 8  # bytes of a chunk's name and length
-_FLAGS, _HAS_ANIMATION, _HAS_ALPHA = 20, 0x02, 0x10  # where VP8X keeps them, and two of them
-_STILL: Final = re.compile(rb"(VP8X(ICCP)?)?((ALPH)?VP8 |VP8L)(EXIF|XMP )*")
+_FLAGS, _VP8X_END = 20, 30  # where VP8X keeps its flags, and where the next chunk begins
+_HAS_ALPHA, _HAS_OTHERS = 0x10, 0x2C  # ICC profile, EXIF, XMP
+_STILL: Final = re.compile(rb"(VP8X(?:ICCP)?)?((ALPH)?VP8 |VP8L)(?:EXIF|XMP )*")
 _MAX_CHUNKS: Final = 8
 
 
@@ -37,19 +38,18 @@ def still(content: bytes) -> range | None:
     None for an animation, and for any order of chunks that encoders do not write.
     """
     end = 8 + int.from_bytes(content[4:8], "little")
-    names, starts, at = b"", [], 12
+    names, at = b"", 12
+    starts: list[int] = []
     while at < end and len(starts) < _MAX_CHUNKS:
         starts.append(at)
         names += content[at : at + 4]
         length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
         at += _CHUNK + length + length % 2
     order = _STILL.fullmatch(names)
-    if order is None or at != end or end > len(content):
+    if order is None or at != end or end > len(content) or (order[1] and starts[1] != _VP8X_END):
         return None
-    extended = bool(order[1])
-    if extended and content[_FLAGS] & _HAS_ANIMATION:
-        return None
-    if order[4] and not (extended and content[_FLAGS] & _HAS_ALPHA):
-        return None  # the demuxer drops such an alpha
+    flags = content[_FLAGS] if order[1] else 0
+    if flags & ~(_HAS_ALPHA | _HAS_OTHERS) or (order[3] and not flags & _HAS_ALPHA):
+        return None  # such an alpha is dropped by the demuxer
     starts.append(end)
-    return range(starts[order.start(3) // 4], starts[order.end(3) // 4])
+    return range(starts[order.start(2) // 4], starts[order.end(2) // 4])
