@@ -7,6 +7,7 @@ from collections.abc import Callable
 import simplejpeg
 
 from bench.pictures import SIZES, photo
+from bench.run_memory import KINDS
 from bench.runs import Rounds, measured, repeated, told
 from red_service import fastjpeg, images, kernel
 
@@ -19,17 +20,12 @@ def main() -> None:
     os.sched_setaffinity(0, {0})
     for name, size in SIZES.items():
         _speed(name, photo(*size), size)
-    for kind in ("JPEG", "PNG", "WEBP"):
+    for kind in KINDS:
         figures = measured("bench.run_memory", kind)
         pixels = figures["pixels"]
         print(f"memory of one {kind} of 12 MP: {figures['bytes'] / pixels:.1f} bytes a pixel", flush=True)
-        if kind != "WEBP":
-            told(
-                "  memory / (5 B a pixel + 10 MiB)",
-                figures["bytes"] / (5 * pixels + (10 << 20)),
-                1,
-                at_least=False,
-            )
+        share = figures["bytes"] / (5 * pixels + (10 << 20))
+        told("  memory / (5 B a pixel + 10 MiB)", share, 1, at_least=False)
 
 
 def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:

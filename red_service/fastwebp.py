@@ -39,9 +39,10 @@ def _count(
     library: ctypes.CDLL, content: bytes, frame: range, width: int, height: int, channels: int
 ) -> Tally | None:
     address = libwebp.address_of(content) + frame.start
+    calls = _strips(width * channels, height) if webp.resumes(content, frame) else 1
     tally = Tally()
     with FrameDecoder(library, width, height, channels) as decoder:
-        for size in _sizes(len(frame), _strips(width * channels, height)):
+        for size in _sizes(len(frame), calls):
             rows = decoder.feed(address, size)
             tally += count_interleaved(decoder.window, rows * width, channels)
     return tally if decoder.finished and tally.pixels == width * height else None
