@@ -9,7 +9,7 @@ import simplejpeg
 from bench.pictures import SIZES, photo
 from bench.run_memory import KINDS
 from bench.runs import Rounds, measured, repeated, told
-from red_service import fastjpeg, images, kernel
+from red_service import fastjpeg, fastwebp, images, kernel
 
 ROUNDS = 15
 SECONDS_A_ROUND = 0.15
@@ -20,6 +20,8 @@ def main() -> None:
     os.sched_setaffinity(0, {0})
     for name, size in SIZES.items():
         _speed(name, photo(*size), size)
+    for kind in [kind for kind in KINDS if "WebP" in kind]:
+        _beside_pillow(kind)
     for kind in KINDS:
         figures = measured("bench.run_memory", kind)
         pixels = figures["pixels"]
@@ -48,6 +50,21 @@ def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
         print(f"  {who:<9} {rounds.median(who):7.1f}")
     told("  red / libjpeg-turbo that only decodes", rounds.ratio("red", "limit"), 0.85)
     told("  without simplejpeg (Pillow, C kernel) / the same", rounds.ratio("fallback", "limit"))
+
+
+def _beside_pillow(kind: str) -> None:
+    content, rounds = photo(*SIZES["2 MP"], **KINDS[kind]), Rounds()
+    library = fastwebp.library
+
+    def one(number: int) -> None:
+        for who, decoder in (("red", library), ("pillow", None)):
+            fastwebp.library = decoder
+            rounds.add(who, _a_second(lambda: images.measure(content)))
+        fastwebp.library = library
+
+    repeated(ROUNDS, one)
+    print(f"{kind} of 2 MP: {rounds.median('red'):.1f} images a second on one core")
+    told("  red / the same decoded by Pillow", rounds.ratio("red", "pillow"), 1)
 
 
 def _a_second(work: Callable[[], object]) -> float:
