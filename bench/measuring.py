@@ -7,8 +7,9 @@ from collections.abc import Callable
 import simplejpeg
 
 from bench.pictures import SIZES, photo
+from bench.run_memory import KINDS
 from bench.runs import Rounds, measured, repeated, told
-from red_service import fastjpeg, images, kernel
+from red_service import fastjpeg, fastwebp, images, kernel
 
 ROUNDS = 15
 SECONDS_A_ROUND = 0.15
@@ -19,17 +20,14 @@ def main() -> None:
     os.sched_setaffinity(0, {0})
     for name, size in SIZES.items():
         _speed(name, photo(*size), size)
-    for kind in ("JPEG", "PNG", "WEBP"):
+    for kind in [kind for kind in KINDS if "WebP" in kind]:
+        _beside_pillow(kind)
+    for kind in KINDS:
         figures = measured("bench.run_memory", kind)
         pixels = figures["pixels"]
         print(f"memory of one {kind} of 12 MP: {figures['bytes'] / pixels:.1f} bytes a pixel", flush=True)
-        if kind != "WEBP":
-            told(
-                "  memory / (5 B a pixel + 10 MiB)",
-                figures["bytes"] / (5 * pixels + (10 << 20)),
-                1,
-                at_least=False,
-            )
+        share = figures["bytes"] / (5 * pixels + (10 << 20))
+        told("  memory / (5 B a pixel + 10 MiB)", share, 1, at_least=False)
 
 
 def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
@@ -54,10 +52,26 @@ def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
     told("  without simplejpeg (Pillow, C kernel) / the same", rounds.ratio("fallback", "limit"))
 
 
-def _a_second(work: Callable[[], object]) -> float:
+def _beside_pillow(kind: str) -> None:
+    """In processor time: Pillow decodes lossy WebP in two threads."""
+    content, rounds = photo(*SIZES["2 MP"], **KINDS[kind]), Rounds()
+    library = fastwebp.library
+
+    def one(number: int) -> None:
+        for who, decoder in (("red", library), ("pillow", None)):
+            fastwebp.library = decoder
+            rounds.add(who, _a_second(lambda: images.measure(content), time.process_time))
+        fastwebp.library = library
+
+    repeated(ROUNDS, one)
+    print(f"{kind} of 2 MP: {rounds.median('red'):.1f} images a processor second")
+    told("  red / the same decoded by Pillow", rounds.ratio("red", "pillow"), 1)
+
+
+def _a_second(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """How often it can be done in a second."""
-    done, start = 0, time.perf_counter()
-    while (spent := time.perf_counter() - start) < SECONDS_A_ROUND or not done:
+    done, start = 0, clock()
+    while (spent := clock() - start) < SECONDS_A_ROUND or not done:
         work()
         done += 1
     return done / spent

@@ -7,7 +7,7 @@ import sys
 
 import uvloop
 
-from red_service import fastjpeg, header_keys, images, kernel
+from red_service import fastjpeg, fastwebp, header_keys, images, kernel
 from red_service.app import CannotStart, serve
 from red_service.files import tell
 from red_service.seldom import hear_libraries_seldom
@@ -23,7 +23,9 @@ def main() -> None:
         print(json.dumps(described(), indent=2))
     elif arguments == ["--decoders"]:
         jpeg = fastjpeg.DECODER or f"{images.DECODER}, without simplejpeg"
-        print(f"JPEG by {jpeg}; PNG, GIF, WebP by {images.DECODER}; counted by {kernel.told()}")
+        webp = fastwebp.DECODER or f"{images.DECODER}, without its libwebp"
+        others = f"PNG, GIF by {images.DECODER}"
+        print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.told()}")
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]
         raise SystemExit(asyncio.run(tell(names, as_json="--json" in arguments)))

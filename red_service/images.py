@@ -15,7 +15,7 @@ import msgspec
 import PIL
 from PIL import Image, UnidentifiedImageError, features
 
-from red_service import fastjpeg, jpeg, pixels, webp
+from red_service import fastjpeg, fastwebp, jpeg, pixels, webp
 from red_service.problems import Rejected
 from red_service.redness import RULE, Tally
 
@@ -64,23 +64,29 @@ def measure(content: bytes) -> Measured:
     if not content:
         raise Rejected("image_empty", "The image has no bytes.")
     try:
+        if (canvas := webp.canvas(content)) is not None:
+            _check_size(*canvas)  # Pillow would allocate the canvas just to open it
+            counts = fastwebp.count(content, *canvas)
+            if counts is not None:
+                return _measured("webp", canvas, counts, fastwebp.DECODER)
         with _opened(content) as image:
             _check_size(*image.size)
-            if image.format in ("JPEG", "MPO") and image.mode == "RGB":
+            format = "jpeg" if image.format == "MPO" else str(image.format).lower()
+            if format == "jpeg" and image.mode == "RGB":
                 counts = fastjpeg.count(content, *image.size)
                 if counts is not None:
-                    return _measured(image, counts, fastjpeg.DECODER)
+                    return _measured(format, image.size, counts, fastjpeg.DECODER)
             _decode(image)
-            return _measured(image, pixels.count(image), DECODER)
+            return _measured(format, image.size, pixels.count(image), DECODER)
     except MemoryError:
         raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
 
 
-def _measured(image: Image.Image, counts: Tally, decoder: str) -> Measured:
+def _measured(format: str, size: tuple[int, int], counts: Tally, decoder: str) -> Measured:
     return Measured(
-        format="jpeg" if image.format == "MPO" else str(image.format).lower(),
-        width=image.width,
-        height=image.height,
+        format=format,
+        width=size[0],
+        height=size[1],
         pixels=counts.pixels,
         red_pixels=counts.red_pixels,
         red_bp=counts.red_bp,
@@ -92,8 +98,6 @@ def _measured(image: Image.Image, counts: Tally, decoder: str) -> Measured:
 
 def _opened(content: bytes) -> Image.Image:
     """The image with its header read and no pixel decoded."""
-    if (canvas := webp.canvas(content)) is not None:
-        _check_size(*canvas)  # libwebp would allocate the canvas just to open it
     if jpeg.is_jpeg(content) and jpeg.scans(content) > jpeg.MAX_SCANS:
         raise Rejected("image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans.")
     with warnings.catch_warnings():

@@ -1,8 +1,15 @@
-"""The canvas of a WebP, read from its first chunk without libwebp."""
+"""The chunks of a WebP, read without libwebp: how large its canvas is and where its frame lies."""
 
+import re
 from typing import Final
 
 _HEADER: Final = 30  # bytes that hold the canvas, whatever the first chunk is
+_CHUNK: Final = 8  # bytes of a chunk's name and length
+_FLAGS, _VP8X_END = 20, 30  # where VP8X keeps its flags, and where the next chunk begins
+_HAS_ALPHA, _HAS_OTHERS = 0x10, 0x2C  # ICC profile, EXIF, XMP
+_FRAME_HEADER: Final = 10  # bytes of VP8 before its first partition
+_STILL: Final = re.compile(rb"(VP8X(?:ICCP)?)?((ALPH)?VP8 |VP8L)(?:EXIF|XMP )*")
+_MAX_CHUNKS: Final = 8
 
 
 def canvas(content: bytes) -> tuple[int, int] | None:
@@ -24,3 +31,51 @@ def canvas(content: bytes) -> tuple[int, int] | None:
         sides = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return next(sides), next(sides)
     return 0, 0
+
+
+def still(content: bytes) -> range | None:
+    """Where the chunks of a still image lie, alpha included, as libwebp's demuxer would find them.
+
+    None for an animation, and for any order of chunks that encoders do not write.
+    """
+    end = 8 + int.from_bytes(content[4:8], "little")
+    names, at = b"", 12
+    starts: list[int] = []
+    while at < end and len(starts) < _MAX_CHUNKS:
+        starts.append(at)
+        names += content[at : at + 4]
+        length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
+        at += _CHUNK + length + length % 2
+    order = _STILL.fullmatch(names)
+    if order is None or at != end or end > len(content) or (order[1] and starts[1] != _VP8X_END):
+        return None
+    flags = content[_FLAGS] if order[1] else 0
+    if flags & ~(_HAS_ALPHA | _HAS_OTHERS) or (order[3] and not flags & _HAS_ALPHA):
+        return None  # such an alpha is dropped by the demuxer
+    starts.append(end)
+    return range(starts[order.start(2) // 4], starts[order.end(2) // 4])
+
+
+def resumes(content: bytes, frame: range) -> bool:
+    """Whether libwebp decodes the frame to the same pixels in one call and in several.
+
+    The arithmetic decoder of VP8 has room for first bytes of 0 to 254. Its results on 255, which no
+    encoder writes, depend on how many bytes it was given. So none of the places may hold it where the
+    last partition begins if there are 1, 2, 4 or 8 of them; telling how many takes decoding.
+    """
+    at = frame.start
+    if content[at : at + 4] == b"ALPH":
+        length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
+        at += _CHUNK + length + length % 2
+    if content[at : at + 4] != b"VP8 ":
+        return True
+    at += _CHUNK
+    table = at + _FRAME_HEADER + (int.from_bytes(content[at : at + 3], "little") >> 5)
+    starts = (_last_partition(content, table, before) for before in (0, 1, 3, 7))
+    return all(start >= frame.stop or content[start] != 0xFF for start in starts)
+
+
+def _last_partition(content: bytes, table: int, before: int) -> int:
+    """Where it begins, with `before` partitions ahead of it whose sizes are in the table."""
+    sizes = (int.from_bytes(content[table + 3 * n : table + 3 * n + 3], "little") for n in range(before))
+    return table + 3 * before + sum(sizes)
