@@ -5,6 +5,7 @@ from importlib import import_module
 
 BENCHES = {
     "counting": "role live against a bare consumer and a stock Faust agent, events/s",
+    "recording": "role record against inserts of the same rows and nothing else, rows/s",
     "peers": "role live against Faust, Quix, Bytewax, Kafka Streams, PostgreSQL; bench.peers --install",
     "recovery": "a million clients and 100,000 pending deliveries: from start to ready, memory",
     "measuring": "an image beside libjpeg-turbo that only decodes it; memory",

@@ -38,7 +38,10 @@ def a_broker() -> Iterator[tuple[Kafka, Path]]:
 class Stopwatch:
     """Wall and processor seconds of this process between `start` and `stop`."""
 
+    started = False
+
     def start(self) -> None:
+        self.started = True
         self._wall, self._cpu = time.perf_counter(), _cpu()
 
     def stop(self) -> dict[str, float]:
