@@ -34,7 +34,7 @@ def _round(rounds: Rounds, bootstrap: str, folder: Path, number: int) -> None:
         store = folder / f"bare-{how}"
         _add(rounds, how, measured("bench.run_insert", bootstrap, span, str(store), how))
     environment = settings_of(bootstrap, folder)
-    figures = measured("bench.run_record", span, environment=environment)
+    figures = measured("bench.run_roles", span, "record", environment=environment)
     if figures["stored"] != (wanted := EVENTS * (number + 1)):
         raise SystemExit(f"role record has stored {figures['stored']:,} of {wanted:,} rows")
     _add(rounds, "record", figures)

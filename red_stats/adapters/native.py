@@ -50,6 +50,8 @@ def _encoded(kind: str, column: Sequence[Any]) -> bytes:
         return _integers(TYPECODES[kind], column)
     if kind == "String":
         return _strings(column)
+    if column and column.count(column[0]) == len(column):
+        return _sized(column[0]) * len(column)
     known = _Sized()
     return b"".join([known[text] for text in column])
 

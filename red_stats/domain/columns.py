@@ -93,13 +93,13 @@ class MeasurementReader:
 
 
 def _times(events: Sequence[Glanced], records: Sequence[Any]) -> "array[int]":
-    times = array("q", milliseconds_of([event.measured_at for event in events]))
+    times = milliseconds_of([event.measured_at for event in events])
     logged = [record.timestamp for record in records]
     if times and (min(times) < 0 or max(times) > min(logged) + MAX_FUTURE_MS):
         for at, logged_at in zip(times, logged, strict=True):
             if not 0 <= at <= logged_at + MAX_FUTURE_MS:
                 raise InvalidEvent("measured_at is before 1970 or in the future")
-    return times
+    return array("q", times)
 
 
 def _columns(events: Sequence[Glanced], clients: list[str], times: "array[int]") -> list[Any]:
