@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -38,9 +39,14 @@ def client(number: int) -> str:
     return f"client-{number:04d}"
 
 
-def measurement(chance: random.Random, now: int, windows: int) -> tuple[str, bytes]:
+NAMES = [client(number) for number in range(CLIENTS)]
+
+
+def measurement(
+    chance: random.Random, now: int, windows: int, names: Sequence[str] = NAMES
+) -> tuple[str, bytes]:
     """One event of a random client in one of the last `windows` minutes."""
-    name = client(chance.randrange(CLIENTS))
+    name = names[chance.randrange(len(names))]
     red = chance.randrange(10001) / 10000
     fields = {
         "image_id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
@@ -59,7 +65,14 @@ def measurement(chance: random.Random, now: int, windows: int) -> tuple[str, byt
     return name, orjson.dumps(fields)
 
 
-async def load(bootstrap: str, count: int, windows: int, seed: int, topic: str = topics.MEASUREMENTS) -> Span:
+async def load(
+    bootstrap: str,
+    count: int,
+    windows: int,
+    seed: int,
+    topic: str = topics.MEASUREMENTS,
+    names: Sequence[str] = NAMES,
+) -> Span:
     """Append a set to the topic."""
     chance, now = random.Random(seed), int(time.time() * 1000)
     start = await ends(bootstrap, topic)
@@ -67,7 +80,7 @@ async def load(bootstrap: str, count: int, windows: int, seed: int, topic: str =
     async with producer:
         builders = {p: producer.create_batch() for p in range(PARTITIONS)}
         for _ in range(count):
-            name, value = measurement(chance, now, windows)
+            name, value = measurement(chance, now, windows, names)
             number = partition_of(name, PARTITIONS)
             while builders[number].append(timestamp=None, key=name.encode(), value=value) is None:
                 await producer.send_batch(builders[number], topic, partition=number)

@@ -33,7 +33,24 @@ class Measured(msgspec.Struct, gc=False):
         return self.measured_at[:16]
 
 
+class Whole(Measured, kw_only=True, gc=False):
+    """All of it, for those who keep it."""
+
+    red_pixels: int = 0
+    pixels: int = 0
+    red_excess: float = 0.0
+    red_channel: float = 0.0
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    rule: str = ""
+    decoder: str = ""
+
+
 decode = msgspec.json.Decoder(Measured).decode
+decode_whole = msgspec.json.Decoder(Whole).decode
 
 
 def a_producer(job: Job) -> Producer:

@@ -141,6 +141,11 @@ class Comparison:
             print(f"      {peer.name}", file=sys.stderr, flush=True)
             _add(figures, peer.name, self._peer(peer, one, span))
 
+    def measure(self, peer: Peer, one: Set, span: Span, number: int) -> dict[str, Any]:
+        """One peer on a set that is there already; `number` is of the round."""
+        self._number = number
+        return self._peer(peer, one, span)
+
     def _peer(self, peer: Peer, one: Set, span: Span) -> dict[str, Any]:
         with TemporaryDirectory(dir=self._folder) as folder:
             job = self._job(peer, one, span, folder)

@@ -23,6 +23,7 @@ from red_stats.domain.windows import Window
 CLIENTS = 1_000_000
 PENDING = 100_000
 PARTITIONS = 4
+THRESHOLD = 0.25
 ROUNDS = 3
 GOAL_SECONDS = 10
 KEY = "ab" * 32
@@ -36,7 +37,7 @@ def main() -> None:
         asyncio.run(topics.ensure_topics(kafka.bootstrap, PARTITIONS))
         empty = [_started(kafka.bootstrap, folder) for _ in range(ROUNDS)]
         began = time.monotonic()
-        asyncio.run(_written(kafka.bootstrap))
+        asyncio.run(written(kafka.bootstrap))
         print(f"state written in {time.monotonic() - began:.0f} s", flush=True)
         full = [_started(kafka.bootstrap, folder) for _ in range(ROUNDS)]
     for name, runs in (("empty", empty), (f"{CLIENTS:,} clients, {PENDING:,} pending", full)):
@@ -62,11 +63,13 @@ def _started(bootstrap: str, folder: Path) -> tuple[float, float]:
         service.stop()
 
 
-async def _written(bootstrap: str) -> None:
+async def written(
+    bootstrap: str, clients: int = CLIENTS, pending: int = PENDING, threshold: float = THRESHOLD
+) -> None:
     """The changelogs as live and deliver would have left them."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES) as producer:
         builders = {}
-        for topic, client_id, key, value in _records(int(time.time() * 1000)):
+        for topic, client_id, key, value in _records(int(time.time() * 1000), clients, pending, threshold):
             place = (topic, partition_of(client_id, PARTITIONS))
             if place not in builders:
                 builders[place] = producer.create_batch()
@@ -78,28 +81,32 @@ async def _written(bootstrap: str) -> None:
         await producer.flush()
 
 
-def _records(now: int) -> Iterator[Record]:
+def client(number: int) -> str:
+    return f"client-{number:07d}"
+
+
+def _records(now: int, clients: int, pending: int, threshold: float) -> Iterator[Record]:
     _, sealed = SecretBox(load_key(Path("/nowhere"), KEY)).fresh("any", "any")
-    for number in range(CLIENTS):
-        client_id = f"client-{number:07d}"
+    for number in range(clients):
+        client_id = client(number)
         subscription = str(uuid.UUID(int=number, version=4))
         window = Window(3, 1200, b"\x05\x0c\x20", {subscription: (3, 0)})
         key = f"{client_id}|{now // WINDOW_MS}".encode()
         yield topics.WINDOWS_CHANGELOG, client_id, key, windows.encode(window)
         yield topics.ALERT_SEQUENCES_CHANGELOG, client_id, subscription.encode(), b"7"
-        listed = subscriptions.encode(_client(client_id, subscription, sealed, now))
+        listed = subscriptions.encode(_client(client_id, subscription, sealed, now, threshold))
         yield topics.SUBSCRIPTIONS, client_id, client_id.encode(), listed
-        if number < PENDING:
+        if number < pending:
             row = _row(client_id, subscription, number, now)
             yield topics.PENDING_CHANGELOG, client_id, row.id.encode(), deliveries.encode(row)
 
 
-def _client(client_id: str, subscription: str, sealed: str, now: int) -> Client:
+def _client(client_id: str, subscription: str, sealed: str, now: int, threshold: float) -> Client:
     one = Subscription(
         id=subscription,
         version=1,
         webhook_url=f"https://hooks.example.com/{client_id}",
-        threshold=0.25,
+        threshold=threshold,
         since=0,
         partition=partition_of(client_id, PARTITIONS),
         created_at=rfc3339(from_ms(now)),

@@ -19,14 +19,28 @@ import psycopg
 import redis
 
 from bench.job import Job, Watch, basis_points, bin_of, tell
-from bench.kafka_client import a_consumer, a_producer, alert_of, decode, polled
+from bench.kafka_client import (
+    Measured,
+    Whole,
+    a_consumer,
+    a_producer,
+    alert_of,
+    decode,
+    decode_whole,
+    polled,
+)
 from red_stats.domain.windows import EMPTY, Window, add
 
 TABLES = """
-DROP TABLE IF EXISTS measurements, windows, alerts, offsets;
+DROP TABLE IF EXISTS measurements, events, windows, alerts, offsets;
 CREATE TABLE measurements (
   kafka_partition int, kafka_offset bigint, image_id uuid, client_id text, measured_at timestamptz,
   red_bp int, PRIMARY KEY (kafka_partition, kafka_offset));
+CREATE TABLE events (
+  kafka_partition int, kafka_offset bigint, image_id text, client_id text, measured_at timestamptz,
+  red_bp int, red_pixels bigint, pixels bigint, red_excess_bp int, red_channel_bp int, width int,
+  height int, format text, bytes bigint, sha256 text, rule text, decoder text,
+  PRIMARY KEY (kafka_partition, kafka_offset));
 CREATE TABLE windows (
   client_id text, minute text, images int, red_sum bigint, images_over int, bins bytea,
   PRIMARY KEY (client_id, minute));
@@ -133,7 +147,8 @@ def _counted(postgres: psycopg.Connection, counters: redis.Redis) -> tuple[int, 
     return (images if rows == images else -1), over
 
 
-def _merged(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> Any:
+def _merged(job: Job, postgres: psycopg.Connection, counters: redis.Redis, table: str = "") -> Any:
+    decode, row = KEPT[table]
     watch, producer, thresholds = Watch(job), a_producer(job), job.thresholds
     consumer = a_consumer(job)
     cursor = postgres.cursor()
@@ -143,10 +158,13 @@ def _merged(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> An
             watch.start()
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         raised: list[tuple[str, str, bytes]] = []
+        kept: list[str] = []
         reached: dict[int, int] = {}
         for message in messages:
             event = decode(message.value())
             groups[event.client_id, event.measured_at[:16]].append(basis_points(event.red))
+            if row is not None:
+                kept.append(row(message.partition(), message.offset(), event))
             if event.red > thresholds[event.client_id]:
                 alert = alert_of(event)
                 place = f"{message.partition()}\t{message.offset()}\t{event.client_id}\t{alert.decode()}\n"
@@ -158,6 +176,9 @@ def _merged(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> An
         cursor.execute(UPSERT)
         with cursor.copy("COPY alerts FROM STDIN") as copy:
             copy.write("".join([place for place, _, _ in raised]))
+        if table:
+            with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                copy.write("".join(kept))
         cursor.executemany(ADVANCE, list(reached.items()))
         producer.flush()  # the alerts of the batch before, before this one hides that they may be missing
         postgres.commit()
@@ -165,8 +186,40 @@ def _merged(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> An
             producer.produce(job.alerts, alert, client_id)
     producer.flush()
     figures = watch.stop()
+    if table:
+        [(rows,)] = postgres.execute(f"SELECT count(*) FROM {table}").fetchall()
+        if rows != job.events:
+            raise SystemExit(f"{rows:,} of {job.events:,} rows are kept")
     [found] = postgres.execute("SELECT sum(images), sum(images_over) FROM windows").fetchall()
     return figures, int(found[0]), int(found[1])
+
+
+def _stored(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> Any:
+    return _merged(job, postgres, counters, "events")
+
+
+def _narrow(job: Job, postgres: psycopg.Connection, counters: redis.Redis) -> Any:
+    return _merged(job, postgres, counters, "measurements")
+
+
+def _narrow_row(partition: int, offset: int, e: Measured) -> str:
+    return f"{partition}\t{offset}\t{e.image_id}\t{e.client_id}\t{e.measured_at}\t{basis_points(e.red)}\n"
+
+
+def _whole_row(partition: int, offset: int, e: Whole) -> str:
+    return (
+        f"{partition}\t{offset}\t{e.image_id}\t{e.client_id}\t{e.measured_at}\t{basis_points(e.red)}"
+        f"\t{e.red_pixels}\t{e.pixels}\t{basis_points(e.red_excess)}\t{basis_points(e.red_channel)}"
+        f"\t{e.width}\t{e.height}\t{e.format}\t{e.bytes}\t{e.sha256}\t{e.rule}\t{e.decoder}\n"
+    )
+
+
+#: By the table in which `merged` keeps every event: how it is decoded, and its line for COPY.
+KEPT: dict[str, tuple[Callable[[bytes], Any], Callable[[int, int, Any], str] | None]] = {
+    "": (decode, None),
+    "measurements": (decode, _narrow_row),
+    "events": (decode_whole, _whole_row),
+}
 
 
 def _rows(

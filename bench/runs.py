@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.threads import between, seconds_by_thread
 from red_stats.local.kafka import Kafka, new_kafka
 from red_stats.local.ports import free_port
 
@@ -38,11 +39,16 @@ def a_broker() -> Iterator[tuple[Kafka, Path]]:
 class Stopwatch:
     """Wall and processor seconds of this process between `start` and `stop`."""
 
+    started = False
+
     def start(self) -> None:
+        self.started = True
+        self._threads = seconds_by_thread()
         self._wall, self._cpu = time.perf_counter(), _cpu()
 
-    def stop(self) -> dict[str, float]:
-        return {"seconds": time.perf_counter() - self._wall, "cpu": _cpu() - self._cpu}
+    def stop(self) -> dict[str, Any]:
+        found = {"seconds": time.perf_counter() - self._wall, "cpu": _cpu() - self._cpu}
+        return found | {"threads": between(self._threads, seconds_by_thread())}
 
 
 def _cpu() -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from red_stats.adapters import native
 from red_stats.adapters.disk_guard import DiskGuard, free_bytes
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Store:
         self._reopening = False
         self._epoch = 0
         self._guard: DiskGuard | None = None
+        self._types: dict[str, Mapping[str, str]] = {}
 
     @classmethod
     def in_folder(cls, folder: Path, *, min_free_bytes: int = 1 << 30) -> "Store":
@@ -136,8 +138,10 @@ class Store:
         with self._call(), _one_kind_of_error():
             return self._client().command(sql)
 
-    def insert(self, table: str, columns: Sequence[str], data: Sequence[Sequence[Any]], token: str) -> None:
-        """Insert columns as one part under a deduplication token; dropped silently if it was used.
+    def insert(
+        self, table: str, columns: Sequence[str], groups: Sequence[native.Columns], token: str
+    ) -> None:
+        """Insert groups of columns as one part under a deduplication token; dropped silently if it was used.
 
         Raises:
             StoreError: the outcome is unknown.
@@ -148,14 +152,16 @@ class Store:
             "insert_deduplication_token": token,
             "min_free_disk_bytes_to_perform_insert": self._min_free_bytes,
         }
+        block = native.block(columns, self._types_of(table), groups)
         with self._call(), _one_kind_of_error():
-            self._client().insert(
-                f"{DATABASE}.{table}",
-                list(data),
-                column_names=list(columns),
-                column_oriented=True,
-                settings=settings,
-            )
+            self._client().raw_insert(f"{DATABASE}.{table}", columns, block, settings, "Native")
+
+    def _types_of(self, table: str) -> Mapping[str, str]:
+        """The types of a table's columns by name; they do not change while we run."""
+        if table not in self._types:
+            found = self.query(f"DESCRIBE TABLE {DATABASE}.{table}")
+            self._types[table] = {str(row[0]): str(row[1]) for row in found}
+        return self._types[table]
 
     @property
     def _folder(self) -> Path:
@@ -215,7 +221,7 @@ class Store:
                 self._check_room_for_tables()
                 self.command(sql.replace("IF NOT EXISTS ", f"IF NOT EXISTS {DATABASE}.", 1))
                 row = [[path.name], [digest]]
-                self.insert("migrations", ("name", "sha256"), row, f"migration/{path.name}")
+                self.insert("migrations", ("name", "sha256"), [row], f"migration/{path.name}")
             elif done[path.name] != digest:
                 raise StoreUnusable(f"{path.name} was edited after it was applied; add a new file")
 

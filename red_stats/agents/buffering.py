@@ -10,9 +10,9 @@ from red_stats import crash
 from red_stats.domain.records import Batch
 
 INTERVAL: Final = 5.0  # seconds between the inserts of a partition that nobody hastens
-MAX_ROWS: Final = 20_000  # of one insert
+MAX_ROWS: Final = 50_000  # of one insert; each costs about 10 ms, however few
 WANTED_SECONDS: Final = 5.0
-HOLD_ROWS: Final = 60_000  # waiting: no more is fetched until half of them are inserted
+HOLD_ROWS: Final = 100_000  # waiting: no more is fetched until half of them are inserted
 
 Ack = Callable[[], Awaitable[Any]]
 Write = Callable[[Sequence[Batch]], Awaitable[bool]]

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, NoReturn
 
 from aiokafka import TopicPartition
@@ -20,14 +20,16 @@ from red_stats.adapters.log_ranges import read_range
 from red_stats.adapters.sink import Rival, Rows, Sink
 from red_stats.agents.binding import Flow
 from red_stats.agents.buffering import INTERVAL, Ack, Buffer
+from red_stats.domain.columns import Cut, joined
 from red_stats.domain.dead_letters import dead_letter
-from red_stats.domain.recording import Recorded, cut
+from red_stats.domain.recording import Recorded
 from red_stats.domain.records import Batch, Out
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.0
+SLICE: Final = 2000  # records cut before others have their turn: about 4 ms
 DEAD_LETTERED: Final = (topics.MEASUREMENTS, topics.DELIVERIES)  # deliver tells of red.alerts'
 
 
@@ -53,7 +55,7 @@ class Recorder:
         self.sink = sink
         self._recorded = recorded
         self._ownership = ownership
-        self._partitions = partitions
+        self._reader = cache(partial(recorded.reader, partitions=partitions))
         self._bootstrap = bootstrap
         self._writer = writer
         self._flow = flow
@@ -115,8 +117,7 @@ class Recorder:
 
     async def _write(self, partition: int, batches: Sequence[Batch]) -> bool:
         try:
-            async with self._writing:
-                return await self._record(partition, batches)
+            return await self._record(partition, batches)
         except Exception:
             # an offset not recorded is not acknowledged; die and be replayed rather than skip
             log.exception("%s/%d cannot be recorded", self.topic, partition)
@@ -129,53 +130,63 @@ class Recorder:
             self._moved.notify_all()
 
     async def _record(self, partition: int, batches: Sequence[Batch]) -> bool:
+        """Cut while others are inserted, then insert; again when something else was recorded meanwhile."""
         owned = self._ownership.owned.get(partition)
-        records = [
-            record
-            for batch in batches
-            if owned is not None and batch.generation == owned.generation
-            for record in batch.records
-        ]
-        if not records:
+        if owned is None or not (batches := [b for b in batches if b.generation == owned.generation]):
             return False
-        last = max(record.offset for record in records)
         while True:
-            fresh = [record for record in records if record.offset >= self.next[partition]]
-            if not fresh:
+            first = self.next[partition]
+            rows, unreadable = await self._cut_in_turns(partition, batches, first)
+            if rows is None:
+                return any(batch.records for batch in batches)
+            async with self._writing:
+                if self._ownership.owned.get(partition) is not owned:
+                    return False
+                if self.next[partition] != first:
+                    continue
+                if unreadable and not await self._tell(partition, unreadable):
+                    return False
+                try:
+                    await self._patiently(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
+                except Rival as rival:
+                    log.warning("%s/%d: another writer has recorded to %d", self.topic, partition, rival.next)
+                    self.next[partition] = rival.next
+                    continue
+                self.next[partition] = rows.last + 1
                 return True
-            rows, unreadable = self._cut(partition, fresh, self.next[partition], last)
-            if unreadable and not await self._tell(partition, unreadable):
-                return False
-            try:
-                await self._patiently(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
-            except Rival as rival:
-                log.warning("%s/%d: another writer has recorded to %d", self.topic, partition, rival.next)
-                self.next[partition] = rival.next
-                continue
-            self.next[partition] = last + 1
-            return True
+
+    async def _cut_in_turns(
+        self, partition: int, batches: Sequence[Batch], first: int
+    ) -> tuple[Rows | None, list[tuple[Any, str]]]:
+        """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
+        read, cuts, opening, last = self._reader(partition), [], None, -1
+        for records in (part for batch in batches for part in batch.slices(SLICE)):
+            if records[0].offset < first:
+                records = [record for record in records if record.offset >= first]
+            if records:
+                opening, last = opening or records[0], records[-1].offset
+                cuts.append(read(records))
+            await asyncio.sleep(0)
+        if opening is None:
+            return None, []
+        found = joined(cuts)
+        return self._rows(partition, opening, found, first, last), found.unreadable
 
     def cut(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
         """The readable ones of a batch as rows."""
-        return self._cut(partition, records, first, last)[0]
+        return self._rows(partition, records[0], self._reader(partition)(records), first, last)
 
-    def _cut(
-        self, partition: int, records: list[Any], first: int, last: int
-    ) -> tuple[Rows, list[tuple[Any, str]]]:
-        read = self._recorded.reader(partition, self._partitions)
-        found = cut(read, records)
-        columns = [list(column) for column in zip(*found.rows, strict=True)]
-        rows = Rows(
+    def _rows(self, partition: int, opening: Any, found: Cut, first: int, last: int) -> Rows:
+        return Rows(
             topic=self.topic,
             partition=partition,
-            first=first or records[0].offset,
+            first=first or opening.offset,
             last=last,
-            at=records[0].timestamp,
+            at=opening.timestamp,
             columns=self._recorded.columns,
-            data=columns or [[] for _ in self._recorded.columns],
+            data=found.columns,
             offsets=found.offsets,
         )
-        return rows, found.unreadable
 
     async def _tell(self, partition: int, unreadable: list[tuple[Any, str]]) -> bool:
         """Dead letters with a mark, committed before the insert, so that each is written once."""

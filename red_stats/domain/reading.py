@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from math import floor
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -60,17 +60,63 @@ class DeadLetter(NamedTuple):
 Checked = tuple[ImageMeasured, int]  # a readable event, and its time in ms since 1970
 
 
-class _Glanced(ImageMeasured, frozen=True, kw_only=True, gc=False):
-    """The event with its time as text: whether that is a time is asked of texts seen before."""
+class Glanced(ImageMeasured, frozen=True, kw_only=True, gc=False):
+    """The event with its time as text: most of it has been seen before."""
 
     measured_at: str  # type: ignore[assignment]
 
 
-_glanced = msgspec.json.Decoder(_Glanced)
-_TAIL: Final = re.compile(r"[0-5]\d\.\d{3}Z")  # of 2026-11-25T02:25:47.707Z
-_TAILS: Final[dict[str, int]] = {}  # "47.707Z" -> ms; there are 60,000
-_MINUTES: Final[dict[str, int]] = {}  # "2026-11-25T02:25:" -> ms since 1970
+glanced: Final = msgspec.json.Decoder(Glanced).decode
+_MOMENT: Final = Annotated[datetime, msgspec.Meta(tz=True)]
+_TAIL: Final = re.compile(r"[0-5]\d\.\d{3}Z", re.ASCII)  # of 2026-11-25T02:25:47.707Z
 MAX_MINUTES: Final = 100_000
+
+
+class _Minutes(dict[str, int]):
+    """Like "2026-11-25T02:25:" -> ms since 1970; KeyError for what is none, or written in another way."""
+
+    def __missing__(self, text: str) -> int:
+        try:
+            at = _ms(msgspec.convert(f"{text}00.000Z", _MOMENT))
+        except msgspec.MsgspecError:
+            raise KeyError(text) from None
+        if at < 0 or len(text) != 17:
+            raise KeyError(text)
+        if len(self) >= MAX_MINUTES:
+            self.clear()
+        self[text] = at
+        return at
+
+
+class _Tails(dict[str, int]):
+    """Like "47.707Z" -> ms; there are 60,000. KeyError for what is written in another way."""
+
+    def __missing__(self, text: str) -> int:
+        if not _TAIL.fullmatch(text):
+            raise KeyError(text)
+        at = self[text] = int(text[:2]) * 1000 + int(text[3:6])
+        return at
+
+
+_minutes: Final = _Minutes()
+_tails: Final = _Tails()
+
+
+def milliseconds_of(texts: Sequence[str]) -> list[int]:
+    """Times as in an event -> ms since 1970.
+
+    Raises:
+        MsgspecError: one of them is no time with a zone.
+    """
+    minutes, tails = _minutes, _tails
+    try:
+        return [minutes[text[:17]] + tails[text[17:]] for text in texts]
+    except KeyError:
+        return [_ms(msgspec.convert(text, _MOMENT)) for text in texts]
+
+
+def _ms(moment: datetime) -> int:
+    return floor(moment.timestamp() * 1000 + 0.0005)
 
 
 @lru_cache(maxsize=200_000)
@@ -91,7 +137,7 @@ def checker(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
             raise InvalidEvent("the record's key is not its client_id")
         if _partition(event.client_id, partitions) != partition:
             raise InvalidEvent("the partition is not murmur2(key)")
-        at = floor(event.measured_at.timestamp() * 1000 + 0.0005)
+        at = _ms(event.measured_at)
         if at < 0:
             raise InvalidEvent("measured_at is before 1970")
         if at > record.timestamp + MAX_FUTURE_MS:
@@ -116,8 +162,8 @@ class BatchReader:
         """Everything behind offset `after`, split into what counts and what is dead."""
         good: list[Reading] = []
         dead: list[DeadLetter] = []
-        append, known, decoded = good.append, self._known, _glanced.decode
-        minutes, tails = _MINUTES, _TAILS
+        append, known, decoded = good.append, self._known, glanced
+        minutes, tails = _minutes, _tails
         for record in records:
             offset, logged_at = record.offset, record.timestamp
             if offset <= after:
@@ -145,24 +191,11 @@ class BatchReader:
         except InvalidEvent as error:
             dead.append(DeadLetter(record, str(error)))
             return
-        _learn(record.value, at)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[record.key] = event.client_id
         bp = to_basis_points(event.red)
         good.append(Reading(record.offset, event.client_id, at, bp, record.timestamp, event.image_id))
-
-
-def _learn(value: bytes, at: int) -> None:
-    """Remember the parts of the text of a good time, if it is written as RED does."""
-    text = _glanced.decode(value).measured_at
-    tail = text[17:]
-    if text[16] != ":" or not _TAIL.fullmatch(tail):
-        return
-    _TAILS[tail] = int(tail[:2]) * 1000 + int(tail[3:6])
-    if len(_MINUTES) >= MAX_MINUTES:
-        _MINUTES.clear()
-    _MINUTES[text[:17]] = at - _TAILS[tail]
 
 
 def rfc3339_of(milliseconds: int) -> str:

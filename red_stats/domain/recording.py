@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from red_service.events import InvalidEvent, to_basis_points
-from red_stats.domain.reading import checker
+from red_stats.domain.columns import Cut, MeasurementReader
 
 EPOCH: Final = 0  # times go in as ms since 1970
 
 Read = Callable[[Any], tuple[Any, ...]]
+ReadAll = Callable[[Sequence[Any]], Cut]
 
 
 class Recorded(NamedTuple):
@@ -21,48 +22,26 @@ class Recorded(NamedTuple):
     table: str
     columns: tuple[str, ...]
     empty: tuple[Any, ...]
-    reader: Callable[[int, int], Read]  # partition, partitions -> record -> row
+    reader: Callable[..., ReadAll]  # (partition, partitions) -> records -> columns
 
 
-class Cut(NamedTuple):
-    """A batch split into rows with their offsets, and what cannot be read."""
+def _by_rows(read: Read, width: int) -> ReadAll:
+    """For topics with few records: each by itself."""
 
-    rows: list[tuple[Any, ...]]
-    offsets: list[int]
-    unreadable: list[tuple[Any, str]]
+    def read_all(records: Sequence[Any]) -> Cut:
+        rows: list[tuple[Any, ...]] = []
+        found = Cut([], [], [])
+        offsets = []
+        for record in records:
+            try:
+                rows.append(read(record))
+                offsets.append(record.offset)
+            except InvalidEvent as error:
+                found.unreadable.append((record, str(error)))
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+        return found._replace(columns=columns, offsets=offsets)
 
-
-def cut(read: Read, records: Sequence[Any]) -> Cut:
-    """Every record either becomes a row or is unreadable with a reason."""
-    found = Cut([], [], [])
-    for record in records:
-        try:
-            found.rows.append(read(record))
-            found.offsets.append(record.offset)
-        except InvalidEvent as error:
-            found.unreadable.append((record, str(error)))
-    return found
-
-
-def _measurement_reader(partition: int, partitions: int) -> Read:
-    check = checker(partition, partitions)
-
-    def row(record: Any) -> tuple[Any, ...]:
-        event, at = check(record)
-        return (
-            event.client_id, at, to_basis_points(event.red), event.image_id,
-            _unsigned(event.red_pixels, 64), _unsigned(event.pixels, 64),
-            round(event.red_excess * 10000), round(event.red_channel * 10000),
-            _unsigned(event.width, 32), _unsigned(event.height, 32), event.format,
-            _unsigned(event.bytes, 64), event.sha256, event.rule, event.decoder,
-        )  # fmt: skip
-
-    return row
-
-
-def _unsigned(number: int, bits: int) -> int:
-    """A descriptive number as its column can hold it; a giant one never stops the stream."""
-    return min(number, (1 << bits) - 1)
+    return read_all
 
 
 def _ms(moment: datetime) -> int:
@@ -110,7 +89,7 @@ def _decoded(kind: Any) -> Callable[[Any], Any]:
     return decode
 
 
-def _alert_reader(partition: int, partitions: int) -> Read:
+def _alert_reader(partition: int, partitions: int) -> ReadAll:
     decode = _decoded(_Alert)
 
     def row(record: Any) -> tuple[Any, ...]:
@@ -121,10 +100,10 @@ def _alert_reader(partition: int, partitions: int) -> Read:
             _ms(a.measured_at), a.position,
         )  # fmt: skip
 
-    return row
+    return _by_rows(row, len(ALERTS.columns))
 
 
-def _delivery_reader(partition: int, partitions: int) -> Read:
+def _delivery_reader(partition: int, partitions: int) -> ReadAll:
     decode = _decoded(_Delivery)
 
     def row(record: Any) -> tuple[Any, ...]:
@@ -134,7 +113,7 @@ def _delivery_reader(partition: int, partitions: int) -> Read:
             d.attempt, _ms(d.at), d.status or 0, d.error or "", d.ms, _ms(d.due_at) if d.due_at else EPOCH,
         )  # fmt: skip
 
-    return row
+    return _by_rows(row, len(DELIVERIES.columns))
 
 
 MEASUREMENTS: Final = Recorded(
@@ -144,7 +123,7 @@ MEASUREMENTS: Final = Recorded(
         "red_channel_bp", "width", "height", "format", "bytes", "sha256", "rule", "decoder",
     ),
     ("", EPOCH, 0, "", 0, 0, 0, 0, 0, 0, "", 0, "", "", ""),
-    _measurement_reader,
+    MeasurementReader,
 )  # fmt: skip
 ALERTS: Final = Recorded(
     "alerts",

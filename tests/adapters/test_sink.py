@@ -1,5 +1,7 @@
 """The sink protocol on real chDB: compare-and-set inserts, rivals, the ledger of markers."""
 
+from pathlib import Path
+
 import pytest
 
 from red_stats.adapters.clickhouse import Store
@@ -91,3 +93,30 @@ def test_the_log_survives_a_reopen(store, sink):
     sink.write(a_batch(0, 9, 5))
 
     assert (recorded(store, 5), sink.next_offset(5)) == (list(range(10)), 10)
+
+
+@pytest.fixture
+def wide(store):
+    """Parts with a file for each column, as large ones have."""
+    store.command("ALTER TABLE red.measurements MODIFY SETTING min_bytes_for_wide_part = 0")
+    yield
+    store.command("ALTER TABLE red.measurements RESET SETTING min_bytes_for_wide_part")
+
+
+def test_a_column_of_defaults_in_a_wide_part_is_no_damage(store, sink, wide):
+    sink.write(a_batch(0, 99, 10))
+
+    assert recorded(store, 10) == list(range(100))
+
+
+@pytest.mark.parametrize("name", ["red_bp.bin", "checksums.txt", "count.txt", "columns.txt"])
+def test_a_file_that_lost_its_content_is_damage(store, sink, wide, name):
+    sink.write(a_batch(0, 99, 11))
+    [[part, path]] = store.query(
+        "SELECT name, path FROM system.parts WHERE table = 'measurements' AND active AND rows = 101"
+    )
+    assert sink._part_is_whole(part)
+
+    (Path(path) / name).write_bytes(b"")
+
+    assert not sink._part_is_whole(part)

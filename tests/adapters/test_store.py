@@ -39,7 +39,7 @@ def test_no_table_is_made_where_there_is_no_room_and_an_old_store_is_opened_all_
 
 
 def test_inserts_keep_the_room_that_the_settings_of_today_ask_for(tmp_path):
-    insert = "store.insert('migrations', ('name', 'sha256'), [['a'], ['b']], 'token'); print('kept')"
+    insert = "store.insert('migrations', ('name', 'sha256'), [[['a'], ['b']]], 'token'); print('kept')"
     assert told(tmp_path / "s", 0, insert) == "open\nkept\n"
     assert "enough free space" in told(tmp_path / "s", MUCH, insert)
 
