@@ -86,6 +86,14 @@ async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
             assert (await api.sent(service, GOOD))["red"] == 1
 
 
+async def last_words(reader):
+    """What came before the connection was closed, in whichever way."""
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
 async def test_connections_that_never_ask_are_closed(kafka, tmp_path):
     with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
         async with an_api(kafka, service) as api:
@@ -98,7 +106,7 @@ async def test_connections_that_never_ask_are_closed(kafka, tmp_path):
                     writer.write(b"y")
                 assert (await api.sent(service, GOOD))["red"] == 1
             async with asyncio.timeout(10):
-                ends = await asyncio.gather(*(reader.read() for reader, _ in connections))
+                ends = await asyncio.gather(*(last_words(reader) for reader, _ in connections))
     assert {end.splitlines()[0] if end else b"" for end in ends} <= {b"", b"HTTP/1.0 400 Bad Request"}
 
 
