@@ -26,15 +26,15 @@ RUNS = {"live": ("bench.run_live",), "record": ("bench.run_roles", "record")}
 STEPS = (
     ("start", ("create_apps", "_find_and_load", "until_ready")),
     ("unpack the log's records", ("domain/records.py",)),
+    ("cut into columns", ("_columns (", "joined (")),
     ("decode and check events", ("domain/reading.py", "_taken", "_times")),
-    ("cut into columns", ("domain/columns.py",)),
     ("encode the block", ("adapters/native.py",)),
     ("insert (engine, caller's thread)", ("Store.insert",)),
     ("read the mark back, check the part", ("Sink._stands",)),
     ("count into windows, find alerts", ("domain/counting.py", "domain/windows.py", "domain/alerts.py")),
     ("keep and encode changed windows", ("tables/rows.py", "tables/faust_table.py", "adapters/changelog.py")),
     ("send in transactions", ("aiokafka/producer", "adapters/transactions.py")),
-    ("fetch", ("aiokafka/",)),
+    ("fetch", ("aiokafka/", "asyncio/streams.py")),
     ("agents and tables", ("red_stats/",)),
 )
 
@@ -72,7 +72,13 @@ def _sampled(role: str, span: str, bootstrap: str, folder: Path) -> tuple[Counte
     return found, json.loads(figures)["threads"]
 
 
+# Innermost frames of threads that wait, which py-spy cannot always tell from work.
+WAITING = ("_start_thread", "_worker", "execute_from_commandline")
+
+
 def _step(stack: str) -> str:
+    if stack.rsplit(";", 1)[1].split(" ")[0].split(".")[-1] in WAITING or "disk_guard.py" in stack:
+        return "start"
     if "execute_from_commandline" not in stack and "_bootstrap" not in stack:
         return "start"
     return next((name for name, words in STEPS if any(word in stack for word in words)), "Faust and the loop")
