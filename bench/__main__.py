@@ -9,6 +9,7 @@ BENCHES = {
     "peers": "role live against Faust, Quix, Bytewax, Kafka Streams, PostgreSQL; bench.peers --install",
     "whole": "CPU of roles live and record against PostgreSQL + Redis that keep the events too",
     "flat": "CPU an event of role live that holds 1, 1,000, 100,000 and a million clients",
+    "shares": "where the processor time of roles live and record goes; needs py-spy",
     "recovery": "a million clients and 100,000 pending deliveries: from start to ready, memory",
     "measuring": "an image beside libjpeg-turbo that only decodes it; memory",
     "http": "RED over HTTP with storage and Kafka, and under overload",

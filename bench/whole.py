@@ -16,7 +16,7 @@ from bench.runs import Rounds, a_broker, measured, repeated, told
 from red_stats import topics
 from red_stats.local.ports import free_port
 
-ROUNDS = 3
+ROUNDS = 5
 SET = Set("3 windows", 300_000, 3)
 
 

@@ -96,7 +96,8 @@ class Buffer:
         return self._wanted >= batch.chunks[0].start
 
     async def _due(self, seconds: float) -> None:
-        if seconds > 0 and self._rows < MAX_ROWS:
+        wanted = self._is_wanted(self._waiting[0][0])  # said while others were being inserted
+        if seconds > 0 and self._rows < MAX_ROWS and not wanted:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._hurry.wait()

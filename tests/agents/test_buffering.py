@@ -1,0 +1,46 @@
+"""When a buffer inserts what waits in it."""
+
+import asyncio
+from types import SimpleNamespace
+
+from red_stats.agents import buffering
+from red_stats.agents.buffering import Buffer
+
+
+def a_batch(start, size):
+    return SimpleNamespace(size=size, chunks=[SimpleNamespace(start=start)])
+
+
+async def acknowledged():
+    pass
+
+
+def test_what_somebody_waits_for_is_inserted_at_once_even_if_that_was_said_during_an_insert(monkeypatch):
+    monkeypatch.setattr(buffering, "MAX_ROWS", 10)
+    written = []
+
+    async def scenario():
+        first, done, later = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def write(batches):
+            written.append(sum(batch.size for batch in batches))
+            if len(written) == 1:
+                first.set()
+                await later.wait()
+            if sum(written) == 20:
+                done.set()
+            return True
+
+        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=60)
+        buffer.put(a_batch(0, 4), acknowledged)
+        await first.wait()
+        buffer.put(a_batch(4, 10), acknowledged)
+        buffer.put(a_batch(14, 6), acknowledged)
+        buffer.hasten(19)
+        later.set()
+        async with asyncio.timeout(5):
+            await done.wait()
+        await buffer.finish(1)
+
+    asyncio.run(scenario())
+    assert written == [4, 10, 6]
