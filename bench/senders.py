@@ -28,11 +28,12 @@ class Senders:
         ).encode()
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []  # and since when
 
-    async def post(self, content: bytes, tail: bytes) -> Reply:
-        """`tail` is appended so that no two images are the same."""
+    async def post(self, content: bytes, tail: bytes, key: str = "") -> Reply:
+        """`tail` is appended so that no two images are the same; `key` is the idempotency key, if any."""
         reader, writer = await self._connection()
         try:
-            writer.write(self._head + b"%d\r\n\r\n" % (len(content) + len(tail)))
+            keyed = f'\r\nIdempotency-Key: "{key}"'.encode() if key else b""
+            writer.write(self._head + b"%d%b\r\n\r\n" % (len(content) + len(tail), keyed))
             writer.write(content)
             writer.write(tail)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()

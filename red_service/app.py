@@ -37,6 +37,7 @@ BURST, BURSTS_A_SECOND = 16.0, 1.0  # images at once beyond what the decoders ha
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
 IDLE_SECONDS = 30.0  # a connection without a whole request
+LINGER_SECONDS = 10.0  # for the rest of a body that was refused: a reset could overtake the answer
 SWEEP_EVERY = 3600.0
 SWEPT_AFTER = timedelta(days=7)
 GC_THRESHOLDS = (50_000, 20, 100)  # a pause of milliseconds now and then would be some images' p99
@@ -154,7 +155,7 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
         auto_decompress=False,
         shutdown_timeout=STOP_SECONDS,
         keepalive_timeout=IDLE_SECONDS,
-        lingering_time=2,
+        lingering_time=LINGER_SECONDS,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -298,6 +298,20 @@ async def test_slow_and_lying_senders_get_a_timeout_in_bounded_time(service, key
         assert b"Connection: close" in answer or b"connection: close" in answer
 
 
+async def test_who_sends_a_refused_body_to_its_end_still_hears_why(service, key):
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    head = (
+        f"POST /red HTTP/1.1\r\nHost: red\r\nAuthorization: Bearer {key[1]}\r\nContent-Type: text/plain\r\n"
+    )
+    writer.write(f"{head}Content-Length: 400000\r\n\r\n".encode())
+    for _ in range(40):
+        writer.write(bytes(10_000))
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 415")
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Content-Length": "-1"}, {"Content-Length": "5", "Transfer-Encoding": "chunked"}],
