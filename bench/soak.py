@@ -71,7 +71,7 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
         async def post(number: int, content: bytes) -> None:
             sender, tail = senders[number % CLIENTS], b"%d" % number
             # as a client should: the same key until there is an answer, whatever became of the last try
-            while (reply := await sender.post(content, tail, f"soak-{number}")).status in (0, 409, 503):
+            while (reply := await sender.post(content, tail, f"soak-{number}")).status in (0, 409, 503):  # noqa: ASYNC110
                 await asyncio.sleep(reply.retry_after or 1)
             assert reply.status == 200, reply
 
