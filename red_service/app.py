@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> None:
-    publisher = Publisher(settings.bootstrap)
+    publisher = Publisher(settings.bootstrap, now=time.time)
     stack.push_async_callback(publisher.stop)
     await publisher.start(settings.kafka_wait)
     keyring = Keyring()

@@ -35,3 +35,5 @@ PUBLISH_SECONDS = Histogram(
 WORKER_RESTARTS = Counter("red_worker_restarts", "Decoding workers replaced", ["reason"], registry=REGISTRY)
 #: 1 while API keys are followed, 0 while Kafka is away and they stay as last known.
 KEYS_FOLLOWED = Gauge("red_keys_followed", "API keys followed", registry=REGISTRY)
+#: Our clock before Kafka's when an event was last acknowledged; beyond 300 images become dead letters.
+CLOCK_AHEAD = Gauge("red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY)

@@ -6,13 +6,14 @@ any failed send the next one gets a new producer; the old one may finish what it
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from red_service import events
+from red_service import events, metrics
 from red_service.problems import NotStored, UnknownOutcome
 from red_service.tracing import TRACEPARENT
 
@@ -22,6 +23,7 @@ ANSWER_SECONDS: Final = 10.0  # after hand-over
 CONNECT_SECONDS: Final = 5.0  # before it
 CHECK_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 2.0
+CLOCK_SECONDS: Final = 60.0  # ahead of Kafka's clock: something is wrong, and soon will be worse
 
 
 class KafkaUnavailable(Exception):
@@ -45,10 +47,13 @@ class Publisher:
         self,
         bootstrap: str,
         *,
+        now: Callable[[], float],
         answer_seconds: float = ANSWER_SECONDS,
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         self._bootstrap = bootstrap
+        self._now = now
+        self._is_ahead = False
         self._answer_seconds = answer_seconds
         self._connect_seconds = connect_seconds
         self._producer: AIOKafkaProducer | None = None
@@ -129,7 +134,19 @@ class Publisher:
             raise UnknownOutcome("Kafka has not confirmed the event.") from None
         if stored.offset < 0:  # a duplicate the broker remembers without its offset
             raise UnknownOutcome("Kafka has the event but cannot tell its position.")
+        self._compare_clocks(stored.timestamp)
         return Position(stored.partition, stored.offset)
+
+    def _compare_clocks(self, logged_at: int) -> None:
+        """Tell once that what is measured will soon be, or is, a dead letter: it is from the future."""
+        ahead = self._now() - logged_at / 1000
+        metrics.CLOCK_AHEAD.set(ahead)
+        if ahead > CLOCK_SECONDS and not self._is_ahead:
+            limit = events.MAX_FUTURE.total_seconds()
+            log.error(
+                "the clock here is %.0f s ahead of Kafka's: beyond %.0f s no image counts", ahead, limit
+            )
+        self._is_ahead = ahead > CLOCK_SECONDS
 
     async def _hand_over(
         self, producer: AIOKafkaProducer, client_id: str, value: bytes, trace: str
