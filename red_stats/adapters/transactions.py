@@ -23,6 +23,10 @@ from red_stats.topics import DEAD_LETTER_BYTES
 
 # Kafka aborts what a dead owner left open after this long, if nobody took its partition before.
 TRANSACTION_TIMEOUT_MS = 30_000
+# So there is nothing left to wait for after as long; a producer whose Kafka was killed can wait for ever.
+COMMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
+START_SECONDS = 30.0
+STOP_SECONDS = 5.0
 FENCES = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
 BATCH_BYTES = 900_000  # below the default max.message.bytes of 1 MiB
 
@@ -38,8 +42,11 @@ class WriteFailed(Exception):
 class PartitionWriter:
     """Writes transactions to one partition number of several topics under one transactional id."""
 
-    def __init__(self, bootstrap: str, app_id: str, partition: int) -> None:
+    def __init__(
+        self, bootstrap: str, app_id: str, partition: int, *, commit_seconds: float = COMMIT_SECONDS
+    ) -> None:
         self.partition = partition
+        self._commit_seconds = commit_seconds
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
             transactional_id=f"{app_id}-{partition}",
@@ -50,16 +57,25 @@ class PartitionWriter:
         )
 
     async def start(self) -> None:
-        """Takes the id: from here on every older producer of it is fenced."""
+        """Takes the id: from here on every older producer of it is fenced.
+
+        Raises:
+            KafkaError, OSError: Kafka does not answer.
+        """
         try:
-            await self._producer.start()
+            async with asyncio.timeout(START_SECONDS):
+                await self._producer.start()
         except BaseException:
-            await self._producer.stop()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Closes the connections; an open transaction is left to the next owner to abort."""
-        await self._producer.stop()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._producer.stop()
+        except TimeoutError:  # it would flush to a Kafka that is gone
+            await self._abandon()
 
     async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
         """Writes all records in one transaction, or none.
@@ -71,15 +87,23 @@ class PartitionWriter:
         if not records:
             return
         try:
-            await self._producer.begin_transaction()
-            for future in [await self._send(topic, rows) for topic, rows in _by_topic(records)]:
-                await future
-            before_commit()
-            await self._producer.commit_transaction()
-        except (KafkaError, IllegalOperation) as error:
+            async with asyncio.timeout(self._commit_seconds):
+                await self._producer.begin_transaction()
+                for future in [await self._send(topic, rows) for topic, rows in _by_topic(records)]:
+                    await future
+                before_commit()
+                await self._producer.commit_transaction()
+        except (KafkaError, IllegalOperation, TimeoutError) as error:
             if isinstance(error, FENCES) or self._sender_was_fenced():
                 raise Fenced(f"{self._id}: another process has taken this partition") from error
             raise WriteFailed(f"{self._id}: {error!r}") from error
+
+    async def _abandon(self) -> None:
+        await self._producer.client.close()  # fails the requests under way, which the sender waits for
+        sender = self._producer._sender
+        if sender is not None and (task := sender.sender_task) is not None:
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
 
     def _sender_was_fenced(self) -> bool:
         """The background sender may meet the fence first; the call then fails for another reason."""

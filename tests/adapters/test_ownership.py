@@ -231,3 +231,22 @@ async def test_a_large_batch_is_one_transaction(kafka, taken, app_id):
     await ownership.transact(2, build)
 
     assert await committed(kafka, outputs(app_id), app_id) == list(range(3000))
+
+
+async def test_a_transaction_that_never_ends_fails_and_its_successor_goes_on(kafka, app_id):
+    """As after a kill -9 of Kafka, when a producer can wait for an answer that never comes."""
+    stuck = PartitionWriter(kafka, app_id, 2, commit_seconds=0.5)
+    await stuck.start()
+    stuck._producer._sender._do_add_partitions_to_txn = lambda tps: asyncio.Event().wait()
+    async with asyncio.timeout(20):
+        with pytest.raises(WriteFailed):
+            await stuck.commit([(outputs(app_id), b"k", b"lost")])
+        await stuck.stop()
+
+        successor = PartitionWriter(kafka, app_id, 2)
+        await successor.start()
+        await successor.commit([(outputs(app_id), b"k", b"kept")])
+        await successor.stop()
+    found = []
+    await read_to_end(kafka, {TopicPartition(outputs(app_id), 2): lambda record: found.append(record.value)})
+    assert found == [b"kept"]
