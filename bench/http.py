@@ -12,7 +12,7 @@ from bench.pictures import SIZES, photo
 from bench.runs import told
 from bench.senders import Senders, senders
 from bench.system import System, red_alone, until_known
-from red_service import images, kernel
+from red_service import compiling, images, kernel
 
 SECONDS = 10
 WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
@@ -23,7 +23,7 @@ BESIDE = 80  # images of the other client
 
 
 def main() -> None:
-    kernel.build()
+    compiling.build(kernel.SOURCE)
     with red_alone(RED_RATE="0") as system:
         asyncio.run(_throughput(system))
         asyncio.run(_overload(system))

@@ -9,14 +9,14 @@ import simplejpeg
 from bench.pictures import SIZES, photo
 from bench.run_memory import KINDS
 from bench.runs import Rounds, measured, repeated, told
-from red_service import fastjpeg, fastwebp, images, kernel
+from red_service import compiling, fastjpeg, fastwebp, images, kernel
 
 ROUNDS = 15
 SECONDS_A_ROUND = 0.15
 
 
 def main() -> None:
-    kernel.build()
+    compiling.build(kernel.SOURCE)
     os.sched_setaffinity(0, {0})
     for name, size in SIZES.items():
         _speed(name, photo(*size), size)

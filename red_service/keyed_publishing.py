@@ -15,8 +15,9 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import RecordMetadata
 
 from red_service import crash, events
+from red_service.ending import abandon, ended
 from red_service.problems import NotStored, UnknownOutcome
-from red_service.publishing import KafkaUnavailable, Position, abandon
+from red_service.publishing import KafkaUnavailable, Position
 from red_service.tracing import TRACEPARENT
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class KeyedPublisher:
                 try:
                     await other.start()
                 finally:
-                    await other.stop()
+                    await abandon(other)
         except FAILURES as error:
             raise KafkaUnavailable(f"Kafka at {self._bootstrap} does not answer") from error
 
@@ -133,7 +134,7 @@ class KeyedPublisher:
         except FAILURES as error:
             raise KafkaUnavailable(f"Kafka at {self._bootstrap} cannot be read to its end") from error
         finally:
-            await consumer.stop()
+            await ended(consumer.stop())
         return found
 
     async def _end(self, partition: int) -> int:
@@ -144,7 +145,7 @@ class KeyedPublisher:
             await consumer.start()
             return int((await consumer.end_offsets([tp]))[tp])
         finally:
-            await consumer.stop()
+            await ended(consumer.stop())
 
     async def _run(self) -> None:
         while True:
@@ -156,6 +157,10 @@ class KeyedPublisher:
             except asyncio.CancelledError:
                 _fail(jobs, UnknownOutcome("RED stops; Kafka has not confirmed the events."))
                 raise
+            except Exception:  # those that wait behind these must not wait for ever
+                log.exception("keyed requests: an unexpected failure")
+                await self._drop()
+                _fail(jobs, UnknownOutcome("Kafka has not confirmed the event."))
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         try:

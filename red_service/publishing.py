@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from red_service import events, metrics
+from red_service.ending import abandon, ended
 from red_service.problems import NotStored, UnknownOutcome
 from red_service.tracing import TRACEPARENT
 
@@ -200,7 +201,7 @@ class Publisher:
             async with asyncio.timeout(self._connect_seconds):
                 await producer.start()
         except BaseException:
-            await producer.stop()
+            await abandon(producer)
             raise
         else:
             self._producer = producer
@@ -219,18 +220,5 @@ class Publisher:
 
 
 async def _finish(producer: AIOKafkaProducer, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError):
-        # stop() flushes first and would wait for ever for a Kafka that is gone.
-        await asyncio.gather(abandon(producer), return_exceptions=True)
-
-
-async def abandon(producer: AIOKafkaProducer) -> None:
-    """Close without the flush of stop(), which waits for ever for a Kafka that is gone."""
-    producer._closed = True
-    await producer.client.close()  # fails the requests under way, which the sender waits for
-    if (task := producer._sender.sender_task) is not None:
-        task.cancel()
-        await asyncio.wait([task], timeout=1.0)
+    if not await ended(producer.stop(), seconds):  # it flushes first
+        await abandon(producer)

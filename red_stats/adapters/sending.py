@@ -5,6 +5,8 @@ import asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from red_service.ending import abandon
+
 SECONDS = 5.0
 
 
@@ -48,17 +50,11 @@ class Sender:
         try:
             await producer.start()
         except BaseException:
-            await producer.stop()
+            await abandon(producer)
             raise
         return producer
 
     async def _drop(self, producer: AIOKafkaProducer) -> None:
-        """Without a flush: stop() would wait for ever for a Kafka that is gone."""
         if self._producer is producer:
             self._producer = None
-        sender = producer._sender.sender_task
-        producer._closed = True
-        if sender is not None:
-            sender.cancel()
-            await asyncio.wait([sender], timeout=1)
-        await producer.client.close()
+        await abandon(producer)

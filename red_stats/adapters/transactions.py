@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from red_service.ending import abandon, ended
 from red_stats.domain.records import Out
 from red_stats.topics import DEAD_LETTER_BYTES
 
@@ -71,11 +72,8 @@ class PartitionWriter:
 
     async def stop(self) -> None:
         """Closes the connections; an open transaction is left to the next owner to abort."""
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._producer.stop()
-        except TimeoutError:  # it would flush to a Kafka that is gone
-            await self._abandon()
+        if not await ended(self._producer.stop(), STOP_SECONDS):  # it would flush to a Kafka that is gone
+            await abandon(self._producer)
 
     async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
         """Writes all records in one transaction, or none.
@@ -97,13 +95,6 @@ class PartitionWriter:
             if isinstance(error, FENCES) or self._sender_was_fenced():
                 raise Fenced(f"{self._id}: another process has taken this partition") from error
             raise WriteFailed(f"{self._id}: {error!r}") from error
-
-    async def _abandon(self) -> None:
-        await self._producer.client.close()  # fails the requests under way, which the sender waits for
-        sender = self._producer._sender
-        if sender is not None and (task := sender.sender_task) is not None:
-            task.cancel()
-            await asyncio.wait([task], timeout=1.0)
 
     def _sender_was_fenced(self) -> bool:
         """The background sender may meet the fence first; the call then fails for another reason."""

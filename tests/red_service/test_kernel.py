@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from red_service import kernel, pixels
+from red_service import compiling, kernel, pixels
 from red_service.redness import tally_pixels
 from tests.red_service import builders as b
 
@@ -16,7 +16,7 @@ RAMP = np.arange(256, dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def built():
-    kernel.build()
+    compiling.build(kernel.SOURCE)
     loaded = kernel.load()
     assert loaded is not None
     return loaded
@@ -61,21 +61,20 @@ def test_a_kernel_that_counts_otherwise_is_not_trusted(tmp_path, monkeypatch):
     source.write_text(wrong)
     monkeypatch.setattr(kernel, "SOURCE", source)
 
-    kernel.build()
+    compiling.build(kernel.SOURCE)
 
-    assert kernel.library().exists()
+    assert compiling.library(kernel.SOURCE).exists()
     assert kernel.load.__wrapped__() is None
 
 
-def test_what_cannot_be_built_says_what_to_install(tmp_path, monkeypatch):
+def test_what_cannot_be_built_says_what_to_install(tmp_path):
     source = tmp_path / "kernel.c"
     source.write_text("no C at all")
-    monkeypatch.setattr(kernel, "SOURCE", source)
 
-    with pytest.raises(kernel.CannotBuild, match="install gcc"):
-        kernel.build([("cc",)])
-    with pytest.raises(kernel.CannotBuild, match="no C compiler"):
-        kernel.build([])
+    with pytest.raises(compiling.CannotBuild, match="install gcc"):
+        compiling.build(source, [("cc",)])
+    with pytest.raises(compiling.CannotBuild, match="no C compiler"):
+        compiling.build(source, [])
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -85,18 +84,18 @@ def test_zig_is_a_compiler_too(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel, "SOURCE", source)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CC", raising=False)
-    assert kernel.compilers() == [(sys.executable, "-m", "ziglang", "cc")]
+    assert compiling.compilers() == [(sys.executable, "-m", "ziglang", "cc")]
 
-    kernel.build()
+    compiling.build(kernel.SOURCE)
 
     assert kernel.load.__wrapped__() is not None
 
 
 def test_another_processor_or_source_needs_another_library(monkeypatch):
-    here = kernel.library()
-    monkeypatch.setattr(kernel, "_processor", lambda: b"another")
+    here = compiling.library(kernel.SOURCE)
+    monkeypatch.setattr(compiling, "_processor", lambda: b"another")
 
-    assert kernel.library() != here
+    assert compiling.library(kernel.SOURCE) != here
 
 
 def test_the_command_says_which_kernel_counts():
