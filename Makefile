@@ -36,12 +36,14 @@ soak: $(VENV)/.dev  ## an hour under steady load; draws docs/images/soak.svg
 $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(call install,requirements-dev.txt)
 	@$(BIN)/python -m red_service.kernel
+	@$(BIN)/python -m red_stats.adapters.scanner
 	@touch $(VENV)/.run $@
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	$(call install,requirements.txt)
 	@command -v cc gcc clang >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r requirements-compiler.txt || true
 	@$(BIN)/python -m red_service.kernel
+	@$(BIN)/python -m red_stats.adapters.scanner
 	@touch $@
 
 define install

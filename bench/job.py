@@ -7,9 +7,12 @@ own, so nothing of Faust's is imported here.
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psutil
+
+from red_stats.domain.windows import Window, add
 
 BINS = 100
 POLL = 20_000  # events taken at once, as many as role live takes
@@ -88,3 +91,8 @@ def basis_points(red: float) -> int:
 
 def bin_of(red_bp: int) -> int:
     return min(red_bp // BINS, BINS - 1)
+
+
+def added(window: Window, reds: Sequence[int], tallies: Mapping[str, tuple[int, int]]) -> Window:
+    """Our own window after more images, for the peers that are given it."""
+    return add(window, bytes(map(bin_of, reds)), sum(reds), tallies)

@@ -21,7 +21,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from confluent_kafka import OFFSET_STORED
 
-from bench.job import BINS, POLL, Job, Watch, basis_points, bin_of, tell
+from bench.job import BINS, POLL, Job, Watch, added, basis_points, bin_of, tell
 from bench.kafka_client import FETCHING, SENDING, Measured, alert_of, decode
 from red_stats.domain import windows
 
@@ -56,7 +56,7 @@ class Counting(StatefulBatchLogic[tuple[list[int], int], Any, bytes]):
 
     def on_batch(self, values: list[tuple[list[int], int]]) -> tuple[list[Any], bool]:
         for reds, over in values:
-            self.window = windows.add(self.window, reds, {"": (len(reds), over)})
+            self.window = added(self.window, reds, {"": (len(reds), over)})
         return [], self.RETAIN
 
     def snapshot(self) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import redis
 
-from bench.job import Job, Watch, basis_points, bin_of, tell
+from bench.job import Job, Watch, added, basis_points, bin_of, tell
 from bench.kafka_client import (
     Measured,
     Whole,
@@ -29,7 +29,7 @@ from bench.kafka_client import (
     decode_whole,
     polled,
 )
-from red_stats.domain.windows import EMPTY, Window, add
+from red_stats.domain.windows import EMPTY, Window
 
 TABLES = """
 DROP TABLE IF EXISTS measurements, events, windows, alerts, offsets;
@@ -232,7 +232,7 @@ def _rows(
         client_id, minute = key
         above = basis_points(thresholds[client_id])
         tally = len(reds), sum([red > above for red in reds])
-        window = windows[key] = add(windows.get(key, EMPTY), reds, {"": tally})
+        window = windows[key] = added(windows.get(key, EMPTY), reds, {"": tally})
         _, over = window.subscriptions[""]
         bins = window.bins.hex()
         yield f"{client_id}\t{minute}\t{window.images}\t{window.red_sum}\t{over}\t\\\\x{bins}\n"

@@ -25,9 +25,9 @@ RUNS = {"live": ("bench.run_live",), "record": ("bench.run_roles", "record")}
 # The first step whose word is in any frame of a stack has the sample.
 STEPS = (
     ("start", ("create_apps", "_find_and_load", "until_ready")),
-    ("unpack the log's records", ("domain/records.py",)),
-    ("cut into columns", ("_columns (", "joined (")),
-    ("decode and check events", ("domain/reading.py", "_taken", "_times")),
+    ("unpack records that are read one by one", ("domain/records.py",)),
+    ("scan the log into columns", ("adapters/scanner.py", "domain/readings.py")),
+    ("decode and check what is read one by one", ("domain/reading.py", "domain/columns.py")),
     ("encode the block", ("adapters/native.py",)),
     ("insert (engine, caller's thread)", ("Store.insert",)),
     ("read the mark back, check the part", ("Sink._stands",)),

@@ -46,16 +46,16 @@ class _Records:
 
 
 class _Batch:
-    """A record batch; the slow decoder reads it only where the fast one cannot."""
+    """A record batch, `content` as in the log; the slow decoder reads only what the fast one cannot."""
 
     def __init__(self, batch: Any, content: memoryview) -> None:
-        self._batch, self._content = batch, content
+        self._batch, self.content = batch, content
 
     def __iter__(self) -> Iterator[Any]:
         try:
             return iter(list(self._batch))
         except (CorruptRecordException, UnicodeDecodeError):
-            return iter(list(_slowly(self._content)))
+            return iter(list(_slowly(self.content)))
 
     def __next__(self) -> Any:
         return next(self._batch)

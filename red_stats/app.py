@@ -6,12 +6,15 @@ import os
 import random
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any, NoReturn
 
+from red_service import header_keys
 from red_stats import topics
+from red_stats.adapters import scanner
 from red_stats.adapters.batching import Patience
 from red_stats.adapters.log_ends import LogEnds
+from red_stats.adapters.scanner import LogReader
 from red_stats.adapters.sink import Sink
 from red_stats.adapters.store_server import StoreServer
 from red_stats.adapters.webhooks import Poster
@@ -23,7 +26,6 @@ from red_stats.agents.dispatching import Dispatcher
 from red_stats.agents.posting import Posting
 from red_stats.agents.recording import Recorder, bind_recorder
 from red_stats.domain import recording
-from red_stats.domain.reading import BatchReader
 from red_stats.domain.urls import refusal
 from red_stats.faust_app import StatsApp, new_app, serve, source
 from red_stats.parts import Parts
@@ -84,7 +86,7 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     count = partial(
         count_measurements,
         ownership=ownership,
-        reader_of=cache(partial(BatchReader, partitions=settings.partitions)),
+        read=LogReader(settings.partitions, scanner.load()).readings,
         retention_ms=retention_ms,
     )
     obey = partial(
@@ -146,6 +148,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     parts.ownerships["record"] = ownership
     app = new_app(settings, topics.RECORD, ownership)
     app.patience = Patience(100, 64 << 10)  # what is inserted together may as well be fetched together
+    log_reader = LogReader(settings.partitions, scanner.load())
     for topic, recorded in RECORDED.items():
         recorder = Recorder(
             topic,
@@ -156,6 +159,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
             bootstrap=settings.bootstrap,
             writer=parts.writer,
             flow=app,
+            scan=log_reader.cut if topic == topics.MEASUREMENTS else None,
         )
         parts.recorders[topic] = recorder
         ownership.on_owned.append(recorder.take_over)
@@ -187,6 +191,7 @@ CREATE: dict[str, Callable[..., StatsApp]] = {
 
 def create_apps(settings: Settings, roles: tuple[str, ...], *, fatal: Fatal = die) -> list[StatsApp]:
     """The apps of one process; the first has the web server, the views wherever live is."""
+    header_keys.accept_any()  # which also keeps the bytes of record batches, for the scanner
     parts = Parts(settings, roles)
     apps = [CREATE[role](parts, fatal=fatal) for role in roles]
     web: Any = routes_of_api(parts, apps[0]) if "live" in roles else routes_of_health(parts, apps[0])

@@ -9,6 +9,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from red_stats.domain.columns import Texts
+
 #: Of integers by the type of their column; times are ms since 1970.
 TYPECODES: Final = {
     "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int64": "q",
@@ -16,7 +18,7 @@ TYPECODES: Final = {
 }  # fmt: skip
 STRINGS: Final = ("String", "LowCardinality(String)")
 
-Columns = Sequence[Sequence[Any]]
+Columns = Sequence[Any]  # of lists, arrays and `Texts`
 
 
 class _Sized(dict[str, bytes]):
@@ -45,7 +47,9 @@ def block(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Colum
     return bytes(found)
 
 
-def _encoded(kind: str, column: Sequence[Any]) -> bytes:
+def _encoded(kind: str, column: Any) -> bytes:
+    if isinstance(column, Texts):
+        return column.content
     if kind not in STRINGS:
         return _integers(TYPECODES[kind], column)
     if kind == "String":

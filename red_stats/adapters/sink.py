@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from red_stats import crash, metrics
 from red_stats.adapters.clickhouse import DATABASE, Store, StoreError, StoreUnusable
+from red_stats.adapters.native import Columns
+from red_stats.domain.columns import Cut
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ STALE_SECONDS = 60.0  # a writer that was away longer asks before it inserts: it
 class Rows(NamedTuple):
     """A batch of one partition, cut at `first` (the expected next offset), ready to insert.
 
-    `data` is columns in the order of `columns`, good rows only, with their offsets; `last` is the
+    `cuts` have columns in the order of `columns`, good rows only, with their offsets; `last` is the
     last offset of the batch whether good or not, `at` the Kafka time of its first record (ms).
     """
 
@@ -34,8 +36,12 @@ class Rows(NamedTuple):
     last: int
     at: int
     columns: Sequence[str]
-    data: Sequence[Sequence[Any]]
-    offsets: Sequence[int]
+    cuts: Sequence[Cut]
+
+    @property
+    def size(self) -> int:
+        """How many good rows there are."""
+        return sum(len(cut.offsets) for cut in self.cuts)
 
 
 class Rival(Exception):
@@ -130,7 +136,7 @@ class Sink:
                     self._reopen()
                 continue
             if stands:
-                metrics.ROWS.labels(self.table).inc(len(rows.offsets))
+                metrics.ROWS.labels(self.table).inc(rows.size)
                 return
             metrics.INSERT_RETRIES.inc()
             if self._failed_since_open:
@@ -193,16 +199,21 @@ class Sink:
         return (int(last) + 1, str(part), int(first)) if count else (None, "", None)
 
     def _insert(self, rows: Rows, token: str) -> None:
-        count = len(rows.offsets)
+        total = rows.size
         columns = (
             *rows.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at",
         )  # fmt: skip
-        good = [
-            *rows.data, array("H", [rows.partition]) * count, rows.offsets, array("Q", [rows.first]) * count,
-            array("I", [count]) * count, array("q", [rows.at]) * count,
-        ]  # fmt: skip
-        values = *self._empty, rows.partition, rows.last, rows.first, count, rows.at
-        self.store.insert(self.table, columns, [good, [[value] for value in values]], token)
+        groups: list[Columns] = []
+        for cut in rows.cuts:
+            count = len(cut.offsets)
+            groups.append(
+                [
+                    *cut.columns, array("H", [rows.partition]) * count, cut.offsets,
+                    array("Q", [rows.first]) * count, array("I", [total]) * count, array("q", [rows.at]) * count,
+                ]
+            )  # fmt: skip
+        marker = *self._empty, rows.partition, rows.last, rows.first, total, rows.at
+        self.store.insert(self.table, columns, [*groups, [[value] for value in marker]], token)
 
     def _part_is_whole(self, part: str) -> bool:
         """ChDB goes on after a failed write() with an empty or short file: look before the ack."""

@@ -7,17 +7,18 @@ from typing import Final
 from red_stats import metrics, topics
 from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
-from red_stats.domain.reading import BatchReader, DeadLetter, Reading
-from red_stats.domain.records import Batch, Out
+from red_stats.domain.reading import DeadLetter
+from red_stats.domain.readings import Readings, joined
+from red_stats.domain.records import Batch, Chunk, Out
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
 from red_stats.tables.rows import WindowRows
 
+#: (partition, chunks, first offset) -> what counts of their records, and what cannot be read
+Read = Callable[[int, Sequence[Chunk], int], tuple[Readings, list[DeadLetter]]]
 SLICE: Final = 2000  # records read before views, webhooks and heartbeats get their turn
 
 
-async def count_measurements(
-    batch: Batch, *, ownership: Ownership, reader_of: Callable[[int], BatchReader], retention_ms: int
-) -> bool:
+async def count_measurements(batch: Batch, *, ownership: Ownership, read: Read, retention_ms: int) -> bool:
     """Fold one batch of `red.measurements`.
 
     Committed together: changed windows, tombstones of expired ones, alert sequences, alerts and
@@ -29,11 +30,12 @@ async def count_measurements(
         mark = owned.mark(topics.MEASUREMENTS)
         if batch.last_offset <= mark.offset:
             return None
-        readings, dead = await _read(batch, reader_of(batch.partition), mark.offset)
+        readings, dead = await _read_in_turns(batch, read, mark.offset + 1)
         rows: WindowRows = owned.rows["windows"]
         folded = fold(
             readings,
             partition=batch.partition,
+            key_of=WindowRows.key,
             window_of=rows.window,
             judges_of=owned.rows["thresholds"].judges,
             seq_of=owned.rows["alert_sequences"],
@@ -41,9 +43,8 @@ async def count_measurements(
             retention_ms=retention_ms,
         )
         expired = rows.expired(folded.horizon, retention_ms)
-        folded = folded._replace(windows=windows.retained(folded.windows, folded.horizon, retention_ms))
-        key_of, encode = WindowRows.key, windows.encode
-        changed = {key_of(*place): encode(window) for place, window in folded.windows.items()}
+        encode = windows.encode
+        changed = {key: encode(window) for key, window in folded.windows.items()}
         return Effects(
             _records(folded, changed, expired),
             {topics.MEASUREMENTS: Mark(batch.last_offset, folded.horizon)},
@@ -53,18 +54,18 @@ async def count_measurements(
     return await ownership.transact(batch.partition, build, generation=batch.generation)
 
 
-async def _read(batch: Batch, reader: BatchReader, after: int) -> tuple[list[Reading], list[DeadLetter]]:
-    readings: list[Reading] = []
+async def _read_in_turns(batch: Batch, read: Read, since: int) -> tuple[Readings, list[DeadLetter]]:
+    parts: list[Readings] = []
     dead: list[DeadLetter] = []
-    for records in batch.slices(SLICE):
-        some, unreadable = reader.read_all(records, after)
-        readings += some
+    for chunks in batch.slices(SLICE):
+        some, unreadable = read(batch.partition, chunks, since)
+        parts.append(some)
         dead += unreadable
         await asyncio.sleep(0)
-    return readings, dead
+    return joined(parts), dead
 
 
-def _records(folded: Folded, changed: Mapping[bytes, bytes], expired: Sequence[bytes]) -> list[Out]:
+def _records(folded: Folded[bytes], changed: Mapping[bytes, bytes], expired: Sequence[bytes]) -> list[Out]:
     changelog = topics.WINDOWS_CHANGELOG
     records: list[Out] = [(changelog, key, value) for key, value in changed.items()]
     records += [(changelog, key, None) for key in expired if key not in changed]
@@ -78,7 +79,7 @@ def _records(folded: Folded, changed: Mapping[bytes, bytes], expired: Sequence[b
 
 def _apply(
     owned: Owned,
-    folded: Folded,
+    folded: Folded[bytes],
     changed: Mapping[bytes, bytes],
     expired: Sequence[bytes],
     readings: int,

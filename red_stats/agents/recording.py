@@ -20,17 +20,21 @@ from red_stats.adapters.log_ranges import read_range
 from red_stats.adapters.sink import Rival, Rows, Sink
 from red_stats.agents.binding import Flow
 from red_stats.agents.buffering import INTERVAL, Ack, Buffer
-from red_stats.domain.columns import Cut, joined
+from red_stats.domain.columns import Cut
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.recording import Recorded
-from red_stats.domain.records import Batch, Out
+from red_stats.domain.records import Batch, Chunk, Out, records_of
 from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.0
-SLICE: Final = 2000  # records cut before others have their turn: about 4 ms
+SLICE: Final = 2000  # records cut before others have their turn: about 1 ms
 DEAD_LETTERED: Final = (topics.MEASUREMENTS, topics.DELIVERIES)  # deliver tells of red.alerts'
+
+
+#: (partition, chunks, first offset) -> their rows, or None if they have to be read one by one.
+Scan = Callable[[int, Sequence[Chunk], int], Cut | None]
 
 
 class Recorder:
@@ -48,6 +52,7 @@ class Recorder:
         writer: Executor,
         flow: Flow,
         interval: float = INTERVAL,
+        scan: Scan | None = None,
     ) -> None:
         self.topic = topic
         self.next: dict[int, int] = {}  # expected next offset by partition, as the store says
@@ -56,6 +61,7 @@ class Recorder:
         self._recorded = recorded
         self._ownership = ownership
         self._reader = cache(partial(recorded.reader, partitions=partitions))
+        self._scan = scan
         self._bootstrap = bootstrap
         self._writer = writer
         self._flow = flow
@@ -159,33 +165,37 @@ class Recorder:
         self, partition: int, batches: Sequence[Batch], first: int
     ) -> tuple[Rows | None, list[tuple[Any, str]]]:
         """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
-        read, cuts, opening, last = self._reader(partition), [], None, -1
-        for records in (part for batch in batches for part in batch.slices(SLICE)):
-            if records[0].offset < first:
-                records = [record for record in records if record.offset >= first]
-            if records:
-                opening, last = opening or records[0], records[-1].offset
-                cuts.append(read(records))
+        cuts: list[Cut] = []
+        for chunks in (part for batch in batches for part in batch.slices(SLICE)):
+            cut = self._cut(partition, chunks, first)
+            if cut is not None:
+                cuts.append(cut)
             await asyncio.sleep(0)
-        if opening is None:
+        if not cuts:
             return None, []
-        found = joined(cuts)
-        return self._rows(partition, opening, found, first, last), found.unreadable
+        unreadable = [one for cut in cuts for one in cut.unreadable]
+        return self._rows(partition, cuts, first, cuts[-1].last), unreadable
+
+    def _cut(self, partition: int, chunks: Sequence[Chunk], first: int) -> Cut | None:
+        found = None if self._scan is None else self._scan(partition, chunks, first)
+        if found is not None:
+            return found
+        records = records_of(chunks, first)
+        return self._reader(partition)(records) if records else None
 
     def cut(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
         """The readable ones of a batch as rows."""
-        return self._rows(partition, records[0], self._reader(partition)(records), first, last)
+        return self._rows(partition, [self._reader(partition)(records)], first, last)
 
-    def _rows(self, partition: int, opening: Any, found: Cut, first: int, last: int) -> Rows:
+    def _rows(self, partition: int, cuts: Sequence[Cut], first: int, last: int) -> Rows:
         return Rows(
             topic=self.topic,
             partition=partition,
-            first=first or opening.offset,
+            first=first or cuts[0].first,
             last=last,
-            at=opening.timestamp,
+            at=cuts[0].at,
             columns=self._recorded.columns,
-            data=found.columns,
-            offsets=found.offsets,
+            cuts=cuts,
         )
 
     async def _tell(self, partition: int, unreadable: list[tuple[Any, str]]) -> bool:

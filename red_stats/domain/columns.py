@@ -13,24 +13,31 @@ from red_stats.domain.reading import MAX_FUTURE_MS, MAX_KNOWN, Glanced, checker,
 MAX_SHARES: Final = 50_000
 
 
-class Cut(NamedTuple):
-    """Records split into columns of rows with their offsets, and what cannot be read."""
+class Texts:
+    """A column of texts, each behind its length as ClickHouse's Native format has them."""
 
-    columns: list[Any]  # lists and arrays of equal lengths
+    __slots__ = ("content", "count")
+
+    def __init__(self, content: bytes, count: int) -> None:
+        self.content, self.count = content, count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class Cut(NamedTuple):
+    """Records split into columns of rows with their offsets, and what cannot be read.
+
+    `first` and `last` are the offsets of the first and the last record, readable or not; `at` is the
+    Kafka time (ms) of the first.
+    """
+
+    columns: list[Any]  # lists, arrays and `Texts` of equal lengths
     offsets: Sequence[int]
     unreadable: list[tuple[Any, str]]
-
-
-def joined(cuts: Sequence[Cut]) -> Cut:
-    """One after the other, as one; the first takes in the rest."""
-    first, *rest = cuts
-    offsets: Any = first.offsets
-    for cut in rest:
-        for column, more in zip(first.columns, cut.columns, strict=True):
-            column += more
-        offsets += cut.offsets
-        first.unreadable.extend(cut.unreadable)
-    return first
+    first: int
+    at: int
+    last: int
 
 
 class _Shares(dict[float, int]):
@@ -62,11 +69,12 @@ class MeasurementReader:
         """Every record either becomes a row or is unreadable with a reason."""
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
+        ends = records[0].offset, records[0].timestamp, records[-1].offset
         try:
-            return self._taken(records, [])
+            return self._taken(records, [], ends)
         except Exception:  # whatever it is, `checker` knows which record it is about
             unreadable: list[tuple[Any, str]] = []
-            return self._taken([one for one in records if self._passes(one, unreadable)], unreadable)
+            return self._taken([one for one in records if self._passes(one, unreadable)], unreadable, ends)
 
     def _passes(self, record: Any, unreadable: list[tuple[Any, str]]) -> bool:
         try:
@@ -77,7 +85,9 @@ class MeasurementReader:
         self._known[record.key] = event.client_id
         return True
 
-    def _taken(self, records: Sequence[Any], unreadable: list[tuple[Any, str]]) -> Cut:
+    def _taken(
+        self, records: Sequence[Any], unreadable: list[tuple[Any, str]], ends: tuple[int, int, int]
+    ) -> Cut:
         known, check = self._known, self._check
         events: list[Glanced] = list(map(glanced, [record.value for record in records]))
         clients = [event.client_id for event in events]
@@ -89,7 +99,9 @@ class MeasurementReader:
             if clients != [known[key] for key in keys]:
                 raise InvalidEvent("a record's key is not its client_id")
         times = _times(events, records)
-        return Cut(_columns(events, clients, times), array("Q", [r.offset for r in records]), unreadable)
+        return Cut(
+            _columns(events, clients, times), array("Q", [r.offset for r in records]), unreadable, *ends
+        )
 
 
 def _times(events: Sequence[Glanced], records: Sequence[Any]) -> "array[int]":

@@ -15,6 +15,7 @@ from red_stats.domain import windows
 from red_stats.domain.alerts import Alert
 from red_stats.domain.counting import fold
 from red_stats.domain.reading import Reading
+from red_stats.domain.readings import columns_of
 from red_stats.domain.subscriptions import Judge
 from red_stats.domain.windows import Window
 
@@ -105,8 +106,9 @@ class Replayed:
     def add(self, readings: Sequence[Reading]) -> None:
         """Fold the next readings, offsets ascending."""
         folded = fold(
-            readings,
+            columns_of(readings),
             partition=self._partition,
+            key_of=lambda client_id, minute: (client_id, minute),
             window_of=self._window,
             judges_of=self._judges_of,
             seq_of=self.sequences,
@@ -134,7 +136,8 @@ class Replayed:
             if not held:
                 del self.windows[client_id]
 
-    def _window(self, client_id: str, minute: int) -> Window:
+    def _window(self, place: tuple[str, int]) -> Window:
+        client_id, minute = place
         held = self.windows.get(client_id)
         return windows.EMPTY if held is None else held.get(minute, windows.EMPTY)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol
 import msgspec
 
 from red_service.events import (
+    CLIENT_ID,
     EPOCH,
     ImageMeasured,
     InvalidEvent,
@@ -145,6 +146,22 @@ def checker(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
         return event, at
 
     return check
+
+
+class ClientsOf(dict[bytes, str | None]):
+    """Key of a record -> its client_id; None where it is none, or none of that partition."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        super().__init__()
+        self._partition, self._partitions = partition, partitions
+
+    def __missing__(self, key: bytes) -> str | None:
+        text = key.decode(errors="replace")
+        is_ours = CLIENT_ID.fullmatch(text) and partition_of(text, self._partitions) == self._partition
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        client_id = self[key] = text if is_ours else None
+        return client_id
 
 
 class BatchReader:

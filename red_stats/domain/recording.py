@@ -30,16 +30,17 @@ def _by_rows(read: Read, width: int) -> ReadAll:
 
     def read_all(records: Sequence[Any]) -> Cut:
         rows: list[tuple[Any, ...]] = []
-        found = Cut([], [], [])
-        offsets = []
+        unreadable: list[tuple[Any, str]] = []
+        offsets: list[int] = []
         for record in records:
             try:
                 rows.append(read(record))
                 offsets.append(record.offset)
             except InvalidEvent as error:
-                found.unreadable.append((record, str(error)))
+                unreadable.append((record, str(error)))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
-        return found._replace(columns=columns, offsets=offsets)
+        ends = records[0].offset, records[0].timestamp, records[-1].offset
+        return Cut(columns, offsets, unreadable, *ends)
 
     return read_all
 

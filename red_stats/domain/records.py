@@ -34,6 +34,11 @@ class Chunk:
         self.timestamp: int = batch.max_timestamp
 
     @property
+    def content(self) -> memoryview | None:
+        """The record batch as it stands in the log, where that is known."""
+        return getattr(self._batch, "content", None)
+
+    @property
     def records(self) -> list[Record]:
         """Its records, offsets ascending."""
         if self._records is None:
@@ -75,13 +80,20 @@ class Batch(NamedTuple):
         """All of them."""
         return [record for chunk in self.chunks for record in chunk.records]
 
-    def slices(self, size: int) -> Iterator[list[Record]]:
-        """All of them, about `size` at a time."""
-        found: list[Record] = []
+    def slices(self, size: int) -> Iterator[list[Chunk]]:
+        """All of its chunks, about `size` records at a time."""
+        found: list[Chunk] = []
+        records = 0
         for chunk in self.chunks:
-            found += chunk.records
-            if len(found) >= size:
+            found.append(chunk)
+            records += chunk.size
+            if records >= size:
                 yield found
-                found = []
+                found, records = [], 0
         if found:
             yield found
+
+
+def records_of(chunks: Sequence[Chunk], since: int) -> list[Record]:
+    """The records of chunks from an offset on."""
+    return [record for chunk in chunks for record in chunk.records if record.offset >= since]

@@ -10,16 +10,17 @@ are small, and a million of them must fit into memory. `subscriptions` maps a su
 """
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from red_stats.domain.reading import WINDOW_MS
 
 BINS: Final = 100
-_DENSE: Final = BINS * 4
-_BIN_OF: Final = tuple(min(red_bp // 100, BINS - 1) for red_bp in range(10_001))
+_BIN_OF: Final = np.minimum(np.arange(10_001) // 100, BINS - 1).astype(np.uint8)
 
 Tally = tuple[int, int]
 
@@ -33,8 +34,6 @@ class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subscriptions: dict[str, Tally] = {}
 
 
-Changed = dict[tuple[str, int], Window]  # client_id, minute
-
 EMPTY: Final = Window()
 _decoder = msgspec.msgpack.Decoder(Window)
 _encoder = msgspec.msgpack.Encoder()
@@ -43,12 +42,16 @@ encode = _encoder.encode
 decode = _decoder.decode
 
 
-def add(window: Window, reds: Sequence[int], tallies: Mapping[str, Tally]) -> Window:
-    """The window after more images, `reds` their red_bp; the given one stays as it is."""
+def bins_of(reds: npt.NDArray[Any]) -> bytes:
+    """The number of the bin of each amount (red_bp), one byte each."""
+    return bytes(_BIN_OF[reds])
+
+
+def add(window: Window, bins: bytes, red_sum: int, tallies: Mapping[str, Tally]) -> Window:
+    """The window after more images, `bins` as `bins_of` gives them; the given one stays as it is."""
     told = _told(window.subscriptions, tallies) if tallies else window.subscriptions
-    images = window.images + len(reds)
-    bins = _merge(window.bins, window.images, reds, images)
-    return Window(images, window.red_sum + sum(reds), bins, told)
+    images = window.images + len(bins)
+    return Window(images, window.red_sum + red_sum, _merge(window.bins, window.images, bins, images), told)
 
 
 def _told(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[str, Tally]:
@@ -61,21 +64,15 @@ def _told(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[str
     return told
 
 
-def _merge(bins: bytes, had: int, reds: Sequence[int], images: int) -> bytes:
-    numbers = bytes([_BIN_OF[red] for red in reds])
+def _merge(bins: bytes, had: int, more: bytes, images: int) -> bytes:
     if images <= BINS:
-        return bins + numbers
-    dense = array("I", bins) if had > BINS else _dense(bins)
-    for number in numbers:
-        dense[number] += 1
-    return dense.tobytes()
+        return bins + more
+    dense = np.frombuffer(bins, np.uint32) if had > BINS else _dense(bins)
+    return (dense + _dense(more)).tobytes()
 
 
-def _dense(bins: bytes) -> "array[int]":
-    counts = array("I", bytes(_DENSE))
-    for number in bins:
-        counts[number] += 1
-    return counts
+def _dense(bins: bytes) -> "npt.NDArray[np.uint32]":
+    return np.bincount(np.frombuffer(bins, np.uint8), minlength=BINS).astype(np.uint32)
 
 
 def histogram(windows: Iterable[Window]) -> list[int]:
@@ -91,21 +88,19 @@ def histogram(windows: Iterable[Window]) -> list[int]:
     return total
 
 
-def minute_of(at: int) -> int:
-    """Number of the window that holds an event time in ms; it starts at `minute * 60_000`."""
+def minute_of(at: Any) -> Any:
+    """Number of the window that holds an event time in ms (arrays, too); it starts at `minute * 60_000`."""
     return at // WINDOW_MS
 
 
-def is_expired(minute: int, horizon: int, retention_ms: int) -> bool:
-    """Whether a window has ended more than the retention before the newest Kafka time (ms)."""
+def key_of(client_id: str, minute: int) -> bytes:
+    """The changelog key of a window."""
+    return f"{client_id}|{minute}".encode()
+
+
+def is_expired(minute: Any, horizon: Any, retention_ms: int) -> Any:
+    """Whether a window has ended more than the retention before the newest Kafka time (ms); arrays, too."""
     return (minute + 1) * WINDOW_MS + retention_ms <= horizon
-
-
-def retained(changed: Changed, horizon: int, retention_ms: int) -> Changed:
-    """Those of the changed windows, by client and minute, that the newest Kafka time leaves."""
-    if not changed or not is_expired(min([minute for _, minute in changed]), horizon, retention_ms):
-        return changed
-    return {key: w for key, w in changed.items() if not is_expired(key[1], horizon, retention_ms)}
 
 
 def tally(windows: Mapping[int, Window], first: int, last: int) -> int:

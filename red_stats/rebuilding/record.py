@@ -71,7 +71,7 @@ class RecordReplay:
             rows = self._recorder.cut(number, records, first, records[-1].offset)
             await self._in_writer(lambda rows=rows: sink.write(rows))  # type: ignore[misc]
             first = records[-1].offset + 1
-            self.rows += len(rows.offsets)
+            self.rows += rows.size
             self.done += first - start
             start = first
 

@@ -28,10 +28,7 @@ class WindowRows:
         self._keys_in: dict[int, list[bytes]] = defaultdict(list)  # some are gone or there twice
         self._hot: dict[bytes, Window] = {}
 
-    @staticmethod
-    def key(client_id: str, minute: int) -> bytes:
-        """The changelog key of a window."""
-        return f"{client_id}|{minute}".encode()
+    key = staticmethod(windows.key_of)
 
     @staticmethod
     def named(key: bytes) -> tuple[str, int]:
@@ -47,9 +44,8 @@ class WindowRows:
         else:
             self._set(key, value)
 
-    def window(self, client_id: str, minute: int) -> Window:
+    def window(self, key: bytes) -> Window:
         """One window; an empty one when there is none."""
-        key = self.key(client_id, minute)
         return self._hot.get(key) or self._decoded(key) or windows.EMPTY
 
     def of(self, client_id: str) -> dict[int, Window]:

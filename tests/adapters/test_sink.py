@@ -6,6 +6,7 @@ import pytest
 
 from red_stats.adapters.clickhouse import Store
 from red_stats.adapters.sink import Rival, Rows, Sink
+from red_stats.domain.columns import Cut
 from tests.builders import NOW
 
 COLUMNS = ("client_id", "measured_at", "red_bp")
@@ -29,7 +30,9 @@ def sink(store):
 def a_batch(first, last, partition, dead=()):
     offsets = [n for n in range(first, last + 1) if n not in dead]
     data = [["a"] * len(offsets), [NOW + n for n in offsets], [n % 10001 for n in offsets]]
-    return Rows("red.measurements", partition, first, last, NOW, COLUMNS, data, offsets)
+    return Rows(
+        "red.measurements", partition, first, last, NOW, COLUMNS, [Cut(data, offsets, [], first, NOW, last)]
+    )
 
 
 def recorded(store, partition):

@@ -9,13 +9,14 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from red_stats import topics
+from red_stats.adapters import scanner
 from red_stats.adapters.changelog import read_to_end
 from red_stats.adapters.log_ends import LogEnds
+from red_stats.adapters.scanner import LogReader
 from red_stats.agents.commanding import obey_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.delivering import READERS, enqueue_deliveries
 from red_stats.domain.deliveries import of_alert
-from red_stats.domain.reading import BatchReader
 from red_stats.tables.ownership import Ownership, TableSpec
 from red_stats.tables.rows import AnswerRows, PendingRows, SequenceRows, ThresholdRows, WindowRows
 from tests.builders import a_batch, a_client_of, a_record, measured
@@ -104,7 +105,7 @@ async def test_counts_alerts_and_seq_stand_once(kafka, ownership):
     count = partial(
         count_measurements,
         ownership=ownership,
-        reader_of=lambda p: BatchReader(p, 4),
+        read=LogReader(4, scanner.load()).readings,
         retention_ms=90_000_000,
     )
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from red_service.events import InvalidEvent, partition_of, to_basis_points
-from red_stats.domain.columns import MeasurementReader, joined
+from red_stats.domain.columns import MeasurementReader
 from red_stats.domain.reading import checker
 from red_stats.domain.recording import MEASUREMENTS
 
@@ -93,12 +93,12 @@ def test_any_mixture_gives_the_rows_of_a_single_reader():
                 continue
             offsets.append(record.offset)
 
-        found = joined([read(records[:3]), read(records[3:])])
+        cuts = [read(records[:3]), read(records[3:])]
 
-        assert list(zip(*found.columns, strict=True)) == rows
-        assert list(found.offsets) == offsets
-        assert len(found.columns) == len(MEASUREMENTS.columns)
-        assert len(found.unreadable) + len(offsets) == len(records)
+        assert [row for cut in cuts for row in zip(*cut.columns, strict=True)] == rows
+        assert [offset for cut in cuts for offset in cut.offsets] == offsets
+        assert {len(cut.columns) for cut in cuts} == {len(MEASUREMENTS.columns)}
+        assert sum(len(cut.unreadable) for cut in cuts) + len(offsets) == len(records)
 
 
 def test_a_future_time_is_refused_by_its_own_kafka_time():

@@ -1,5 +1,6 @@
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,8 +8,9 @@ from red_stats.domain import windows
 from red_stats.domain.alerts import alert_id, uuid5
 from red_stats.domain.counting import fold
 from red_stats.domain.reading import BatchReader
+from red_stats.domain.readings import columns_of
 from red_stats.domain.subscriptions import Judge
-from red_stats.domain.windows import EMPTY, Window, add
+from red_stats.domain.windows import EMPTY, Window, add, bins_of
 from tests.builders import NOW, a_client_of, a_subscription_id, measured
 
 CLIENT = a_client_of(3)
@@ -20,9 +22,10 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
     readings, dead = BatchReader(3, 4).read_all(records, -1)
     assert not dead
     return fold(
-        readings,
+        columns_of(readings),
         partition=3,
-        window_of=lambda client, minute: (state or {}).get((client, minute), EMPTY),
+        key_of=lambda client, minute: (client, minute),
+        window_of=lambda key: (state or {}).get(key, EMPTY),
         judges_of=lambda client: judges,
         seq_of=seq or {},
         horizon=horizon,
@@ -106,7 +109,8 @@ def test_batches_cut_anywhere_give_the_same_windows_and_alerts(images, cut):
 def test_a_window_counts_every_image_in_its_bin_small_or_large(values):
     window = EMPTY
     for start in range(0, len(values), 37):
-        window = add(window, values[start : start + 37], {})
+        some = values[start : start + 37]
+        window = add(window, bins_of(np.array(some, np.uint16)), sum(some), {})
 
     expected = Counter(min(bp // 100, 99) for bp in values)
     assert windows.histogram([window]) == [expected[n] for n in range(100)]
@@ -115,6 +119,6 @@ def test_a_window_counts_every_image_in_its_bin_small_or_large(values):
 
 
 def test_tallies_of_subscriptions_add_up():
-    window = add(Window(1, 5, b"\x00", {"s": (1, 0)}), [9000], {"s": (1, 1)})
+    window = add(Window(1, 5, b"\x00", {"s": (1, 0)}), b"\x5a", 9000, {"s": (1, 1)})
 
     assert window.subscriptions == {"s": (2, 1)}

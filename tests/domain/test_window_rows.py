@@ -18,7 +18,7 @@ def test_an_unreadable_value_is_no_window_and_hides_no_other():
     rows = loaded(one=encode(WINDOW), other=b"\xc1 no window")
 
     assert rows.of("anna") == {100: WINDOW}
-    assert rows.window("anna", 101) == EMPTY
+    assert rows.window(OTHER) == EMPTY
     assert dict(rows.items()) == {("anna", 100): WINDOW}
 
 
