@@ -13,6 +13,7 @@ import uvloop
 
 from red_service.seldom import hear_libraries_seldom
 from red_stats import crash
+from red_stats.adapters import scanner
 from red_stats.app import create_apps
 from red_stats.settings import Settings
 
@@ -64,11 +65,14 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     uvloop.install()
     gc.set_threshold(*GC_THRESHOLDS)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reader = scanner.told()  # builds it, where nobody has
     apps = create_apps(settings, roles)
     gc.freeze()  # what is loaded by now stays
     if settings.log_level != "DEBUG":
         for chatty in CHATTY:
             logging.getLogger(chatty).setLevel(logging.WARNING)
+    if scanner.load() is None:
+        print(f"worker: measurements are read by {reader}", file=sys.stderr)
     worker = Roles(*apps, loglevel=settings.log_level, redirect_stdouts=False)
     code: int | str | None = 0
     try:

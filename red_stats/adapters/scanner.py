@@ -27,8 +27,9 @@ MIN_RECORDS: Final = 16  # fewer are read as fast one by one
 _NAME: Final = 64
 _TEXTS: Final = ("image", "client_id", "format", "sha256", "rule", "decoder")
 _NUMBERS: Final = {  # with the type code of their arrays
-    "offset": "q", "logged_at": "q", "at": "q", "red": "H", "client": "i", "image_end": "I", "red_pixels": "Q",
-    "pixels": "Q", "bytes": "Q", "red_excess": "H", "red_channel": "H", "width": "I", "height": "I",
+    "offset": "q", "logged_at": "q", "at": "q", "red": "H", "client": "i", "image_end": "I",
+    "red_pixels": "Q", "pixels": "Q", "bytes": "Q", "red_excess": "H", "red_channel": "H",
+    "width": "I", "height": "I",
 }  # fmt: skip
 
 ClientOf = Callable[[bytes], str | None]

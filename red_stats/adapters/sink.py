@@ -203,15 +203,7 @@ class Sink:
         columns = (
             *rows.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at",
         )  # fmt: skip
-        groups: list[Columns] = []
-        for cut in rows.cuts:
-            count = len(cut.offsets)
-            groups.append(
-                [
-                    *cut.columns, array("H", [rows.partition]) * count, cut.offsets,
-                    array("Q", [rows.first]) * count, array("I", [total]) * count, array("q", [rows.at]) * count,
-                ]
-            )  # fmt: skip
+        groups = [[*cut.columns, *_place(rows, cut)] for cut in rows.cuts]
         marker = *self._empty, rows.partition, rows.last, rows.first, total, rows.at
         self.store.insert(self.table, columns, [*groups, [[value] for value in marker]], token)
 
@@ -239,6 +231,13 @@ class Sink:
         except (StoreError, StoreUnusable) as error:
             raise StoreUnusable(str(error)) from error
         self._failed_since_open = False
+
+
+def _place(rows: Rows, cut: Cut) -> Columns:
+    """Where the rows of a cut come from, and of which batch they are."""
+    count = len(cut.offsets)
+    first, total, at = array("Q", [rows.first]), array("I", [rows.size]), array("q", [rows.at])
+    return [array("H", [rows.partition]) * count, cut.offsets, first * count, total * count, at * count]
 
 
 def _may_be_empty(file: Path) -> bool:

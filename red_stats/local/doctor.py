@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from red_stats.adapters import scanner
 from red_stats.local.data_folder import MIN_FREE
 from red_stats.local.kafka import KafkaNotReady, find_java
 from red_stats.local.kafka_jars import cache_folder, read_lock
@@ -29,6 +30,7 @@ def examine(settings: Settings) -> list[Finding]:
         "java": _java,
         "kafka jars": _jars,
         "decoders": _decoders,
+        "reader": lambda: (True, f"measurements are read by {scanner.told()}"),
         "store": _store,
         "room": lambda: _room(settings.data),
         "ports": lambda: _ports(settings),
