@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import floor
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -78,7 +77,7 @@ class _Minutes(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         try:
-            at = _ms(msgspec.convert(f"{text}00.000Z", _MOMENT))
+            at = to_ms(msgspec.convert(f"{text}00.000Z", _MOMENT))
         except msgspec.MsgspecError:
             raise KeyError(text) from None
         if at < 0 or len(text) != 17:
@@ -113,11 +112,7 @@ def milliseconds_of(texts: Sequence[str]) -> list[int]:
     try:
         return [minutes[text[:17]] + tails[text[17:]] for text in texts]
     except KeyError:
-        return [_ms(msgspec.convert(text, _MOMENT)) for text in texts]
-
-
-def _ms(moment: datetime) -> int:
-    return floor(moment.timestamp() * 1000 + 0.0005)
+        return [to_ms(msgspec.convert(text, _MOMENT)) for text in texts]
 
 
 @lru_cache(maxsize=200_000)
@@ -138,7 +133,7 @@ def checker(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
             raise InvalidEvent("the record's key is not its client_id")
         if _partition(event.client_id, partitions) != partition:
             raise InvalidEvent("the partition is not murmur2(key)")
-        at = _ms(event.measured_at)
+        at = to_ms(event.measured_at)
         if at < 0:
             raise InvalidEvent("measured_at is before 1970")
         if at > record.timestamp + MAX_FUTURE_MS:
@@ -229,3 +224,8 @@ def _minute_text(minute: int) -> str:
 def from_ms(milliseconds: int) -> datetime:
     """Milliseconds since 1970 as a UTC time, exact to the last year there is."""
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_ms(moment: datetime) -> int:
+    """A time with a zone as ms since 1970, in whole numbers: a float is too coarse for the year 4000."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)

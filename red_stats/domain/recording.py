@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from math import floor
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from red_service.events import InvalidEvent, to_basis_points
 from red_stats.domain.columns import Cut, MeasurementReader
+from red_stats.domain.reading import to_ms
 
 EPOCH: Final = 0  # times go in as ms since 1970
 
@@ -43,10 +43,6 @@ def _by_rows(read: Read, width: int) -> ReadAll:
         return Cut(columns, offsets, unreadable, *ends)
 
     return read_all
-
-
-def _ms(moment: datetime) -> int:
-    return floor(moment.timestamp() * 1000 + 0.0005)
 
 
 class _Alert(msgspec.Struct, frozen=True):
@@ -98,7 +94,7 @@ def _alert_reader(partition: int, partitions: int) -> ReadAll:
         return (
             (record.key or b"").decode(errors="replace"), a.subscription_id, a.seq, a.prev_seq, a.id,
             a.version, a.image_id, to_basis_points(a.red), to_basis_points(a.threshold),
-            _ms(a.measured_at), a.position,
+            to_ms(a.measured_at), a.position,
         )  # fmt: skip
 
     return _by_rows(row, len(ALERTS.columns))
@@ -111,7 +107,8 @@ def _delivery_reader(partition: int, partitions: int) -> ReadAll:
         d = decode(record)
         return (
             d.client_id, d.id, d.webhook_id, d.alert_id or "", d.subscription_id, d.version, d.state,
-            d.attempt, _ms(d.at), d.status or 0, d.error or "", d.ms, _ms(d.due_at) if d.due_at else EPOCH,
+            d.attempt, to_ms(d.at), d.status or 0, d.error or "", d.ms,
+            to_ms(d.due_at) if d.due_at else EPOCH,
         )  # fmt: skip
 
     return _by_rows(row, len(DELIVERIES.columns))

@@ -160,13 +160,14 @@ def test_any_event_is_taken_with_the_same_numbers_or_not_at_all(changes, before,
 
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_any_damage_of_a_value_gives_the_same_or_is_read_carefully(chance, times):
-    value = bytearray(usual(chance.randrange(10_001), **DESCRIPTION)[1])
+    at = chance.randrange(253_402_300_799_999)
+    value = bytearray(usual(chance.randrange(10_001), at=at, **DESCRIPTION)[1])
     for _ in range(times):
         at = chance.randrange(len(value))
         value[at : at + chance.randrange(2)] = bytes(
             chance.choice(b'0123456789.eE+-"\\{}[]:, tfn\xc3\x00azAZ') for _ in range(chance.randrange(3))
         )
-    same([a_chunk([(CLIENTS[0].encode(), bytes(value))])])
+    same([a_chunk([(CLIENTS[0].encode(), bytes(value))], logged_at=1 << 50)])
 
 
 def same(chunks):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_service.events import InvalidEvent, decode, encode, rfc3339, to_basis_points
-from red_stats.domain.reading import BatchReader, Reading, checker, from_ms, rfc3339_of
+from red_stats.domain.reading import BatchReader, Reading, checker, from_ms, rfc3339_of, to_ms
 from tests.builders import NOW, a_client_of, a_measurement, a_record, measured
 
 CLIENT = a_client_of(3)
@@ -116,6 +116,11 @@ def test_the_glance_at_a_record_and_the_full_check_agree(odd):
 @given(st.integers(0, 253_402_300_799_999))
 def test_times_are_written_alike_however_fast(milliseconds):
     assert rfc3339_of(milliseconds) == rfc3339(from_ms(milliseconds))
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_time_is_the_same_number_however_it_is_read(milliseconds):
+    assert to_ms(from_ms(milliseconds)) == milliseconds
 
 
 def test_records_at_or_below_the_mark_are_skipped():
