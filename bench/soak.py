@@ -6,6 +6,7 @@
 
 import argparse
 import asyncio
+import json
 import statistics
 import sys
 import time
@@ -67,6 +68,7 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
         started, sent, alerts = time.monotonic(), 0, 0
         sampling = asyncio.create_task(_sampled(system, started, found))
         running: set[asyncio.Task[None]] = set()
+        newest = ["0:-1"] * CLIENTS  # position of each client's last image
 
         async def post(number: int, content: bytes) -> None:
             sender, tail = senders[number % CLIENTS], b"%d" % number
@@ -74,6 +76,8 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
             while (reply := await sender.post(content, tail, f"soak-{number}")).status in (0, 409, 503):  # noqa: ASYNC110
                 await asyncio.sleep(reply.retry_after or 1)
             assert reply.status == 200, reply
+            where = json.loads(reply.body)["position"]
+            newest[number % CLIENTS] = max(newest[number % CLIENTS], where, key=_offset)
 
         while time.monotonic() - started < 60 * minutes:
             is_red = sent % 20 == 0
@@ -88,12 +92,17 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
         sampling.cancel()
         assert len({got.id for got in receiver.got}) == alerts
         images = 0
-        for key in keys:
-            async with session.get(f"{system.stats}/v1/live", headers=bearer(key)) as answer:
+        for key, position in zip(keys, newest, strict=True):  # read behind the last one posted
+            url = f"{system.stats}/v1/live?at_least={position}"
+            async with session.get(url, headers=bearer(key)) as answer:
                 images += (await answer.json())["totals"]["24h"]["images"]
     print(f"{images:,} counted, {alerts:,} alerts delivered, each once")
     assert images == sent
     return found
+
+
+def _offset(position: str) -> int:
+    return int(position.partition(":")[2])
 
 
 async def _sampled(system: System, started: float, found: dict[str, Series]) -> None:
