@@ -102,6 +102,90 @@ def test_any_number_of_clients_keep_their_names():
     assert quickly(chunks) == slowly(chunks)[0]
 
 
+def test_names_that_begin_alike_are_told_apart():
+    names = [str(number) for number in reversed(range(20_000))]  # the shorter ones last
+    chunk = a_chunk([usual(0, name) for name in names])
+
+    found = scanner.load().readings([chunk], 0, bytes.decode)
+
+    assert [found.clients[number] for number in found.client] == names
+
+
+REFUSED = {
+    "red above 1": usual(0, red=1.0001),
+    "far above 1": usual(0, red=1.5),
+    "another client's key": (CLIENTS[1].encode(), usual(0, CLIENTS[0])[1]),
+    "a key of the same length": (b"anna-2", usual(0, "anna-1")[1]),
+    "from the future": usual(0, at=NOW + 300_001),
+    "before 1970": usual(0, measured_at="1969-12-31T23:59:59.999Z"),
+    "no leap year": usual(0, measured_at="2026-02-29T00:00:00.000Z"),
+    "no leap year of its century": usual(0, measured_at="2100-02-29T00:00:00.000Z"),
+    "the 31st of a short month": usual(0, measured_at="2026-04-31T00:00:00.000Z"),
+    "the 31st of February": usual(0, measured_at="2024-02-30T00:00:00.000Z"),
+    "hour 24": usual(0, measured_at="2026-04-30T24:00:00.000Z"),
+    "second 60": usual(0, measured_at="2026-04-30T23:59:60.000Z"),
+    "month 13": usual(0, measured_at="2026-13-30T23:59:00.000Z"),
+    "month 0": usual(0, measured_at="2026-00-30T23:59:00.000Z"),
+    "no time with a zone": usual(0, measured_at="2026-04-30T23:59:00.000+"),
+    "a field twice": (CLIENTS[0].encode(), usual(0)[1].replace(b"{", b'{"red":0.5,')),
+    "two objects": (CLIENTS[0].encode(), usual(0)[1] * 2),
+    "no red": (CLIENTS[0].encode(), usual(0)[1].replace(b',"red":0.0', b"")),
+    "no time": (CLIENTS[0].encode(), b'{"image_id":"i","client_id":"%b","red":0.5}' % CLIENTS[0].encode()),
+    "a control character": (CLIENTS[0].encode(), usual(0)[1].replace(b"image 0", b"im\x01ge 0")),
+    "a leading zero": (CLIENTS[0].encode(), usual(0, width=7)[1].replace(b"7", b"07")),
+    "19 digits": usual(0, pixels=10**18),
+}
+
+
+@pytest.mark.parametrize("record", REFUSED.values(), ids=REFUSED)
+def test_what_is_nearly_usual_is_left_to_the_careful_reader(record):
+    chunks = [a_chunk([record], logged_at=max(NOW, record[1].count(b"2100-") * 5_000_000_000_000))]
+
+    found = scanner.load().readings(chunks, 0, bytes.decode)
+
+    assert found is None
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "1970-01-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z", "2000-02-29T00:00:00.000Z",
+        "2026-02-28T23:59:59.999Z", "2026-03-01T00:00:00.000Z", "2026-12-31T23:59:59.999Z",
+        "2100-02-28T12:00:00.001Z", "2100-03-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z",
+    ],
+)  # fmt: skip
+def test_the_ends_of_months_are_taken_as_they_are(moment):
+    chunks = [a_chunk([usual(0, measured_at=moment)], logged_at=1 << 50)]
+
+    assert quickly(chunks) == slowly(chunks)[0]
+    assert len(quickly(chunks)) == 1
+
+
+def test_the_brokers_time_is_that_of_every_record_of_its_batch():
+    content = bytearray(a_chunk([usual(n) for n in range(20)]).content)
+    content[22] |= 8  # LogAppendTime
+    chunks = [chunk_of(bytes(content))]
+
+    assert quickly(chunks) == slowly(chunks)[0]
+    assert {reading.logged_at for reading in quickly(chunks)} == {NOW + 19}
+
+
+def test_control_records_are_no_measurements():
+    content = bytearray(a_chunk([usual(0)]).content)
+    content[22] |= 0x20
+    chunk = SimpleNamespace(content=memoryview(bytes(content)), start=0, size=1)
+
+    assert scanner.load().readings([chunk], 0, bytes.decode) is None
+
+
+def test_a_batch_of_an_older_format_is_left_to_aiokafka():
+    content = bytearray(a_chunk([usual(0)]).content)
+    content[16] = 1
+    chunk = SimpleNamespace(content=memoryview(bytes(content)), start=0, size=1)
+
+    assert scanner.load().readings([chunk], 0, bytes.decode) is None
+
+
 def test_every_column_is_as_the_careful_reader_cuts_it():
     odd = {"sha256": "x" * 20_000, "decoder": "", "red_channel": 0.9999}
     events = [usual(n, CLIENTS[n % 3], **[DESCRIPTION, {}, odd][n % 3]) for n in range(99)]
