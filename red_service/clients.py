@@ -17,6 +17,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from red_service.ending import ended
+
 log = logging.getLogger(__name__)
 
 TOPIC: Final = "red.api-keys"
@@ -168,7 +170,7 @@ class Follower:
             for tp in partitions:
                 self.positions[tp.partition] = await consumer.position(tp)
         except BaseException:
-            await consumer.stop()
+            await ended(consumer.stop())
             raise
         self._consumer = consumer
         self._task = asyncio.create_task(self._tail(), name=f"follow {self.topic}")
@@ -181,7 +183,7 @@ class Follower:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         if self._consumer is not None:
-            await self._consumer.stop()
+            await ended(self._consumer.stop())
             self._consumer = None
 
     async def caught_up(self) -> dict[int, int]:

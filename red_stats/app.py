@@ -11,10 +11,8 @@ from typing import Any, NoReturn
 
 from red_service import header_keys
 from red_stats import topics
-from red_stats.adapters import scanner
 from red_stats.adapters.batching import Patience
 from red_stats.adapters.log_ends import LogEnds
-from red_stats.adapters.scanner import LogReader
 from red_stats.adapters.sink import Sink
 from red_stats.adapters.store_server import StoreServer
 from red_stats.adapters.webhooks import Poster
@@ -86,7 +84,7 @@ def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     count = partial(
         count_measurements,
         ownership=ownership,
-        read=LogReader(settings.partitions, scanner.load()).readings,
+        read=parts.log_reader.readings,
         retention_ms=retention_ms,
     )
     obey = partial(
@@ -148,7 +146,6 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     parts.ownerships["record"] = ownership
     app = new_app(settings, topics.RECORD, ownership)
     app.patience = Patience(100, 64 << 10)  # what is inserted together may as well be fetched together
-    log_reader = LogReader(settings.partitions, scanner.load())
     for topic, recorded in RECORDED.items():
         recorder = Recorder(
             topic,
@@ -159,7 +156,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
             bootstrap=settings.bootstrap,
             writer=parts.writer,
             flow=app,
-            scan=log_reader.cut if topic == topics.MEASUREMENTS else None,
+            scan=parts.log_reader.cut if topic == topics.MEASUREMENTS else None,
         )
         parts.recorders[topic] = recorder
         ownership.on_owned.append(recorder.take_over)

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 from red_service.clients import TOPIC as API_KEYS
 from red_service.clients import Follower, Keyring
 from red_service.events import partition_of
+from red_stats.adapters import scanner
 from red_stats.adapters.clickhouse import Store
 from red_stats.adapters.directory import Directory
+from red_stats.adapters.scanner import LogReader
 from red_stats.adapters.secret_box import SecretBox, SecretKeyError, load_key
 from red_stats.adapters.store_server import RemoteStore
 from red_stats.agents.recording import Recorder
@@ -36,6 +38,7 @@ class Parts:
         self.keyring = Keyring()
         self.keys = Follower(settings.bootstrap, API_KEYS, self.keyring.apply)
         self.directory = Directory(settings.bootstrap, settings.partitions)
+        self.log_reader = LogReader(settings.partitions, scanner.load())
         self.ownerships: dict[str, Ownership] = {}
         self.recorders: dict[str, Recorder] = {}
         self.store: Store | None = None

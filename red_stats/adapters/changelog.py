@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from red_service.ending import ended
 from red_stats.adapters.chunks import Fetched
 from red_stats.domain.records import Record
 
@@ -91,4 +92,4 @@ async def _read(
                 await asyncio.sleep(0)  # heartbeats and web views go on meanwhile
         return ends
     finally:
-        await consumer.stop()
+        await ended(consumer.stop())

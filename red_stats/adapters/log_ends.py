@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from red_service.ending import ended
+
 
 class LogEnds:
     """Asks Kafka for log ends over one connection of its own, opened at the first question."""
@@ -28,7 +30,7 @@ class LogEnds:
     async def stop(self) -> None:
         """Disconnects."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await ended(self._consumer.stop())
 
     async def end(self, topic: str, partition: int) -> int:
         """Offset of the next record to be appended.

@@ -6,6 +6,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from red_service.ending import ended
+
 
 async def beginning_of(bootstrap: str, tp: TopicPartition) -> int:
     """The first offset that Kafka still has.
@@ -56,4 +58,4 @@ async def read_chunks(
                 if len(wanted) < len(records):
                     return
     finally:
-        await consumer.stop()
+        await ended(consumer.stop())

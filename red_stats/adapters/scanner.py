@@ -23,10 +23,9 @@ from red_stats.domain.records import Chunk, records_of
 
 SOURCE: Final = Path(__file__).with_name("scan.c")
 HEADER: Final = 61  # bytes before the records of a batch
-MIN_RECORDS: Final = 16  # fewer are read as fast one by one
 _NAME: Final = 64
 _TEXTS: Final = ("image", "client_id", "format", "sha256", "rule", "decoder")
-_NUMBERS: Final = {  # with the type code of their arrays
+_NUMBERS: Final = {  # with the type code of their arrays; the last seven only where all is described
     "offset": "q", "logged_at": "q", "at": "q", "red": "H", "client": "i", "image_end": "I",
     "red_pixels": "Q", "pixels": "Q", "bytes": "Q", "red_excess": "H", "red_channel": "H",
     "width": "I", "height": "I",
@@ -49,9 +48,9 @@ class _CColumns(ctypes.Structure):
         ("name_length", ctypes.c_void_p),
         ("slots", ctypes.c_void_p),
         ("slot_mask", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("offset", "logged_at", "at", "red", "client", "image_end")),
+        *((name, ctypes.c_void_p) for name in tuple(_NUMBERS)[:-7]),
         *((name, _CTexts) for name in _TEXTS),
-        *((name, ctypes.c_void_p) for name in tuple(_NUMBERS)[6:]),
+        *((name, ctypes.c_void_p) for name in tuple(_NUMBERS)[-7:]),
     )
 
 
@@ -159,11 +158,10 @@ class Scanner:
 def _unpacked(chunk: Chunk) -> Unpacked | None:
     if chunk.content is None:
         return None
-    content = chunk.content.tobytes()
-    header, records = content[:HEADER], content[HEADER:]
+    header, records = bytes(chunk.content[:HEADER]), bytes(chunk.content[HEADER:])
     count = int.from_bytes(header[-4:], "big", signed=True)
     if header[22] & _DefaultRecordBatchPy.CODEC_MASK:
-        batch: Any = _DefaultRecordBatchPy(content)
+        batch: Any = _DefaultRecordBatchPy(chunk.content)
         try:
             batch._maybe_uncompress()
         except Exception:  # whatever the codec says; the careful reader meets it again
@@ -184,7 +182,7 @@ class LogReader:
         self, partition: int, chunks: Sequence[Chunk], since: int
     ) -> tuple[Readings, list[DeadLetter]]:
         """Everything from offset `since` on, split into what counts and what is dead."""
-        if self._scanner is not None and _are_many(chunks):
+        if self._scanner is not None:
             found = self._scanner.readings(chunks, since, self._clients_of(partition).__getitem__)
             if found is not None:
                 return found, []
@@ -193,13 +191,9 @@ class LogReader:
 
     def cut(self, partition: int, chunks: Sequence[Chunk], since: int) -> Cut | None:
         """Rows of the table `measurements` from offset `since` on; None where they are read one by one."""
-        if self._scanner is None or not _are_many(chunks):
+        if self._scanner is None:
             return None
         return self._scanner.cut(chunks, since, self._clients_of(partition).__getitem__)
-
-
-def _are_many(chunks: Sequence[Chunk]) -> bool:
-    return sum([chunk.size for chunk in chunks]) >= MIN_RECORDS
 
 
 def load() -> Scanner | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from red_service.events import InvalidEvent, to_basis_points
-from red_stats.domain.reading import MAX_FUTURE_MS, MAX_KNOWN, Glanced, checker, glanced, milliseconds_of
+from red_stats.domain.reading import MAX_FUTURE_MS, ClientsOf, Glanced, checker, glanced, milliseconds_of
 
 MAX_SHARES: Final = 50_000
 
@@ -63,12 +63,10 @@ class MeasurementReader:
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._check = checker(partition, partitions)
-        self._known: dict[bytes | None, str] = {}  # keys that have passed, with their client_id
+        self._clients = ClientsOf(partition, partitions)
 
     def __call__(self, records: Sequence[Any]) -> Cut:
         """Every record either becomes a row or is unreadable with a reason."""
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
         ends = records[0].offset, records[0].timestamp, records[-1].offset
         try:
             return self._taken(records, [], ends)
@@ -78,26 +76,20 @@ class MeasurementReader:
 
     def _passes(self, record: Any, unreadable: list[tuple[Any, str]]) -> bool:
         try:
-            event, _ = self._check(record)
+            self._check(record)
         except InvalidEvent as error:
             unreadable.append((record, str(error)))
             return False
-        self._known[record.key] = event.client_id
         return True
 
     def _taken(
         self, records: Sequence[Any], unreadable: list[tuple[Any, str]], ends: tuple[int, int, int]
     ) -> Cut:
-        known, check = self._known, self._check
         events: list[Glanced] = list(map(glanced, [record.value for record in records]))
         clients = [event.client_id for event in events]
-        keys = [record.key for record in records]
-        if clients != list(map(known.get, keys)):
-            for record in records:
-                if known.get(record.key) is None:
-                    known[record.key] = check(record)[0].client_id
-            if clients != [known[key] for key in keys]:
-                raise InvalidEvent("a record's key is not its client_id")
+        client_of = self._clients
+        if clients != [client_of[record.key] for record in records]:
+            raise InvalidEvent("a record's key is not its client_id, or not of this partition")
         times = _times(events, records)
         return Cut(
             _columns(events, clients, times), array("Q", [r.offset for r in records]), unreadable, *ends

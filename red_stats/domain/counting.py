@@ -6,21 +6,18 @@ A measurement whose window had left the retention at its Kafka time goes to stat
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from red_stats.domain.alerts import Alert, make
-from red_stats.domain.reading import WINDOW_MS
-from red_stats.domain.readings import Readings
+from red_stats.domain.readings import Integers, Readings
 from red_stats.domain.subscriptions import Judge
 from red_stats.domain.windows import Tally, Window, add, bins_of, is_expired, minute_of
 
 LATE: Final = -1  # no minute since 1970
 _SHORT: Final = 1 << 16  # numbers below it are sorted by their digits, several times as fast
 Raised = tuple[int, Judge]  # row first
-Integers = npt.NDArray[Any]
 Key = TypeVar("Key")
 
 
@@ -89,7 +86,7 @@ class _Group(NamedTuple):
 
 def _grouped(readings: Readings, late: Integers) -> Iterator[_Group]:
     """By client and minute; what is too late for its window is by client alone."""
-    minutes = readings.at // WINDOW_MS
+    minutes = minute_of(readings.at)
     minutes[late] = LATE
     first = int(minutes.min())
     span = int(minutes.max()) - first + 1

@@ -143,19 +143,20 @@ def checker(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
     return check
 
 
-class ClientsOf(dict[bytes, str | None]):
-    """Key of a record -> its client_id; None where it is none, or none of that partition."""
+class ClientsOf(dict[bytes, str]):
+    """Key of a record -> its client_id; None, and not kept, where it is none or none of that partition."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         super().__init__()
         self._partition, self._partitions = partition, partitions
 
     def __missing__(self, key: bytes) -> str | None:
-        text = key.decode(errors="replace")
-        is_ours = CLIENT_ID.fullmatch(text) and partition_of(text, self._partitions) == self._partition
+        client_id = key.decode(errors="replace")
+        if not CLIENT_ID.fullmatch(client_id) or partition_of(client_id, self._partitions) != self._partition:
+            return None
         if len(self) >= MAX_KNOWN:
             self.clear()
-        client_id = self[key] = text if is_ours else None
+        self[key] = client_id
         return client_id
 
 
@@ -168,13 +169,13 @@ class BatchReader:
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._check = checker(partition, partitions)
-        self._known: dict[bytes | None, str] = {}  # keys that have passed, with their client_id
+        self._clients = ClientsOf(partition, partitions)
 
     def read_all(self, records: Sequence[Any], after: int) -> tuple[list[Reading], list[DeadLetter]]:
         """Everything behind offset `after`, split into what counts and what is dead."""
         good: list[Reading] = []
         dead: list[DeadLetter] = []
-        append, known, decoded = good.append, self._known, glanced
+        append, clients, decoded = good.append, self._clients, glanced
         minutes, tails = _minutes, _tails
         for record in records:
             offset, logged_at = record.offset, record.timestamp
@@ -182,7 +183,7 @@ class BatchReader:
                 continue
             try:
                 event = decoded(record.value)
-                client_id = known[record.key]
+                client_id = clients[record.key]
                 scaled = event.red * 10000
                 text = event.measured_at
                 at = minutes[text[:17]] + tails[text[17:]]
@@ -203,9 +204,6 @@ class BatchReader:
         except InvalidEvent as error:
             dead.append(DeadLetter(record, str(error)))
             return
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
-        self._known[record.key] = event.client_id
         bp = to_basis_points(event.red)
         good.append(Reading(record.offset, event.client_id, at, bp, record.timestamp, event.image_id))
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from red_stats.domain.commands import check_threshold
 from red_stats.domain.problems import Refused
+from red_stats.domain.reading import to_ms
 
 MAX_REPEATED: Final = 100
 LARGEST: Final = 10**18 - 1
@@ -59,8 +60,7 @@ def time_of(given: dict[str, str], name: str) -> int:
     if not _TIME.fullmatch(text):
         raise invalid(name, "an RFC 3339 time with a zone and at most three decimals is needed")
     try:
-        moment = datetime.fromisoformat(text.upper())
-        milliseconds = round(moment.timestamp() * 1000)
+        milliseconds = to_ms(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError) as error:
         raise invalid(name, "there is no such time") from error
     if milliseconds < 0:
