@@ -4,6 +4,7 @@ import asyncio
 import os
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 import aiohttp
@@ -11,7 +12,7 @@ import aiohttp
 from bench.pictures import SIZES, photo
 from bench.runs import told
 from bench.senders import Senders, senders
-from bench.system import System, red_alone, until_known
+from bench.system import System, red_alone, spent, until_known
 from red_service import compiling, images, kernel
 
 SECONDS = 10
@@ -37,15 +38,27 @@ async def _throughput(system: System) -> None:
         for name, size in SIZES.items():
             content = photo(*size)
             rates, limits, ratios = [], [], []
+            costs: dict[str, list[float]] = defaultdict(list)
             for _ in range(ROUNDS):
                 limits.append(2 * await asyncio.to_thread(_measured_a_second, content))
+                before = spent()
                 rates.append(await _posted(sending, content, TOGETHER[name]))
                 ratios.append(rates[-1] / limits[-1])
+                for part, seconds in spent().items():
+                    costs[part].append(1000 * (seconds - before[part]) / (rates[-1] * SECONDS))
             print(
                 f"{name} JPEG over HTTP: {statistics.median(rates):.0f} images/s;"
                 f" twice one core that only measures: {statistics.median(limits):.0f}"
             )
             told("  RED with HTTP, storage, Kafka / twice one core", statistics.median(ratios), 0.8)
+            shares = ", ".join(f"{part} {statistics.median(found):.2f}" for part, found in costs.items())
+            print(
+                f"  ms of processor time an image: {shares}; one that is only measured {_alone(limits):.2f}"
+            )
+
+
+def _alone(limits: Sequence[float]) -> float:
+    return 2000 / statistics.median(limits)
 
 
 async def _known(system: System, client: str) -> str:

@@ -1,5 +1,6 @@
-"""Role record, or live and record in one worker, as shipped: from the first batch until a set stands.
+"""Role record, or live and record in one worker, as shipped: from the first fetch until a set stands.
 
+Two roles begin together: the start of one while the other works is no part of an event's cost.
 RED_DATA and RED_KAFKA say where. `stored` is what the store holds afterwards, of all sets.
 """
 
@@ -16,6 +17,7 @@ import uvloop
 from bench.events import Span
 from bench.runs import Stopwatch
 from red_stats import topics
+from red_stats.adapters.batching import BatchConsumer
 from red_stats.agents.recording import Recorder
 from red_stats.app import create_apps
 from red_stats.settings import load
@@ -26,18 +28,24 @@ COUNT = "SELECT count() FROM red.measurements WHERE client_id != ''"
 
 
 class Run:
-    """Starts the watch at the first batch of any role and stops it when every role has done the set."""
+    """Starts the watch when every role asks for its first batch, stops it when all have done the set."""
 
-    def __init__(self, span: Span, live: Ownership | None) -> None:
+    def __init__(self, span: Span, roles: int, live: Ownership | None) -> None:
         self.events = sum(span.end.values()) - sum(span.start.values())
         self._left = {number: end - 1 for number, end in span.end.items() if end > span.start[number]}
         self._wanted = dict(self._left)
         self._live, self._watch = live, Stopwatch()
+        self._asking: set[Any] = set()
+        self._roles, self._all_ask = roles, asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
 
-    def begin(self) -> None:
-        if not self._watch.started:
+    async def begin(self, consumer: BatchConsumer) -> None:
+        """Returns when the consumers of all roles have come here."""
+        self._asking.add(consumer)
+        if len(self._asking) == self._roles and not self._watch.started:
             self._watch.start()
+            self._all_ask.set()
+        await self._all_ask.wait()
 
     def put(self, recorder: Recorder, batch: Any) -> None:
         """The end of the set would wait some seconds for more to come: hasten it."""
@@ -68,21 +76,20 @@ def main(span: Span, roles: Sequence[str]) -> None:
     uvloop.install()  # as the worker does, and so the next line
     gc.set_threshold(*GC_THRESHOLDS)
     apps = create_apps(load(), tuple(roles))
-    run = Run(span, apps[roles.index("live")].ownership if "live" in roles else None)
-    put, transact = Recorder.put, Ownership.transact
+    run = Run(span, len(roles), apps[roles.index("live")].ownership if "live" in roles else None)
+    put, getmany = Recorder.put, BatchConsumer._getmany
 
-    def timed_put(recorder: Recorder, tp: Any, batch: Any, ack: Any) -> None:
-        if recorder.topic == topics.MEASUREMENTS:
-            run.begin()
+    def watched(recorder: Recorder, tp: Any, batch: Any, ack: Any) -> None:
         put(recorder, tp, batch, ack)
         if recorder.topic == topics.MEASUREMENTS:
             run.put(recorder, batch)
 
-    async def timed_transact(ownership: Ownership, *arguments: Any, **options: Any) -> bool:
-        run.begin()
-        return await transact(ownership, *arguments, **options)
+    async def held(consumer: BatchConsumer, partitions: Any, timeout: float) -> Any:
+        if any(tp.topic == topics.MEASUREMENTS for tp in partitions):
+            await run.begin(consumer)
+        return await getmany(consumer, partitions, timeout)
 
-    Recorder.put, Ownership.transact = timed_put, timed_transact  # type: ignore[method-assign]
+    Recorder.put, BatchConsumer._getmany = watched, held  # type: ignore[method-assign]
     Roles(*apps, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
 
 
