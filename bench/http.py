@@ -42,23 +42,19 @@ async def _throughput(system: System) -> None:
             for _ in range(ROUNDS):
                 limits.append(2 * await asyncio.to_thread(_measured_a_second, content))
                 before = spent()
-                rates.append(await _posted(sending, content, TOGETHER[name]))
+                done, seconds = await _posted(sending, content, TOGETHER[name])
+                rates.append(done / seconds)
                 ratios.append(rates[-1] / limits[-1])
-                for part, seconds in spent().items():
-                    costs[part].append(1000 * (seconds - before[part]) / (rates[-1] * SECONDS))
+                for part, used in spent().items():
+                    costs[part].append(1000 * (used - before[part]) / done)
             print(
                 f"{name} JPEG over HTTP: {statistics.median(rates):.0f} images/s;"
                 f" twice one core that only measures: {statistics.median(limits):.0f}"
             )
             told("  RED with HTTP, storage, Kafka / twice one core", statistics.median(ratios), 0.8)
             shares = ", ".join(f"{part} {statistics.median(found):.2f}" for part, found in costs.items())
-            print(
-                f"  ms of processor time an image: {shares}; one that is only measured {_alone(limits):.2f}"
-            )
-
-
-def _alone(limits: Sequence[float]) -> float:
-    return 2000 / statistics.median(limits)
+            alone = 2000 / statistics.median(limits)  # ms; a limit is of two cores
+            print(f"  ms of processor time an image: {shares}; one that is only measured {alone:.2f}")
 
 
 async def _known(system: System, client: str) -> str:
@@ -81,8 +77,8 @@ def _measured_a_second(content: bytes) -> float:
 
 async def _posted(
     sending: Senders, content: bytes, together: int, *, images_wanted: int | None = None
-) -> float:
-    """Images a second that were answered 200."""
+) -> tuple[int, float]:
+    """Images that were answered 200, and in how many seconds."""
     done, start = 0, time.perf_counter()
 
     def running() -> bool:
@@ -97,7 +93,7 @@ async def _posted(
             done += reply.status == 200
 
     await asyncio.gather(*(sender(number) for number in range(together)))
-    return done / (time.perf_counter() - start)
+    return done, time.perf_counter() - start
 
 
 async def _overload(system: System) -> None:

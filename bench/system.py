@@ -71,13 +71,7 @@ class System:
 
     def parts(self) -> dict[str, list[psutil.Process]]:
         """Its processes by what they are; one that has just ended is left out."""
-        found: dict[str, list[psutil.Process]] = defaultdict(list)
-        whole = psutil.Process(self.process.pid)
-        for process in (whole, *whole.children(recursive=True)):
-            with suppress(psutil.Error):
-                words = " ".join(process.cmdline())
-                found[next((name for name, word in WORDS if word in words), "supervisor")].append(process)
-        return found
+        return _by_part(psutil.Process(self.process.pid), "supervisor")
 
     def key(self, client: str) -> str:
         """A new key of a client, known to both services."""
@@ -88,14 +82,23 @@ class System:
 
 
 def spent() -> dict[str, float]:
-    """Processor seconds so far by part, of the load generator too, which is this process."""
+    """Processor seconds so far by part of this process, which is the load; of a replaced decoder none."""
     found: dict[str, float] = defaultdict(float)
-    whole = psutil.Process()
+    for name, processes in _by_part(psutil.Process(), "load").items():
+        for process in processes:
+            with suppress(psutil.Error):
+                used = process.cpu_times()
+                found[name] += used.user + used.system
+    return found
+
+
+def _by_part(whole: psutil.Process, other: str) -> dict[str, list[psutil.Process]]:
+    """A process and its children by what they are; one that has just ended is left out."""
+    found: dict[str, list[psutil.Process]] = defaultdict(list)
     for process in (whole, *whole.children(recursive=True)):
         with suppress(psutil.Error):
-            words, used = " ".join(process.cmdline()), process.cpu_times()
-            name = next((name for name, word in WORDS if word in words), "load")
-            found[name] += used.user + used.system
+            words = " ".join(process.cmdline())
+            found[next((name for name, word in WORDS if word in words), other)].append(process)
     return found
 
 
