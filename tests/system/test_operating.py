@@ -7,12 +7,21 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from red_stats import topics
 from tests.builders import a_measurement
+from tests.conftest import a_broker
 from tests.services import an_api, running, worker
 from tests.system.test_flow import measured
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    """Of its own: webhooks of other tests' clients, retried meanwhile, would be behind as well."""
+    with a_broker(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
 
 
 async def cli(stats, *arguments):
@@ -101,7 +110,7 @@ async def test_lag_is_what_a_stopped_worker_leaves_and_none_once_it_is_back(kafk
 
 
 async def until_no_image_is_behind(stats):
-    """Fails with what is left after 90 s. Webhooks of other tests' clients may be retried meanwhile."""
+    """Fails with what is left after 90 s."""
     left = []
     with suppress(TimeoutError):
         async with asyncio.timeout(90):
