@@ -7,6 +7,7 @@ SQL run on these handles: they can write, and read host files.
 import fcntl
 import hashlib
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 DATABASE = "red"
 MIGRATIONS = Path(__file__).resolve().parents[2] / "schemas" / "clickhouse"
 TABLES = ("measurements", "alerts", "deliveries")
+_TABLE = re.compile("(CREATE TABLE IF NOT EXISTS|ALTER TABLE) ")
 
 StoreError = ClickHouseError
 
@@ -219,7 +221,8 @@ class Store:
             digest = hashlib.sha256(sql.encode()).hexdigest()
             if path.name not in done:
                 self._check_room_for_tables()
-                self.command(sql.replace("IF NOT EXISTS ", f"IF NOT EXISTS {DATABASE}.", 1))
+                for statement in filter(str.strip, sql.split(";\n")):
+                    self.command(_TABLE.sub(rf"\1 {DATABASE}.", statement))
                 row = [[path.name], [digest]]
                 self.insert("migrations", ("name", "sha256"), [row], f"migration/{path.name}")
             elif done[path.name] != digest:
