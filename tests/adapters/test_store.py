@@ -54,3 +54,24 @@ def test_a_store_that_another_process_has_open_is_told_from_a_damaged_one(tmp_pa
     [definition] = folder.rglob("alerts.sql")
     definition.write_bytes(b"")
     assert "move the folder away" in told(folder)
+
+MANY_PARTS_REMOVED = """
+    import os, time
+    def parts():
+        [(count,)] = store.query("SELECT count() FROM system.parts WHERE table = 'measurements'")
+        return count
+    for number in range(300):
+        store.command(f"INSERT INTO red.measurements (client_id) VALUES ('client-{number}')")
+    store.command("OPTIMIZE TABLE red.measurements FINAL")
+    many = parts()
+    soon = "old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
+    store.command("ALTER TABLE red.measurements MODIFY SETTING " + soon)
+    while parts() > 1:
+        time.sleep(0.1)
+    threads = len(os.listdir("/proc/self/task"))  # the engine keeps those that it made
+    print(many > 200, threads < 60, threads)
+"""
+
+
+def test_removing_hundreds_of_parts_takes_no_thread_for_each(tmp_path):
+    assert told(tmp_path / "s", 0, MANY_PARTS_REMOVED).startswith("open\nTrue True")
