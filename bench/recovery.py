@@ -141,6 +141,7 @@ def _row(client_id: str, subscription: str, number: int, now: int) -> deliveries
         data=msgspec.json.encode(alert).decode(),
         since=now,
         due=now + 3_600_000,
+        wait=3_600_000,
         attempt=3,
     )
 

@@ -174,9 +174,8 @@ class Dispatcher:
 
         A new row is due at once: its time is Kafka's, whose clock may be another.
         """
-        at = row.due - ahead
-        is_new = row.attempt == 0 and not row.held
-        lane.push(row.id, row.due, min(at, self._lane_time()) if is_new else at)
+        now = self._lane_time()
+        lane.push(row.id, row.due, now + row.left(now + ahead))
 
     def _start(self, key: Key, lane: Lane, row: Row) -> None:
         lane.in_flight += 1

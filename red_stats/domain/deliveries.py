@@ -39,6 +39,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     due: int
     attempt: int = 0  # attempts made
     held: bool = False
+    wait: int = 0  # of `due`, from the moment that planned it
+
+    def left(self, now: int) -> int:
+        """Ms until it is due: never more than it was to wait, if the clock was set since."""
+        return min(self.due - now, self.wait)
 
     @property
     def body(self) -> bytes:
@@ -164,7 +169,8 @@ def attempted(row: Row, outcome: Outcome, at: int, schedule: Sequence[float], ji
     seconds = delay(tried.attempt, schedule, jitter, hint)
     if seconds is None:
         return Turn(None, _event(tried, "exhausted", at, outcome))
-    later = msgspec.structs.replace(tried, due=at + outcome.ms + int(seconds * 1000))
+    wait = outcome.ms + int(seconds * 1000)
+    later = msgspec.structs.replace(tried, due=at + wait, wait=wait)
     return Turn(later, _event(later, "pending", at, outcome, due=later.due))
 
 
@@ -181,7 +187,7 @@ def steered(row: Row, subscription: Subscription | None, at: int) -> Turn | None
             return Turn(None, _event(row, "exhausted", at, gone, attempt=0))
         return None
     if row.held:
-        woken = msgspec.structs.replace(row, held=False, due=at)
+        woken = msgspec.structs.replace(row, held=False, due=at, wait=0)
         return Turn(woken, _event(woken, "pending", at, due=at))
     return None
 
@@ -195,7 +201,8 @@ def expired(row: Row, at: int, schedule: Sequence[float]) -> Turn | None:
 
 
 def _held(row: Row, at: int) -> Row:
-    return msgspec.structs.replace(row, held=True, due=at + int(HOLD_SECONDS * 1000))
+    wait = int(HOLD_SECONDS * 1000)
+    return msgspec.structs.replace(row, held=True, due=at + wait, wait=wait)
 
 
 def _event(

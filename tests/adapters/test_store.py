@@ -55,6 +55,7 @@ def test_a_store_that_another_process_has_open_is_told_from_a_damaged_one(tmp_pa
     definition.write_bytes(b"")
     assert "move the folder away" in told(folder)
 
+
 MANY_PARTS_REMOVED = """
     import os, time
     def parts():

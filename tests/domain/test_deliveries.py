@@ -1,15 +1,19 @@
 from datetime import UTC, datetime
+from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from red_stats.domain import deliveries
 from red_stats.domain.retries import Outcome, delay, parse_schedule, retry_after_seconds, verdict
 from red_stats.domain.signatures import InvalidSecret, headers, key_of, new_secret
 
 SECRET = new_secret(bytes(range(32)))
 NOW = 1_790_000_000
+HOUR = 3_600_000  # ms
 
 
 @given(st.binary(max_size=500).map(lambda b: b.hex()))
@@ -76,3 +80,20 @@ def test_a_schedule_is_a_list_of_seconds():
     assert parse_schedule("0.2, 5") == (0.2, 5.0)
     with pytest.raises(ValueError, match="0 or more"):
         parse_schedule("-1")
+
+
+def an_alert(at):
+    value = orjson.dumps(
+        {"id": str(UUID(int=7)), "subscription_id": "s", "version": 1, "measured_at": "2026-01-01T00:00:00Z"}
+    )
+    return deliveries.of_alert(b"acme", value, at)
+
+
+@given(ahead=st.integers(-2 * HOUR, 2 * HOUR), status=st.sampled_from([500, 410]), jitter=st.floats(0, 1))
+def test_no_delivery_waits_longer_than_was_planned_however_the_clock_is_set_meanwhile(ahead, status, jitter):
+    planned = 100 * HOUR
+    turn = deliveries.attempted(an_alert(planned), Outcome(status, None, 12), planned, (5.0, 300.0), jitter)
+    wait = turn.row.left(planned)
+    assert turn.row.due == planned + wait
+    assert turn.row.left(planned - ahead) == min(wait, wait + ahead)
+    assert an_alert(planned).left(planned - ahead) <= 0
