@@ -17,7 +17,7 @@ from bench.events import PARTITIONS, Span
 from bench.runs import Stopwatch
 from red_stats import topics
 from red_stats.adapters.clickhouse import DATABASE, Store
-from red_stats.agents.buffering import MAX_ROWS
+from red_stats.agents.buffering import ENOUGH_ROWS
 from red_stats.domain.recording import MEASUREMENTS
 
 NAMES = (*MEASUREMENTS.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at")
@@ -40,8 +40,8 @@ def batches(records: list[list[Any]]) -> Iterator[list[Any]]:
     """Columns as lists, as many rows at once as role record inserts."""
     for number, all_of_one in enumerate(records):
         read = MEASUREMENTS.reader(number, PARTITIONS)
-        for start in range(0, len(all_of_one), MAX_ROWS):
-            found = read(all_of_one[start : start + MAX_ROWS])
+        for start in range(0, len(all_of_one), ENOUGH_ROWS):
+            found = read(all_of_one[start : start + ENOUGH_ROWS])
             count, first = len(found.offsets), found.offsets[0]
             at = all_of_one[start].timestamp
             ours = [number] * count, found.offsets, [first] * count, [count] * count, [at] * count

@@ -10,9 +10,11 @@ from red_stats import crash
 from red_stats.domain.records import Batch
 
 INTERVAL: Final = 5.0  # seconds between the inserts of a partition that nobody hastens
-MAX_ROWS: Final = 50_000  # of one insert; each costs about 10 ms, however few
+ENOUGH_ROWS: Final = (
+    80_000  # for one insert at once; each costs about 10 ms, however few, and is merged later
+)
 WANTED_SECONDS: Final = 5.0
-HOLD_ROWS: Final = 100_000  # waiting: no more is fetched until half of them are inserted
+HOLD_ROWS: Final = 160_000  # waiting: no more is fetched until half of them are inserted
 
 Ack = Callable[[], Awaitable[Any]]
 Write = Callable[[Sequence[Batch]], Awaitable[bool]]
@@ -49,7 +51,7 @@ class Buffer:
         self._rows += batch.size
         if self._rows >= HOLD_ROWS:
             self._hold()
-        if self._rows >= MAX_ROWS or self._is_wanted(batch):
+        if self._rows >= ENOUGH_ROWS or self._is_wanted(batch):
             self._hurry.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="insert")
@@ -97,7 +99,7 @@ class Buffer:
 
     async def _due(self, seconds: float) -> None:
         wanted = self._is_wanted(self._waiting[0][0])  # said while others were being inserted
-        if seconds > 0 and self._rows < MAX_ROWS and not wanted:
+        if seconds > 0 and self._rows < ENOUGH_ROWS and not wanted:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._hurry.wait()
@@ -107,7 +109,7 @@ class Buffer:
         batches: list[Batch] = []
         acks: list[Ack] = []
         rows = 0
-        while self._waiting and (not rows or rows + self._waiting[0][0].size <= MAX_ROWS):
+        while self._waiting and rows < ENOUGH_ROWS:
             batch, ack = self._waiting.popleft()
             rows += batch.size
             batches.append(batch)

@@ -68,6 +68,9 @@ class Recorder:
         self._interval = interval
         self._buffers: dict[int, Buffer] = {}
         self._moved = asyncio.Condition()
+        self._cutting = (
+            asyncio.Lock()
+        )  # one partition after another, so that the first is soon with the writer
         self._writing = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -166,11 +169,12 @@ class Recorder:
     ) -> tuple[Rows | None, list[tuple[Any, str]]]:
         """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
         cuts: list[Cut] = []
-        for chunks in (part for batch in batches for part in batch.slices(SLICE)):
-            cut = self._cut(partition, chunks, first)
-            if cut is not None:
-                cuts.append(cut)
-            await asyncio.sleep(0)
+        async with self._cutting:
+            for chunks in (part for batch in batches for part in batch.slices(SLICE)):
+                cut = self._cut(partition, chunks, first)
+                if cut is not None:
+                    cuts.append(cut)
+                await asyncio.sleep(0)
         if not cuts:
             return None, []
         unreadable = [one for cut in cuts for one in cut.unreadable]

@@ -16,7 +16,7 @@ async def acknowledged():
 
 
 def test_what_somebody_waits_for_is_inserted_at_once_even_if_that_was_said_during_an_insert(monkeypatch):
-    monkeypatch.setattr(buffering, "MAX_ROWS", 10)
+    monkeypatch.setattr(buffering, "ENOUGH_ROWS", 10)
     written = []
 
     async def scenario():
