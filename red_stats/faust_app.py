@@ -19,7 +19,7 @@ from red_stats.tables.ownership import Owned, Ownership
 log = logging.getLogger(__name__)
 
 MAX_BODY = 64 << 10
-MAX_FETCH = 4 << 20  # bytes of one partition in one fetch
+MAX_FETCH = 8 << 20  # bytes of one partition in one fetch
 Step = Callable[[], Awaitable[None]]
 
 
