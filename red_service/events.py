@@ -70,6 +70,11 @@ def encode(event: ImageMeasured) -> bytes:
     return _encoder.encode(fields)
 
 
+def is_from_future(event: ImageMeasured, logged_at: int) -> bool:
+    """Whether Kafka's timestamp (ms) makes it a dead letter: measured more than 5 minutes after that."""
+    return event.measured_at > EPOCH + timedelta(milliseconds=logged_at) + MAX_FUTURE
+
+
 def decode(value: bytes | None) -> ImageMeasured:
     """The event in the value of a Kafka record; total: any bytes give an event or InvalidEvent.
 

@@ -16,7 +16,7 @@ from aiokafka.structs import RecordMetadata
 
 from red_service import crash, events
 from red_service.ending import abandon, ended
-from red_service.problems import NotStored, UnknownOutcome
+from red_service.problems import FromFuture, NotStored, UnknownOutcome
 from red_service.publishing import KafkaUnavailable, Position
 from red_service.tracing import TRACEPARENT
 
@@ -78,6 +78,7 @@ class KeyedPublisher:
 
         Raises:
             NotStored: Kafka could not be reached: certainly no event.
+            FromFuture: its clock is so far behind that they would not have counted: certainly no event.
             UnknownOutcome: the transaction was begun and its end is not known.
         """
         if self._task is None:
@@ -175,6 +176,10 @@ class KeyedPublisher:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 positions = await _transaction(producer, jobs)
+        except FromFuture as problem:
+            log.error("keyed requests: %s", problem.detail)
+            _fail(jobs, problem)
+            return
         except FAILURES as error:
             log.warning("keyed requests: no confirmation from Kafka: %r", error)
             await self._drop()
@@ -226,6 +231,13 @@ async def _transaction(producer: AIOKafkaProducer, jobs: Sequence[_Job]) -> list
     sent = [[await _send(producer, job, value) for value in job.values] for job in jobs]
     stored = [[await future for future in futures] for futures in sent]
     crash.at("red.in-transaction")
+    if any(
+        events.is_from_future(events.decode(value), record.timestamp)
+        for job, records in zip(jobs, stored, strict=True)
+        for value, record in zip(job.values, records, strict=True)
+    ):
+        await producer.abort_transaction()
+        raise FromFuture("Kafka's clock is more than 5 minutes behind: the image would not have counted.")
     await producer.commit_transaction()
     crash.at("red.after-transaction")
     return [[Position(record.partition, record.offset) for record in records] for records in stored]

@@ -117,6 +117,10 @@ class NotStored(NotRecorded):
     name = "not_stored"
 
 
+class FromFuture(NotStored):
+    """Raised when Kafka's clock is so far behind that the event would not have counted, and was withdrawn."""
+
+
 class UnknownOutcome(NotRecorded):
     """Raised when the event may or may not exist; trying again may count the image twice."""
 

@@ -119,7 +119,8 @@ class Publisher:
 
         Raises:
             NotStored: Kafka could not be reached, or it was known to be cut off: certainly no event.
-            UnknownOutcome: Kafka was handed the event and did not confirm it.
+            UnknownOutcome: Kafka was handed the event and did not confirm it, or its clock is so far
+                behind that the event is a dead letter.
         """
         try:
             producer = await self._current()
@@ -136,6 +137,8 @@ class Publisher:
         if stored.offset < 0:  # a duplicate the broker remembers without its offset
             raise UnknownOutcome("Kafka has the event but cannot tell its position.")
         self._compare_clocks(stored.timestamp)
+        if events.is_from_future(events.decode(value), stored.timestamp):
+            raise UnknownOutcome("Kafka's clock is more than 5 minutes behind: the image may not count.")
         return Position(stored.partition, stored.offset)
 
     def _compare_clocks(self, logged_at: int) -> None:

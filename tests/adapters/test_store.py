@@ -61,7 +61,7 @@ MANY_PARTS_REMOVED = """
     def parts():
         [(count,)] = store.query("SELECT count() FROM system.parts WHERE table = 'measurements'")
         return count
-    for number in range(300):
+    for number in range(150):
         store.command(f"INSERT INTO red.measurements (client_id) VALUES ('client-{number}')")
     store.command("OPTIMIZE TABLE red.measurements FINAL")
     many = parts()
@@ -70,7 +70,7 @@ MANY_PARTS_REMOVED = """
     while parts() > 1:
         time.sleep(0.1)
     threads = len(os.listdir("/proc/self/task"))  # the engine keeps those that it made
-    print(many > 200, threads < 60, threads)
+    print(many > 120, threads < 60, threads)
 """
 
 
