@@ -213,7 +213,7 @@ class DecoderPool:
                 self._settle(job, await self._ask(worker, job.content))
             except WorkerDied as died:
                 await self._replace(worker, str(died))
-                if last or died.returncode == -signal.SIGXCPU:
+                if last or died.returncode == -signal.SIGPROF:
                     self._fail(job, _verdict(died))
                     return None
                 worker = await self._fresh()
@@ -269,7 +269,7 @@ class DecoderPool:
 
 
 def _verdict(died: WorkerDied) -> Problem:
-    if died.returncode == -signal.SIGXCPU:
+    if died.returncode == -signal.SIGPROF:
         return Rejected("image_too_expensive", "Decoding takes too much processor time.")
     if died.returncode == -signal.SIGKILL:  # by somebody else: it says nothing about the image
         return Problem("decoder_lost", "The decoder was killed twice; try again.", retry_after=1)

@@ -3,8 +3,9 @@
 import asyncio
 import uuid
 
+import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
@@ -250,3 +251,25 @@ async def test_a_transaction_that_never_ends_fails_and_its_successor_goes_on(kaf
     found = []
     await read_to_end(kafka, {TopicPartition(outputs(app_id), 2): lambda record: found.append(record.value)})
     assert found == [b"kept"]
+
+
+async def test_a_mark_that_fell_ends_the_process_before_anything_is_folded_behind_the_hole(
+    kafka, taken, app_id, monkeypatch
+):
+    """Kafka can lose a transaction that it had acknowledged (docs/adr/0007)."""
+    ownership = await taken()
+    assert await ownership.transact(2, setting(app_id, 1, 10))
+    assert await ownership.transact(2, setting(app_id, 2, 20))
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as stranger:
+        lower = msgspec.json.encode(Mark(10, 0))
+        await stranger.send_and_wait(changelog(app_id), lower, f"!{app_id}-source".encode(), partition=2)
+
+    async def failing(*_):
+        raise WriteFailed("unknown outcome")
+
+    monkeypatch.setattr(ownership.owned[2].writer, "commit", failing)
+    with pytest.raises(Died, match=r"folded to 20, now 10"):
+        await ownership.transact(2, setting(app_id, 3, 30))
+
+    again = await taken()
+    assert again.owned[2].mark(f"{app_id}-source").offset == 10
