@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -49,15 +49,12 @@ broker.heartbeat.interval.ms=1000
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=33554432
 transaction.partition.verification.enable=false
-controlled.shutdown.enable=false
 """
 
 # One small node that shares its processors: the quick compiler only (the other one works for minutes
 # after a start), a young generation that is collected every few seconds, no full collections at start.
 # Partition verification is off above: it asks the coordinator once more for every transaction, against
 # producers that go on with an epoch after a failed send; ours take a new one (adapters/transactions.py).
-# So is controlled shutdown: it takes the leaders away first, and a transaction that ends between then and
-# the end is acknowledged without an end in the log (docs/adr/0007).
 JVM = (
     "-Xms192m",
     "-Xmx384m",
@@ -75,13 +72,13 @@ class KafkaNotReady(Exception):
 class Kafka:
     """The broker process of one data folder."""
 
-    def __init__(self, folder: Path, port: int, controller_port: int, jars: Path) -> None:
+    def __init__(self, folder: Path, port: int, controller_port: int, jars: Sequence[Path]) -> None:
         self.folder = folder
         self.port = port
         self.bootstrap = f"127.0.0.1:{port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._controller_port = controller_port
-        self._class_path = f"{jars}/*"
+        self._class_path = os.pathsep.join(map(str, jars))
 
     def prepare(self) -> list[str]:
         """Format the folder once; returns the command that runs the broker.

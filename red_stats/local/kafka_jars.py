@@ -52,24 +52,27 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "red-stats" / "kafka"
 
 
-def ensure_jars(folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None) -> Path:
-    """The folder with every jar of the lock in it; what is there and whole is not fetched again.
+def ensure_jars(
+    folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None
+) -> list[Path]:
+    """Every jar of the lock in a folder, which may have others; what is there and whole is not fetched again.
 
     Raises:
         JarError: a download failed or its hash is another.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    here = [folder / jar.file_name for jar in jars]
     missing = [jar for jar in jars if not _is_whole(folder / jar.file_name, jar)]
     if not missing:
-        return folder
+        return here
     fetch = download or _download
     console = Console(stderr=True)
     if not sys.stderr.isatty():
-        console.print(f"fetching {len(missing)} jars of Apache Kafka (44 MB in all)")
+        console.print(f"fetching {len(missing)} jars of Apache Kafka (43 MB in all)")
     title = "fetching Apache Kafka"
     for jar in track(missing, title, console=console, disable=not sys.stderr.isatty()):
         _fetch(folder, jar, fetch)
-    return folder
+    return here
 
 
 def _fetch(folder: Path, jar: Jar, fetch: Callable[[Jar, Path], Path]) -> None:
