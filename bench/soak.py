@@ -69,7 +69,6 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
         senders = [Senders(system.red, key) for key in keys]
         started, sent, alerts = time.monotonic(), 0, 0
         sampling = asyncio.create_task(_sampled(system, started, found))
-        running: set[asyncio.Task[None]] = set()
         newest = ["0:-1"] * CLIENTS  # position of each client's last image
 
         async def post(number: int, content: bytes) -> None:
@@ -81,14 +80,12 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
             where = json.loads(reply.body)["position"]
             newest[number % CLIENTS] = max(newest[number % CLIENTS], where, key=_offset)
 
-        while time.monotonic() - started < 60 * minutes:
-            is_red = sent % 20 == 0
-            task = asyncio.create_task(post(sent, red if is_red else grey))
-            running.add(task)
-            task.add_done_callback(running.discard)
-            sent, alerts = sent + 1, alerts + is_red
-            await asyncio.sleep(max(0.0, started + sent / rate - time.monotonic()))
-        await asyncio.gather(*running)
+        async with asyncio.TaskGroup() as posts:  # the first that fails ends the run
+            while time.monotonic() - started < 60 * minutes:
+                is_red = sent % 20 == 0
+                posts.create_task(post(sent, red if is_red else grey))
+                sent, alerts = sent + 1, alerts + is_red
+                await asyncio.sleep(max(0.0, started + sent / rate - time.monotonic()))
         print(f"{sent:,} images sent, {alerts:,} of them over", flush=True)
         await receiver.until(alerts, seconds=60)
         sampling.cancel()
