@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -38,22 +39,27 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50, help="images a second")
     parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "images" / "soak.svg")
     given = parser.parse_args()
-    with a_system() as system:
-        found = asyncio.run(_soaked(system, given.minutes, given.rate))
-    grown = [line for kind, series in found.items() for line in _compared(kind, series)]
     title = f"{given.minutes:g} minutes at {given.rate:g} images a second, 5 % of them alert"
-    panels = [
-        Panel("memory, MiB (shared pages once)", found["memory"]),
-        Panel("file descriptors", found["files"]),
-        Panel("records behind", found["lag"]),
-    ]
     given.plot.parent.mkdir(parents=True, exist_ok=True)
-    given.plot.write_text(drawn(title, panels))
+
+    def draw(found: dict[str, Series]) -> None:
+        panels = [
+            Panel("memory, MiB (shared pages once)", found["memory"]),
+            Panel("file descriptors", found["files"]),
+            Panel("records behind", found["lag"]),
+        ]
+        given.plot.write_text(drawn(title, panels))
+
+    with a_system() as system:
+        found = asyncio.run(_soaked(system, given.minutes, given.rate, draw))
+    grown = [line for kind, series in found.items() for line in _compared(kind, series)]
     print(f"drawn: {given.plot}")
     sys.exit(any(grown))
 
 
-async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Series]:
+async def _soaked(
+    system: System, minutes: float, rate: float, draw: Callable[[dict[str, Series]], None]
+) -> dict[str, Series]:
     """Load, a receiver, and a sample every 15 s; all that was sent must have been counted and delivered."""
     red, grey = an_image(0.5, 1), an_image(0.0, 2)
     keys = [await asyncio.to_thread(system.key, f"soak-{number}") for number in range(CLIENTS)]
@@ -68,7 +74,7 @@ async def _soaked(system: System, minutes: float, rate: float) -> dict[str, Seri
                 assert made.status == 201, await made.text()
         senders = [Senders(system.red, key) for key in keys]
         started, sent, alerts = time.monotonic(), 0, 0
-        sampling = asyncio.create_task(_sampled(system, started, found))
+        sampling = asyncio.create_task(_sampled(system, started, found, draw))
         newest = ["0:-1"] * CLIENTS  # position of each client's last image
 
         async def post(number: int, content: bytes) -> None:
@@ -104,7 +110,9 @@ def _offset(position: str) -> int:
     return int(position.partition(":")[2])
 
 
-async def _sampled(system: System, started: float, found: dict[str, Series]) -> None:
+async def _sampled(
+    system: System, started: float, found: dict[str, Series], draw: Callable[[dict[str, Series]], None]
+) -> None:
     while True:
         minute = (time.monotonic() - started) / 60
         for name, (mib, files) in (await asyncio.to_thread(_processes, system)).items():
@@ -115,6 +123,10 @@ async def _sampled(system: System, started: float, found: dict[str, Series]) -> 
             behind[one.role] += one.records
         for role, records in behind.items():
             found["lag"][role].append((minute, records))
+        await asyncio.to_thread(draw, found)  # an interrupted soak keeps its picture
+        mib, files, behind_now = (sum(line[-1][1] for line in found[kind].values()) for kind in SLACK)
+        told = f"{minute:5.1f} min: {mib:,.0f} MiB, {files:,.0f} descriptors, {behind_now:,.0f} behind"
+        print(told, file=sys.stderr, flush=True)
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
