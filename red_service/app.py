@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 BURST, BURSTS_A_SECOND = 16.0, 1.0  # images at once beyond what the decoders have time for, by client
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
-IDLE_SECONDS = 30.0  # a connection without a whole request
 LINGER_SECONDS = 10.0  # for the rest of a body that was refused: a reset could overtake the answer
 SWEEP_EVERY = 3600.0
 SWEPT_AFTER = timedelta(days=7)
@@ -91,7 +90,13 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     measuring = Measuring(
         pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers, bursts=bursts
     )
-    keyed = Keyed(measuring, intents, keyed_publisher, now=lambda: datetime.now(UTC))
+    keyed = Keyed(
+        measuring,
+        intents,
+        keyed_publisher,
+        lease=timedelta(seconds=settings.key_lease),
+        now=lambda: datetime.now(UTC),
+    )
     rates = Rates(settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
     sweeping = asyncio.create_task(_sweep(intents), name="sweep keyed requests")
     stack.callback(sweeping.cancel)
@@ -154,7 +159,7 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
         access_log=None,
         auto_decompress=False,
         shutdown_timeout=STOP_SECONDS,
-        keepalive_timeout=IDLE_SECONDS,
+        keepalive_timeout=settings.idle_seconds,
         lingering_time=LINGER_SECONDS,
     )
     await runner.setup()

@@ -14,7 +14,6 @@ from typing import Any, Final
 import msgspec
 
 REMEMBERED: Final = timedelta(hours=24)
-LEASE: Final = timedelta(seconds=30)
 PREFIX: Final = "keys"
 
 
@@ -64,9 +63,9 @@ class State(msgspec.Struct, frozen=True):
         told = self.answer or self.intent
         return told is None or now - told.at > REMEMBERED
 
-    def lease(self, now: datetime) -> float:
+    def left(self, lease: timedelta, now: datetime) -> float:
         """Seconds the process of the intent still has to end it."""
-        return 0.0 if self.intent is None else (self.intent.at + LEASE - now).total_seconds()
+        return 0.0 if self.intent is None else (self.intent.at + lease - now).total_seconds()
 
 
 def folder_of(client_id: str, key: str) -> str:

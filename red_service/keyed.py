@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -45,7 +45,7 @@ def checked_key(given: Sequence[str]) -> str:
 
 
 class Keyed:
-    """Answers keyed requests; `now` is the clock."""
+    """Answers keyed requests; `now` is the clock, `lease` how long others leave one alone."""
 
     def __init__(
         self,
@@ -53,11 +53,13 @@ class Keyed:
         memory: IntentStore,
         publisher: KeyedPublisher,
         *,
+        lease: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._measuring = measuring
         self._memory = memory
         self._publisher = publisher
+        self._lease = lease
         self._now = now
         self._running: dict[tuple[str, str], tuple[str, asyncio.Task[Items]]] = {}
 
@@ -108,8 +110,9 @@ class Keyed:
             return list(state.answer.items)
         assert state.intent is not None
         is_ours = state.intent.producer == self._publisher.transactional_id
-        if not is_ours and state.lease(now) > 0:
-            raise _in_progress(math.ceil(state.lease(now)))
+        left = state.left(self._lease, now)
+        if not is_ours and left > 0:
+            raise _in_progress(math.ceil(left))
         return await self._take_over(state.number + 1, state.intent, request)
 
     async def _first(self, number: int, request: "_Request") -> Items | None:

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,100}$",
         description="this RED's name, no two at once have the same: what a killed one left open ends at once",
     )
+    idle_seconds: float = Field(
+        30, ge=1, description="a connection without a whole request is closed after these seconds"
+    )
+    key_lease: float = Field(
+        30, gt=0, description="seconds until another RED ends a request with an Idempotency-Key"
+    )
     decode_seconds: float = Field(5, gt=0, description="seconds one image may take to decode")
     decode_workers: int | None = Field(
         None, ge=1, le=256, description="processes that decode; unset: one per processor"

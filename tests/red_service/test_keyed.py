@@ -192,9 +192,10 @@ async def test_a_red_killed_at_any_point_and_started_again_counts_once(kafka, tm
 
 
 async def test_another_red_ends_what_a_paused_one_began_and_the_paused_one_is_fenced(kafka, tmp_path):
-    """The lease of 30 s: before it 409, after it the other one decides."""
-    first = red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_CRASH_AT="red.in-transaction:stop")
-    with running(first), running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as second:
+    """Before the lease is over 409, after it the other one decides."""
+    given = {"RED_DECODE_WORKERS": "1", "RED_KEY_LEASE": "8"}
+    first = red(kafka, tmp_path, RED_CRASH_AT="red.in-transaction:stop", **given)
+    with running(first), running(red(kafka, tmp_path, **given)) as second:
         async with an_api(kafka, first, second) as api:
             client, key = Keyed(kafka, api), a_key()
             paused = asyncio.create_task(client.post(first, key))
@@ -280,8 +281,7 @@ async def test_kafka_gone_in_between_changes_nothing(tmp_path):
                 client, keys = Keyed(broker.bootstrap, api), [a_key() for _ in range(3)]
                 assert (await client.post(service, keys[0]))[0] == 200
                 await asyncio.to_thread(broker.stop)
-                for key in keys[1:]:
-                    status, problem = await client.post(service, key)
+                for status, problem in await asyncio.gather(*(client.post(service, key) for key in keys[1:])):
                     assert (status, problem["code"] in ("not_stored", "unknown_outcome")) == (503, True)
                 assert (await client.post(service, keys[0]))[0] == 200, "an answer needs no Kafka"
                 await asyncio.to_thread(broker.start)

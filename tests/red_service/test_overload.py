@@ -66,14 +66,14 @@ async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
         async with an_api(kafka, service) as api:
             process = psutil.Process(service.process.pid)
             before = process.memory_info().rss
-            connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(12)]
+            connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(24)]
             head = (
                 f"POST /red HTTP/1.1\r\nHost: red\r\nAuthorization: Bearer {api.key}\r\n"
-                f"Content-Type: image/png\r\nContent-Length: {19 * MIB}\r\n\r\n"
+                f"Content-Type: image/png\r\nContent-Length: {6 * MIB}\r\n\r\n"
             ).encode()
 
             async def flood(reader, writer):
-                writer.write(head + bytes(18 * MIB))
+                writer.write(head + bytes(5 * MIB))
                 return await reader.read(1 << 16)
 
             answers = await asyncio.gather(*(flood(*connection) for connection in connections))
@@ -95,13 +95,13 @@ async def last_words(reader):
 
 
 async def test_connections_that_never_ask_are_closed(kafka, tmp_path):
-    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_IDLE_SECONDS="4")) as service:
         async with an_api(kafka, service) as api:
             connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(200)]
             for number, (_, writer) in enumerate(connections):
                 writer.write(b"POST /red HTTP/1.1\r\nX: " if number % 2 else b"")
             for _ in range(8):  # a byte now and then is no request either
-                await asyncio.sleep(4)
+                await asyncio.sleep(0.5)
                 for _, writer in connections[1::2]:
                     writer.write(b"y")
                 assert (await api.sent(service, GOOD))["red"] == 1
