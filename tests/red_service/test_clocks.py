@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -71,7 +71,8 @@ async def keyed(kafka, tmp_path):
     """Makes a Keyed around what measures."""
     publisher = KeyedPublisher(kafka, f"clocks-{uuid.uuid4()}")
     memory = IntentStore(LocalStore(tmp_path))
-    yield lambda measuring: Keyed(measuring, memory, publisher, now=lambda: datetime.now(UTC))
+    lease = timedelta(seconds=30)
+    yield lambda measuring: Keyed(measuring, memory, publisher, lease=lease, now=lambda: datetime.now(UTC))
     await publisher.stop()
 
 
