@@ -67,11 +67,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **options: Any) -> Any:
-        """As the driver has it, with records left as they were fetched."""
+        """As the driver has it, with records left as they were fetched, and how many come behind them."""
         fetcher = consumer._fetcher
         if not isinstance(fetcher._records, Fetched):
             fetcher._records = Fetched(fetcher._records, lambda: self.sought)
-        return await super()._fetch_records(consumer, *args, **options)
+        found = await super()._fetch_records(consumer, *args, **options)
+        for tp, chunks in found.items():
+            if chunks and consumer._subscription.is_assigned(tp):
+                end = consumer.last_stable_offset(tp) or 0
+                chunks[-1].lag = max(0, end - chunks[-1].offset - 1)
+        return found
 
 
 class BatchConsumer(driver.Consumer):

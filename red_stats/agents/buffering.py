@@ -14,6 +14,7 @@ ENOUGH_ROWS: Final = (
     80_000  # for one insert at once; each costs about 10 ms, however few, and is merged later
 )
 WANTED_SECONDS: Final = 5.0
+BACKLOG: Final = 1000  # records still to come: worth waiting for
 HOLD_ROWS: Final = 160_000  # waiting: no more is fetched until half of them are inserted
 
 Ack = Callable[[], Awaitable[Any]]
@@ -23,8 +24,9 @@ Write = Callable[[Sequence[Batch]], Awaitable[bool]]
 class Buffer:
     """Batches wait here for the next insert, and are acknowledged when `write` says that it stands.
 
-    At once when nothing was inserted lately, when there are many rows, or when somebody waits for
-    one of them (`hasten`): each insert is one part, and parts are what the engine has to merge.
+    At once when nothing was inserted lately and the log has hardly more, when there are many rows, or
+    when somebody waits for one of them (`hasten`): each insert is one part, and the engine has to merge
+    them.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Buffer:
         self._inserted_at = float("-inf")
         self._wanted = -1  # an offset that somebody waits for,
         self._wanted_until = 0.0  # and for how long, since it may never come
-        self._hurry = asyncio.Event()
+        self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def put(self, batch: Batch, ack: Ack) -> None:
@@ -51,8 +53,7 @@ class Buffer:
         self._rows += batch.size
         if self._rows >= HOLD_ROWS:
             self._hold()
-        if self._rows >= ENOUGH_ROWS or self._is_wanted(batch):
-            self._hurry.set()
+        self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="insert")
 
@@ -60,7 +61,7 @@ class Buffer:
         """Somebody waits for that offset, which may still be on its way here."""
         self._wanted = max(offset, self._wanted)
         self._wanted_until = asyncio.get_running_loop().time() + WANTED_SECONDS
-        self._hurry.set()
+        self._news.set()
 
     def forget(self) -> None:
         """The partition is lost: what waits is the next owner's."""
@@ -72,7 +73,7 @@ class Buffer:
     async def finish(self, seconds: float) -> None:
         """Insert what waits, for a short time; the rest is read again."""
         self._interval = 0
-        self._hurry.set()
+        self._news.set()
         if self._task is not None and not self._task.done():
             await asyncio.wait([self._task], timeout=seconds)
             self._task.cancel()
@@ -81,7 +82,7 @@ class Buffer:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await self._due(self._inserted_at + self._interval - loop.time())
+            await self._due()
             batches, acks = self._taken()
             if await self._write(batches):
                 for ack in acks:
@@ -92,18 +93,23 @@ class Buffer:
             if self._rows < HOLD_ROWS // 2:
                 self._release()
 
-    def _is_wanted(self, batch: Batch) -> bool:
-        if asyncio.get_running_loop().time() > self._wanted_until:
-            self._wanted = -1
-        return self._wanted >= batch.chunks[0].start
-
-    async def _due(self, seconds: float) -> None:
-        wanted = self._is_wanted(self._waiting[0][0])  # said while others were being inserted
-        if seconds > 0 and self._rows < ENOUGH_ROWS and not wanted:
+    async def _due(self) -> None:
+        """Returns when what waits is to be inserted."""
+        since = asyncio.get_running_loop().time()
+        while (seconds := self._seconds_left(since)) > 0:
+            self._news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._hurry.wait()
-        self._hurry.clear()
+                    await self._news.wait()
+
+    def _seconds_left(self, since: float) -> float:
+        now, first = asyncio.get_running_loop().time(), self._waiting[0][0]
+        if now > self._wanted_until:
+            self._wanted = -1
+        if self._rows >= ENOUGH_ROWS or self._wanted >= first.chunks[0].start:
+            return 0.0
+        more_comes = self._waiting[-1][0].lag >= BACKLOG
+        return (max(self._inserted_at, since) if more_comes else self._inserted_at) + self._interval - now
 
     def _taken(self) -> tuple[list[Batch], list[Ack]]:
         batches: list[Batch] = []

@@ -25,6 +25,7 @@ class Chunk:
 
     start = 0  # records before it were not asked for
     generation = -1  # for which its partition had been sought when it was taken
+    lag = 0  # records behind it that could be read when it was taken, as far as the fetch knew
 
     def __init__(self, batch: Any) -> None:
         self._batch = batch
@@ -69,6 +70,11 @@ class Batch(NamedTuple):
     def last_offset(self) -> int:
         """Offset of the last record."""
         return self.chunks[-1].offset
+
+    @property
+    def lag(self) -> int:
+        """How many records the log has after it, at least."""
+        return self.chunks[-1].lag
 
     @property
     def size(self) -> int:

@@ -121,6 +121,16 @@ async def test_what_a_fetch_brings_for_a_partition_is_one_event(place):
     assert {b.size for b in place.batches} == {len(b.records) for b in place.batches}
 
 
+async def test_a_batch_knows_how_much_the_log_has_behind_it(place):
+    await place.produced([bytes(10_000)] * 1000, 2)  # more than one fetch brings
+
+    async with place.app():
+        await place.until(lambda p: len(p.values()) == 1000)
+
+    assert len(place.batches) > 1
+    assert [b.lag for b in place.batches] == [999 - b.last_offset for b in place.batches]
+
+
 async def test_what_is_acknowledged_is_committed_and_nothing_else(place):
     await place.produced(numbers(0, 10), 0)
     await place.produced(numbers(0, 10), 1)

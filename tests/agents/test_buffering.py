@@ -7,8 +7,8 @@ from red_stats.agents import buffering
 from red_stats.agents.buffering import Buffer
 
 
-def a_batch(start, size):
-    return SimpleNamespace(size=size, chunks=[SimpleNamespace(start=start)])
+def a_batch(start, size, lag=0):
+    return SimpleNamespace(size=size, chunks=[SimpleNamespace(start=start)], lag=lag)
 
 
 async def acknowledged():
@@ -44,3 +44,44 @@ def test_what_somebody_waits_for_is_inserted_at_once_even_if_that_was_said_durin
 
     asyncio.run(scenario())
     assert written == [4, 10, 6]
+
+
+def test_what_comes_out_of_a_backlog_is_inserted_together_and_a_last_bit_of_it_at_once():
+    written = []
+
+    async def scenario():
+        done = asyncio.Event()
+
+        async def write(batches):
+            written.append(sum(batch.size for batch in batches))
+            done.set()
+            return True
+
+        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=60)
+        for start in range(0, 5000, 1000):
+            buffer.put(a_batch(start, 1000, lag=buffering.BACKLOG + 4000 - start), acknowledged)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert not written
+        buffer.put(a_batch(5000, 7, lag=buffering.BACKLOG - 1), acknowledged)
+        async with asyncio.timeout(5):
+            await done.wait()
+
+    asyncio.run(scenario())
+    assert written == [5007]
+
+
+def test_a_backlog_that_does_not_come_holds_an_insert_up_no_longer_than_the_interval():
+    async def scenario():
+        done = asyncio.Event()
+
+        async def write(batches):
+            done.set()
+            return True
+
+        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=0.05)
+        buffer.put(a_batch(0, 1, lag=10**6), acknowledged)
+        async with asyncio.timeout(5):
+            await done.wait()
+
+    asyncio.run(scenario())
