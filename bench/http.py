@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
 
@@ -17,17 +18,21 @@ from red_service import compiling, images, kernel
 
 SECONDS = 10
 WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
-TOGETHER = {"0.3 MP": 8, "2 MP": 6, "12 MP": 4}  # as many as RED takes without refusing
+TOGETHER = {"0.3 MP": 4, "2 MP": 3, "12 MP": 3}  # as many as RED takes without refusing any
 ROUNDS = 3
 FLOOD = 40  # connections
-BESIDE = 80  # images of the other client
+FILES = 100
+BESIDE = 400  # images of the other client: the 99th of a hundred is then no single one
 
 
 def main() -> None:
     compiling.build(kernel.SOURCE)
     with red_alone(RED_RATE="0") as system:
         asyncio.run(_throughput(system))
-        asyncio.run(_overload(system))
+        found = [asyncio.run(_overload(system)) for _ in range(ROUNDS)]
+    slower, delayed = (statistics.median(ratios) for ratios in zip(*found, strict=True))
+    told("  p99 of what is accepted / p99 unloaded", slower, 2, at_least=False)
+    told("  another client's p50 / its p50 alone", delayed, 2, at_least=False)
 
 
 async def _throughput(system: System) -> None:
@@ -55,6 +60,7 @@ async def _throughput(system: System) -> None:
             shares = ", ".join(f"{part} {statistics.median(found):.2f}" for part, found in costs.items())
             alone = 2000 / statistics.median(limits)  # ms; a limit is of two cores
             print(f"  ms of processor time an image: {shares}; one that is only measured {alone:.2f}")
+            print(f"  {_written(system.folder, content):.2f} of it to write those bytes into a new file")
 
 
 async def _known(system: System, client: str) -> str:
@@ -73,6 +79,14 @@ def _measured_a_second(content: bytes) -> float:
         done += 1
     os.sched_setaffinity(0, before)
     return done / spent
+
+
+def _written(folder: Path, content: bytes) -> float:
+    """Milliseconds of processor time to write a new file: many, where its memory is new to a virtual machine."""
+    before = time.process_time()
+    for number in range(FILES):
+        (folder / f"written-{len(content)}-{number}").write_bytes(content)
+    return 1000 * (time.process_time() - before) / FILES
 
 
 async def _posted(
@@ -96,8 +110,8 @@ async def _posted(
     return done, time.perf_counter() - start
 
 
-async def _overload(system: System) -> None:
-    """One client floods and never waits; what it gets accepted, and what another client sees."""
+async def _overload(system: System) -> tuple[float, float]:
+    """One client floods and never waits: p99 of what it gets accepted, p50 of another; over those alone."""
     content = photo(*SIZES["2 MP"])
     flood, other = await _known(system, "flood"), await _known(system, "other")
     async with senders(system.red, flood) as flooding, senders(system.red, other) as sending:
@@ -126,8 +140,7 @@ async def _overload(system: System) -> None:
     print(f"{FLOOD} connections of one client flood with 2 MP: {len(accepted)} accepted, {refused} refused")
     for name, found in (("alone", alone), ("accepted", accepted), ("another client meanwhile", beside)):
         print(f"  {name}: p50 {_ms(found, 50)}, p99 {_ms(found, 99)}")
-    told("  p99 of what is accepted / p99 unloaded", _q(accepted, 99) / _q(alone, 99), 2, at_least=False)
-    told("  another client's p50 / its p50 alone", _q(beside, 50) / _q(alone, 50), 2, at_least=False)
+    return _q(accepted, 99) / _q(alone, 99), _q(beside, 50) / _q(alone, 50)
 
 
 async def _times(sending: Senders, content: bytes, count: int) -> list[float]:

@@ -5,12 +5,19 @@ own queue only, and another client's image waits for a decoder and for nothing e
 """
 
 import asyncio
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 SHORT_WAIT: Final = 0.005  # seconds nobody is refused for: a burst of small images is no overload
 LEAST_COST: Final = 0.001  # seconds of the smallest image
 TOLERANCE: Final = 1.05  # costs are guesses
+FLOOD: Final = 10.0  # images too many; while there were more, images wait
+FLOOD_TOLERANCE: Final = 0.45  # only so long, so that whoever floods finds no queue to fill
+FLOOD_WAIT: Final = 0.003
+FORGOTTEN: Final = 5.0  # of images too many, a second
+MOST_REMEMBERED: Final = 25.0
 WEIGHT: Final = 0.1  # of the newest image in what decoding is expected to cost
 SLOWER: Final = 0.5  # of that weight, when it took longer than without a load
 
@@ -25,8 +32,10 @@ class _Waiting(NamedTuple):
 class ImageQueue(Generic[Job]):
     """Queues of clients, and what their images are expected to cost `workers` decoders."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._workers = workers
+        self._monotonic = monotonic
+        self._too_many, self._counted_at = 0.0, monotonic()
         self._queues: dict[str, deque[_Waiting]] = {}
         self._turns: deque[str] = deque()
         self._some = asyncio.Event()
@@ -107,8 +116,20 @@ class ImageQueue(Generic[Job]):
         return 0.0 if free else (before + between + begun) / self._workers
 
     def is_full_for(self, client_id: str) -> bool:
-        """Whether an image more of that client would wait longer than decoding takes."""
-        return self.wait_of(client_id) > max(SHORT_WAIT, TOLERANCE * self._unloaded)
+        """Whether an image more of that client would wait longer than decoding takes.
+
+        In a flood clients that have images here find the queue shorter.
+        """
+        now, wait = self._monotonic(), self.wait_of(client_id)
+        self._too_many = max(0.0, self._too_many - (now - self._counted_at) * FORGOTTEN)
+        self._counted_at = now
+        if self._too_many >= FLOOD and (client_id in self._queues or client_id in self._served):
+            is_full = wait > max(FLOOD_WAIT, FLOOD_TOLERANCE * self._unloaded)
+        else:
+            is_full = wait > max(SHORT_WAIT, TOLERANCE * self._unloaded)
+        if is_full:
+            self._too_many = min(self._too_many + 1, MOST_REMEMBERED)
+        return is_full
 
     def _cost(self, size: int) -> float:
         return max(LEAST_COST, size * self._seconds_a_byte)

@@ -4,15 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from red_service.queueing import SHORT_WAIT, ImageQueue
+from red_service.queueing import FLOOD, FORGOTTEN, MOST_REMEMBERED, SHORT_WAIT, ImageQueue
 from red_service.rates import Rates, Refusals
 
 MIB = 1 << 20
 
 
-def a_queue(seconds=0.1, workers=2):
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def a_queue(seconds=0.1, workers=2, clock=None):
     """One that has learned that an image of a megabyte takes that long."""
-    queue = ImageQueue(workers)
+    queue = ImageQueue(workers, clock or Clock())
     for _ in range(200):
         queue.learn(MIB, seconds)
     return queue
@@ -45,6 +52,26 @@ def test_a_flood_is_full_for_itself_and_not_for_others():
     assert 2 <= len(queue) <= 4
     assert not queue.is_full_for("other")
     assert queue.wait_of("other") <= 0.1
+
+
+async def test_in_a_flood_its_queue_is_shorter_for_a_while_and_that_of_others_is_not():
+    clock = Clock()
+    queue = a_queue(clock=clock)
+    for number in range(2):
+        queue.put("flood", number, MIB)
+        await queue.get()
+    assert not queue.is_full_for("flood")
+    for _ in range(4):
+        queue.put("flood", None, MIB)
+    for _ in range(round(MOST_REMEMBERED)):
+        assert queue.is_full_for("flood")
+    for _ in range(4):
+        await a_turn(queue)
+
+    assert queue.is_full_for("flood")
+    assert not queue.is_full_for("other")
+    clock.now += (MOST_REMEMBERED - FLOOD + 1) / FORGOTTEN
+    assert not queue.is_full_for("flood")
 
 
 async def test_who_has_nothing_in_decoders_waits_for_none_of_a_flood():
@@ -91,13 +118,6 @@ def test_waits_shrink_with_more_decoders():
             queue.put("c", None, MIB)
     assert few.wait_of("c") == pytest.approx(8 * many.wait_of("c"))
     assert few.wait_of("c") > SHORT_WAIT
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 def test_a_client_may_send_its_burst_and_then_at_its_rate():
