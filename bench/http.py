@@ -82,7 +82,7 @@ def _measured_a_second(content: bytes) -> float:
 
 
 def _written(folder: Path, content: bytes) -> float:
-    """Milliseconds of processor time to write a new file: many, where its memory is new to a virtual machine."""
+    """Milliseconds of processor time to write a new file; many, if its memory is new to a virtual machine."""
     before = time.process_time()
     for number in range(FILES):
         (folder / f"written-{len(content)}-{number}").write_bytes(content)
