@@ -7,10 +7,13 @@ from red_stats.cli.base import Json, app, fail, run
 
 @app.command
 def settings(*, as_json: Json = False) -> None:
-    """List every setting (RED_* environment variables) with its default and meaning."""
+    """List every setting (RED_* environment variables) of both services with its default and meaning."""
+    from red_service.settings import described as described_by_red
     from red_stats.settings import described
 
     rows = described()
+    shared = {row["name"] for row in rows}
+    rows += [row for row in described_by_red() if row["name"] not in shared]
     if as_json:
         print(json.dumps(rows, default=str))
         return
