@@ -18,7 +18,7 @@ from red_service import compiling, images, kernel
 
 SECONDS = 10
 WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
-TOGETHER = {"0.3 MP": 4, "2 MP": 3, "12 MP": 3}  # as many as RED takes without refusing any
+TOGETHER = {"0.3 MP": 4, "2 MP": 3, "12 MP": 3}  # as many as RED takes with hardly a refusal
 ROUNDS = 3
 FLOOD = 40  # connections
 FILES = 100

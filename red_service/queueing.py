@@ -13,10 +13,10 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 SHORT_WAIT: Final = 0.005  # seconds nobody is refused for: a burst of small images is no overload
 LEAST_COST: Final = 0.001  # seconds of the smallest image
 TOLERANCE: Final = 1.05  # costs are guesses
-FLOOD: Final = 10.0  # images too many; while there were more, images wait
-FLOOD_TOLERANCE: Final = 0.45  # only so long, so that whoever floods finds no queue to fill
-FLOOD_WAIT: Final = 0.003
-FORGOTTEN: Final = 5.0  # of images too many, a second
+FLOOD: Final = 10.0  # so many images too many are a flood: whoever makes it finds no queue to fill
+FLOOD_WAIT: Final = 0.003  # what `SHORT_WAIT` is otherwise
+FLOOD_TOLERANCE: Final = 0.45  # what `TOLERANCE` is otherwise
+FORGOTTEN: Final = 5.0  # of the images too many, a second
 MOST_REMEMBERED: Final = 25.0
 WEIGHT: Final = 0.1  # of the newest image in what decoding is expected to cost
 SLOWER: Final = 0.5  # of that weight, when it took longer than without a load
@@ -118,15 +118,15 @@ class ImageQueue(Generic[Job]):
     def is_full_for(self, client_id: str) -> bool:
         """Whether an image more of that client would wait longer than decoding takes.
 
-        In a flood clients that have images here find the queue shorter.
+        In a flood clients that have images here find the queue shorter; each yes counts towards one.
         """
         now, wait = self._monotonic(), self.wait_of(client_id)
         self._too_many = max(0.0, self._too_many - (now - self._counted_at) * FORGOTTEN)
         self._counted_at = now
-        if self._too_many >= FLOOD and (client_id in self._queues or client_id in self._served):
-            is_full = wait > max(FLOOD_WAIT, FLOOD_TOLERANCE * self._unloaded)
-        else:
-            is_full = wait > max(SHORT_WAIT, TOLERANCE * self._unloaded)
+        is_here = client_id in self._queues or client_id in self._served
+        in_flood = is_here and self._too_many >= FLOOD
+        least, tolerance = (FLOOD_WAIT, FLOOD_TOLERANCE) if in_flood else (SHORT_WAIT, TOLERANCE)
+        is_full = wait > max(least, tolerance * self._unloaded)
         if is_full:
             self._too_many = min(self._too_many + 1, MOST_REMEMBERED)
         return is_full
