@@ -4,17 +4,13 @@
 backslashes. This touches private API of aiokafka, which is pinned.
 """
 
-import struct
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords
-
-_LENGTH: Final = struct.Struct(">8xi")  # behind the base offset; of what follows it
-_OVERHEAD: Final = 12
+from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
 def accept_any() -> None:
@@ -22,27 +18,13 @@ def accept_any() -> None:
     fetcher.MemoryRecords = _Records
 
 
-class _Records:
-    """Fetched bytes, batch by batch; stands in for aiokafka's MemoryRecords."""
-
-    def __init__(self, content: bytes) -> None:
-        self._records: Any = MemoryRecords(content)
-        self._content, self._at = memoryview(content), 0
-
-    def size_in_bytes(self) -> int:
-        return int(self._records.size_in_bytes())
-
-    def has_next(self) -> bool:
-        return bool(self._records.has_next())
+class _Records(_MemoryRecordsPy):  # type: ignore[misc]
+    """Fetched bytes, batch by batch; the driver's in C takes no views."""
 
     def next_batch(self) -> "_Batch | None":
-        batch = self._records.next_batch()
-        if batch is None:
-            return None
-        start = self._at
-        (length,) = _LENGTH.unpack_from(self._content, start)
-        self._at += _OVERHEAD + length
-        return _Batch(batch, self._content[start : self._at])
+        content = self._next_slice
+        batch = super().next_batch()
+        return None if batch is None or content is None else _Batch(batch, content)
 
 
 class _Batch:

@@ -13,6 +13,7 @@ from red_service import header_keys
 from red_stats import topics
 from red_stats.adapters.batching import Patience
 from red_stats.adapters.log_ends import LogEnds
+from red_stats.adapters.receiving import receive_in_place
 from red_stats.adapters.sink import Sink
 from red_stats.adapters.store_server import StoreServer
 from red_stats.adapters.webhooks import Poster
@@ -189,6 +190,7 @@ CREATE: dict[str, Callable[..., StatsApp]] = {
 def create_apps(settings: Settings, roles: tuple[str, ...], *, fatal: Fatal = die) -> list[StatsApp]:
     """The apps of one process; the first has the web server, the views wherever live is."""
     header_keys.accept_any()  # which also keeps the bytes of record batches, for the scanner
+    receive_in_place()
     parts = Parts(settings, roles)
     apps = [CREATE[role](parts, fatal=fatal) for role in roles]
     web: Any = routes_of_api(parts, apps[0]) if "live" in roles else routes_of_health(parts, apps[0])

@@ -5,12 +5,28 @@ This touches private API of aiokafka, which is pinned; `tests/adapters/test_batc
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from crc32c import crc32c
 
 from red_stats.domain.records import Chunk
+
+_MAGIC: Final = 16  # where it stands in a record batch,
+_CHECKSUM: Final = 17  # and the CRC-32C of all that is behind it
+_CHECKED: Final = 21
+
+
+class FetchedChunk(Chunk):
+    """A record batch whose checksum is looked at by the processor's own instruction, ten times as fast."""
+
+    def validate_crc(self) -> bool:
+        """Whether it is as it was written."""
+        content = self.content
+        if content is None or content[_MAGIC] < 2:
+            return bool(self._batch.validate_crc())
+        return crc32c(content[_CHECKED:]) == int.from_bytes(content[_CHECKSUM:_CHECKED])
 
 
 class _Chunks:
@@ -23,7 +39,7 @@ class _Chunks:
         return bool(self._records.has_next())
 
     def next_batch(self) -> Chunk:
-        return Chunk(self._records.next_batch())
+        return FetchedChunk(self._records.next_batch())
 
 
 class ChunkedRecords(PartitionRecords):  # type: ignore[misc]

@@ -6,7 +6,7 @@ whether it was given a frame, and looks at every value twice.
 
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from red_stats.domain.columns import Texts
@@ -29,22 +29,25 @@ class _Sized(dict[str, bytes]):
         return sized
 
 
-def block(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Columns]) -> bytes:
-    """One block of all rows; each group is columns in the order of `names`, of equal lengths.
+def pieces(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Columns]) -> Iterator[bytes]:
+    """One block of all rows, a piece after the other; each group is columns in the order of `names`.
 
     Raises:
         KeyError: the table has no such column, or one of a type that is not written here.
         OverflowError: an integer does not fit into its column.
     """
-    found = bytearray(_leb128(len(names)))
-    found += _leb128(sum(len(group[0]) for group in groups))
+    yield _leb128(len(names)) + _leb128(sum(len(group[0]) for group in groups))
     for number, name in enumerate(names):
         kind = types[name]
         # the engine makes its dictionary from plain strings, faster than we would
-        found += _sized(name) + _sized("String" if kind in STRINGS else kind)
+        yield _sized(name) + _sized("String" if kind in STRINGS else kind)
         for group in groups:
-            found += _encoded(kind, group[number])
-    return bytes(found)
+            yield _encoded(kind, group[number])
+
+
+def block(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Columns]) -> bytes:
+    """The same in one piece."""
+    return b"".join(pieces(names, types, groups))
 
 
 def _encoded(kind: str, column: Any) -> bytes:

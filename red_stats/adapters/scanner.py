@@ -32,7 +32,7 @@ _NUMBERS: Final = {  # with the type code of their arrays; the last seven only w
 }  # fmt: skip
 
 ClientOf = Callable[[bytes], str | None]
-Unpacked = tuple[bytes, bytes, int]  # header, records, how many they are said to be
+Unpacked = tuple[bytes, memoryview, int]  # header, records, how many they are said to be
 
 
 class _CTexts(ctypes.Structure):
@@ -60,7 +60,7 @@ class Scanner:
     def __init__(self, path: Path) -> None:
         self._scan = ctypes.CDLL(str(path)).scan
         self._scan.argtypes = (
-            ctypes.POINTER(_CColumns), ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64,
+            ctypes.POINTER(_CColumns), ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64,
         )  # fmt: skip
         self._scan.restype = ctypes.c_int
         self._c = _CColumns()
@@ -115,7 +115,8 @@ class Scanner:
             getattr(columns, name).size = 0
         self._column["slots"][: columns.slot_mask + 1].fill(-1)
         for chunk, (header, records, _) in zip(chunks, batches, strict=True):
-            if not self._scan(columns, header, records, len(records), max(since, chunk.start)):
+            place = np.frombuffer(records, np.uint8).ctypes.data
+            if not self._scan(columns, header, place, len(records), max(since, chunk.start)):
                 return None
         names = self._column["name"][: columns.names * _NAME].tobytes()
         lengths = self._column["name_length"][: columns.names].tolist()
@@ -158,7 +159,7 @@ class Scanner:
 def _unpacked(chunk: Chunk) -> Unpacked | None:
     if chunk.content is None:
         return None
-    header, records = bytes(chunk.content[:HEADER]), bytes(chunk.content[HEADER:])
+    header, records = bytes(chunk.content[:HEADER]), chunk.content[HEADER:]
     count = int.from_bytes(header[-4:], "big", signed=True)
     if header[22] & _DefaultRecordBatchPy.CODEC_MASK:
         batch: Any = _DefaultRecordBatchPy(chunk.content)
@@ -166,7 +167,7 @@ def _unpacked(chunk: Chunk) -> Unpacked | None:
             batch._maybe_uncompress()
         except Exception:  # whatever the codec says; the careful reader meets it again
             return None
-        records = bytes(batch._buffer)
+        records = memoryview(batch._buffer)
     return (header, records, count) if 0 <= count <= len(records) else None
 
 

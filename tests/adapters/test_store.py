@@ -76,3 +76,9 @@ MANY_PARTS_REMOVED = """
 
 def test_removing_hundreds_of_parts_takes_no_thread_for_each(tmp_path):
     assert told(tmp_path / "s", 0, MANY_PARTS_REMOVED).startswith("open\nTrue True")
+
+
+def test_an_insert_makes_no_file_that_a_kill_would_leave_behind(tmp_path):
+    without = "import tempfile; tempfile.NamedTemporaryFile = None"
+    insert = "store.insert('migrations', ('name', 'sha256'), [[['a'], ['b']]], 'token'); print('kept')"
+    assert told(tmp_path / "s", 0, f"{without}; {insert}") == "open\nkept\n"
