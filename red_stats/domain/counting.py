@@ -4,7 +4,7 @@ Pure: it reads windows, judges and sequences through arguments and returns what 
 A measurement whose window had left the retention at its Kafka time goes to statistics only.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from operator import itemgetter
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ from red_stats.domain.subscriptions import Judge
 from red_stats.domain.windows import Tally, Window, add, bins_of, is_expired, minute_of
 
 LATE: Final = -1  # no minute since 1970
+HIGHEST: Final = 10_000  # no amount (bp) is over it
 _SHORT: Final = 1 << 16  # numbers below it are sorted by their digits, several times as fast
 Raised = tuple[int, Judge]  # row first
 Key = TypeVar("Key")
@@ -57,34 +58,32 @@ def fold(
         return Folded(windows, [], sequences, horizon, 0)
     late, horizon = _too_late(readings, horizon, retention_ms)
     raised: list[Raised] = []
-    spans: dict[int, list[_Span]] = {}
-    bp_of, offset_of = readings.red_bp.tolist(), readings.offset
-    for group in _grouped(readings, late):
-        client_id = readings.clients[group.client]
-        mine = spans.get(group.client)
-        if mine is None:
-            mine = spans[group.client] = _spans(judges_of(client_id), readings)
-        tallies = _judged(group, bp_of, offset_of, mine, raised)
+    spans = [_spans(judges_of(client_id), readings) for client_id in readings.clients]
+    for group in _grouped(readings, late, spans):
+        tallies = _judged(group, readings, spans[group.client], raised)
         if group.minute == LATE or is_expired(group.minute, horizon, retention_ms):
             continue
-        key = key_of(client_id, group.minute)
+        key = key_of(readings.clients[group.client], group.minute)
         windows[key] = add(window_of(key), group.bins, group.red_sum, tallies)
     alerts = _alerts(readings, raised, seq_of, sequences, partition)
     return Folded(windows, alerts, sequences, horizon, int(late.sum()))
 
 
 class _Group(NamedTuple):
-    """The images of one client and minute: the rows of the readings, and what they come to."""
+    """The images of one client and minute: the rows of the readings, and what they come to.
+
+    `high` are the rows that are over the lowest of the client's thresholds.
+    """
 
     client: int
     minute: int
-    rows: Sequence[int]
+    rows: Integers
     bins: bytes
     red_sum: int
-    most: int
+    high: Sequence[int]
 
 
-def _grouped(readings: Readings, late: Integers) -> Iterator[_Group]:
+def _grouped(readings: Readings, late: Integers, spans: Sequence[Sequence["_Span"]]) -> Iterator[_Group]:
     """By client and minute; what is too late for its window is by client alone."""
     minutes = minute_of(readings.at)
     minutes[late] = LATE
@@ -94,21 +93,25 @@ def _grouped(readings: Readings, late: Integers) -> Iterator[_Group]:
     if len(readings.clients) * span <= _SHORT:
         place = place.astype(np.uint16)
     order = np.argsort(place, kind="stable")
-    place, reds = place[order], readings.red_bp[order]
+    place, reds, clients = place[order], readings.red_bp[order], readings.client[order]
     starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
-    openings = order[starts]
-    rows, bins = order.tolist(), bins_of(reds)
-    ends = [*starts[1:].tolist(), len(rows)]
-    for client, minute, start, end, red_sum, most in zip(
-        readings.client[openings].tolist(),
-        minutes[openings].tolist(),
+    ends = np.append(starts[1:], len(order))
+    lowest = np.array([min([judge.threshold_bp for judge, _ in one], default=HIGHEST) for one in spans])
+    high = np.flatnonzero(reds > lowest[clients])
+    high_rows, bins = order[high].tolist(), bins_of(reds)
+    for client, minute, start, end, red_sum, high_start, high_end in zip(
+        clients[starts].tolist(),
+        minutes[order[starts]].tolist(),
         starts.tolist(),
-        ends,
+        ends.tolist(),
         np.add.reduceat(reds, starts, dtype=np.int64).tolist(),
-        np.maximum.reduceat(reds, starts).tolist(),
+        np.searchsorted(high, starts).tolist(),
+        np.searchsorted(high, ends).tolist(),
         strict=True,
     ):
-        yield _Group(client, minute, rows[start:end], bins[start:end], red_sum, most)
+        yield _Group(
+            client, minute, order[start:end], bins[start:end], red_sum, high_rows[high_start:high_end]
+        )
 
 
 def _too_late(readings: Readings, horizon: int, retention_ms: int) -> tuple[Integers, int]:
@@ -133,21 +136,24 @@ def _spans(judges: Sequence[Judge], readings: Readings) -> list[_Span]:
 
 
 def _judged(
-    group: _Group, bp_of: Sequence[int], offset_of: Integers, spans: Sequence[_Span], raised: list[Raised]
+    group: _Group, readings: Readings, spans: Sequence[_Span], raised: list[Raised]
 ) -> dict[str, Tally]:
     """By subscription: images judged by any of its versions, and those over, which are `raised`."""
     tallies: dict[str, Tally] = {}
+    red_of, offset_of = readings.red_bp, readings.offset
     for judge, whole in spans:
-        threshold, rows = judge.threshold_bp, group.rows
+        rows: Sized = group.rows
+        high = group.high
         if not whole:
-            rows = [row for row in rows if judge.covers(offset_of[row])]
-        over = [(row, judge) for row in rows if bp_of[row] > threshold] if group.most > threshold else []
-        raised += over
-        if rows:
+            rows = [row for row in group.rows.tolist() if judge.covers(offset_of[row])]
+            high = [row for row in high if judge.covers(offset_of[row])]
+        if len(spans) > 1:
+            high = [row for row in high if red_of[row] > judge.threshold_bp]
+        raised += [(row, judge) for row in high]
+        if len(rows):
             name = judge.subscription_id
-            before = tallies.get(name)
-            told = (len(rows), len(over))
-            tallies[name] = told if before is None else (before[0] + told[0], before[1] + told[1])
+            judged, over = tallies.get(name, (0, 0))
+            tallies[name] = (judged + len(rows), over + len(high))
     return tallies
 
 
@@ -161,9 +167,9 @@ def _alerts(
     """The alerts in the order of their offsets; `sequences` goes on."""
     raised.sort(key=itemgetter(0))
     alerts = []
-    for row, judge in raised:
+    for (_, judge), reading in zip(raised, readings.taken([row for row, _ in raised]), strict=True):
         name = judge.subscription_id
         seq = (sequences.get(name) or seq_of.get(name, 0)) + 1
         sequences[name] = seq
-        alerts.append(make(readings.reading(row), judge, seq, partition))
+        alerts.append(make(reading, judge, seq, partition))
     return alerts

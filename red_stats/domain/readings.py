@@ -33,17 +33,24 @@ class Readings:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def reading(self, row: int) -> Reading:
-        """One of them by itself."""
-        start = int(self.image_end[row - 1]) if row else 0
-        return Reading(
-            offset=int(self.offset[row]),
-            client_id=self.clients[self.client[row]],
-            at=int(self.at[row]),
-            red_bp=int(self.red_bp[row]),
-            logged_at=int(self.logged_at[row]),
-            image_id=self.images[start : self.image_end[row]].decode(),
+    def taken(self, rows: Sequence[int]) -> list[Reading]:
+        """Some of them, as objects."""
+        at = np.array(rows, np.int64)
+        bounds = np.concatenate(([0], self.image_end))
+        columns = zip(
+            self.offset[at].tolist(),
+            self.client[at].tolist(),
+            self.at[at].tolist(),
+            self.red_bp[at].tolist(),
+            self.logged_at[at].tolist(),
+            bounds[at].tolist(),
+            bounds[at + 1].tolist(),
+            strict=True,
         )
+        return [
+            Reading(offset, self.clients[client], moment, red_bp, logged_at, self.images[start:end].decode())
+            for offset, client, moment, red_bp, logged_at, start, end in columns
+        ]
 
 
 def columns_of(readings: Sequence[Reading]) -> Readings:

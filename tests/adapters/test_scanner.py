@@ -70,7 +70,7 @@ def quickly(chunks, since=0):
     """What the scanner alone takes, or None."""
     clients = LogReader(PARTITIONS, None)._clients_of(HOME)
     found = scanner.load().readings(chunks, since, clients.__getitem__)
-    return None if found is None else [found.reading(row) for row in range(len(found))]
+    return None if found is None else found.taken(range(len(found)))
 
 
 def described(columns):
@@ -215,7 +215,7 @@ def test_a_batch_with_anything_unusual_is_read_one_by_one_and_nothing_is_lost():
         found, unreadable = LogReader(PARTITIONS, scanner.load()).readings(HOME, chunks, 0)
 
         assert quickly(chunks) is None
-        assert [found.reading(row) for row in range(len(found))] == good
+        assert found.taken(range(len(found))) == good
         assert [letter.reason for letter in unreadable] == [letter.reason for letter in dead]
         assert len(good) == 21
 
@@ -299,7 +299,7 @@ def test_parts_joined_are_the_readings_of_all(names):
 
     found = joined([reader.readings(HOME, [chunk], 0)[0] for chunk in chunks])
 
-    assert [found.reading(row) for row in range(len(found))] == slowly(chunks)[0]
+    assert found.taken(range(len(found))) == slowly(chunks)[0]
 
 
 def test_without_a_compiler_everything_is_read_one_by_one(tmp_path, monkeypatch):
@@ -312,6 +312,6 @@ def test_without_a_compiler_everything_is_read_one_by_one(tmp_path, monkeypatch)
 
     found, dead = LogReader(PARTITIONS, scanner.load()).readings(HOME, chunks, 10)
 
-    assert [found.reading(row) for row in range(len(found))] == slowly(chunks, 10)[0]
+    assert found.taken(range(len(found))) == slowly(chunks, 10)[0]
     assert (dead, LogReader(PARTITIONS, None).cut(HOME, chunks, 0)) == ([], None)
     assert isinstance(Scanner(compiling.library(scanner.Path(scanner.__file__).with_name("scan.c"))), Scanner)
