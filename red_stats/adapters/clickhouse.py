@@ -155,16 +155,17 @@ class Store:
             "insert_deduplication_token": token,
             "min_free_disk_bytes_to_perform_insert": self._min_free_bytes,
         }
-        types = self._types_of(table)
+        pieces = list(
+            native.pieces(columns, self._types_of(table), groups)
+        )  # what does not fit is no StoreError
         with self._call(), _one_kind_of_error():
             client = self._client()
             if self.embedded and SUPPORTED:
                 file = self._memory_file()
-                file.write(native.pieces(columns, types, groups))
+                file.write(pieces)
                 client.command(_insert_from(file.path, table, columns, settings))
             else:
-                block = native.block(columns, types, groups)
-                client.raw_insert(f"{DATABASE}.{table}", columns, block, settings, "Native")
+                client.raw_insert(f"{DATABASE}.{table}", columns, b"".join(pieces), settings, "Native")
 
     def _types_of(self, table: str) -> Mapping[str, str]:
         """The types of a table's columns by name; they do not change while we run."""

@@ -45,11 +45,6 @@ def pieces(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Colu
             yield _encoded(kind, group[number])
 
 
-def block(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Columns]) -> bytes:
-    """The same in one piece."""
-    return b"".join(pieces(names, types, groups))
-
-
 def _encoded(kind: str, column: Any) -> bytes:
     if isinstance(column, Texts):
         return column.content

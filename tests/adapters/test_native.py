@@ -5,7 +5,7 @@ from array import array
 import pytest
 
 from red_stats.adapters.clickhouse import Store
-from red_stats.adapters.native import block
+from red_stats.adapters.native import pieces
 
 TEXTS = ["", "a", "ä", "b" * 127, "c" * 128, "d" * 20_000, "e\0\n\\'", "😀"]
 
@@ -41,6 +41,13 @@ def test_what_is_sent_is_what_is_stored(store, texts):
 
 def test_what_does_not_fit_or_is_not_known_is_refused():
     with pytest.raises(OverflowError):
-        block(["n"], {"n": "UInt16"}, [[[65_536]]])
+        list(pieces(["n"], {"n": "UInt16"}, [[[65_536]]]))
     with pytest.raises(KeyError):
-        block(["n"], {"n": "Float64"}, [[[1.5]]])
+        list(pieces(["n"], {"n": "Float64"}, [[[1.5]]]))
+
+
+def test_what_does_not_fit_is_no_error_of_the_store_which_would_be_tried_again_for_ever(store):
+    with pytest.raises(OverflowError):
+        store.insert("kinds", ("small",), [[[65_536]]], "too large")
+    with pytest.raises(KeyError):
+        store.insert("kinds", ("unknown",), [[[1]]], "unknown")

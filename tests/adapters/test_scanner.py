@@ -81,7 +81,7 @@ def described(columns):
         "UInt64": ("red_pixels", "pixels", "bytes"),
     }  # fmt: skip
     names = {name: kind for kind, names in types.items() for name in names}
-    return native.block(MEASUREMENTS.columns, names, [columns])
+    return b"".join(native.pieces(MEASUREMENTS.columns, names, [columns]))
 
 
 @pytest.mark.parametrize("codec", [0, 1, 2, 3, 4])
