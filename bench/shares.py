@@ -34,7 +34,7 @@ STEPS = (
     ("count into windows, find alerts", ("domain/counting.py", "domain/windows.py", "domain/alerts.py")),
     ("keep and encode changed windows", ("tables/rows.py", "tables/faust_table.py", "adapters/changelog.py")),
     ("send in transactions", ("aiokafka/producer", "adapters/transactions.py")),
-    ("fetch", ("aiokafka/", "asyncio/streams.py")),
+    ("fetch", ("aiokafka/", "asyncio/streams.py", "adapters/receiving.py")),
     ("agents and tables", ("red_stats/",)),
 )
 

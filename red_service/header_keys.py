@@ -23,8 +23,7 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
     def next_batch(self) -> "_Batch | None":
         content = self._next_slice
-        batch = super().next_batch()
-        return None if batch is None or content is None else _Batch(batch, content)
+        return None if content is None else _Batch(super().next_batch(), content)
 
 
 class _Batch:

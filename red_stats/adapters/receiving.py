@@ -8,6 +8,7 @@ connection of the process otherwise. This touches private API of aiokafka, which
 
 import asyncio
 import io
+import logging
 import struct
 from collections import deque
 from types import SimpleNamespace
@@ -135,7 +136,7 @@ class _Reader:
         found = self._frame[self._at : self._at + size]
         self._at += len(found)
         # the driver's debug log can show bytes only
-        return found if size > LARGE and not conn.log.isEnabledFor(10) else bytes(found)
+        return found if size > LARGE and not conn.log.isEnabledFor(logging.DEBUG) else bytes(found)
 
 
 def _reader_of(frame: bytes | memoryview) -> Any:
