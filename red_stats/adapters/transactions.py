@@ -7,6 +7,7 @@ predecessor), abort what it left open, and move the committed end of the log pas
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -74,6 +75,16 @@ class PartitionWriter:
         """Closes the connections; an open transaction is left to the next owner to abort."""
         if not await ended(self._producer.stop(), STOP_SECONDS):  # it would flush to a Kafka that is gone
             await abandon(self._producer)
+        self._read_errors()
+
+    def _read_errors(self) -> None:
+        """Of futures that aiokafka fails and nobody awaits: Python would report them at any later time."""
+        accumulator = self._producer._message_accumulator
+        batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]
+        waiters = [self._producer._txn_manager._transaction_waiter, *(b._drain_waiter for b in batches)]
+        for waiter in waiters:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()
 
     async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
         """Writes all records in one transaction, or none.
@@ -87,8 +98,8 @@ class PartitionWriter:
         try:
             async with asyncio.timeout(self._commit_seconds):
                 await self._producer.begin_transaction()
-                for future in [await self._send(topic, rows) for topic, rows in _by_topic(records)]:
-                    await future
+                sent = [await self._send(topic, rows) for topic, rows in _by_topic(records)]
+                await asyncio.gather(*chain.from_iterable(sent))
                 before_commit()
                 await self._producer.commit_transaction()
         except (KafkaError, IllegalOperation, TimeoutError) as error:
@@ -107,14 +118,14 @@ class PartitionWriter:
     def _id(self) -> str:
         return str(self._producer._txn_manager.transactional_id)
 
-    async def _send(self, topic: str, rows: Sequence[Out]) -> asyncio.Future[list[object]]:
+    async def _send(self, topic: str, rows: Sequence[Out]) -> list[asyncio.Future[object]]:
         """Whole batches instead of single sends: 1.5 us a record instead of 10."""
         futures: list[asyncio.Future[object]] = []
         written = 0
         while written < len(rows):
             batch, written = self._filled(rows, written)
             futures.append(await self._producer.send_batch(batch, topic, partition=self.partition))
-        return asyncio.gather(*futures)
+        return futures
 
     def _filled(self, rows: Sequence[Out], start: int) -> tuple[BatchBuilder, int]:
         """A full batch of the rows from `start` on, and where the next one starts."""

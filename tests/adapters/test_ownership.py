@@ -1,6 +1,7 @@
 """The foundation on real Kafka: one transaction for outputs, state and mark; fencing; loading."""
 
 import asyncio
+import gc
 import uuid
 
 import msgspec
@@ -10,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from red_stats.adapters.changelog import read_to_end
-from red_stats.adapters.transactions import PartitionWriter, WriteFailed
+from red_stats.adapters.transactions import Fenced, PartitionWriter, WriteFailed
 from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
 from red_stats.tables.rows import SequenceRows
 
@@ -141,6 +142,23 @@ async def test_a_predecessor_is_fenced_and_must_die(kafka, taken, app_id):
 
     assert await owner.transact(2, setting(app_id, 2, 10))
     assert await committed(kafka, outputs(app_id), app_id) == [2]
+
+
+async def test_a_fenced_writer_leaves_no_error_to_be_reported_later(kafka, app_id):
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    zombie, owner = PartitionWriter(kafka, app_id, 2), PartitionWriter(kafka, app_id, 2)
+    await zombie.start()
+    await owner.start()
+
+    with pytest.raises(Fenced):
+        await zombie.commit([(name, b"k", b"v") for name in (outputs(app_id), changelog(app_id))])
+    await zombie.stop()
+    await owner.stop()
+    del zombie
+    gc.collect()
+
+    assert reported == []
 
 
 async def test_what_a_predecessor_left_open_is_aborted(kafka, taken, app_id):
