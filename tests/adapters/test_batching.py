@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from red_stats.faust_app import new_app, source
 from red_stats.settings import Settings
 from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
 from red_stats.tables.rows import SequenceRows
+from tests.new_topics import new_topics, own
 
 PARTITIONS = 4
 
@@ -21,16 +21,13 @@ class Place:
 
     def __init__(self, bootstrap, folder):
         self.bootstrap = bootstrap
-        self.name = f"batching-{uuid.uuid4().hex[:12]}"
+        self.name = own("batching")
         self.source, self.changelog = f"{self.name}-source", f"{self.name}-rows-changelog"
         self.settings = Settings(data=folder, kafka=bootstrap, session_timeout=6)
         self.batches = []
 
     async def create(self):
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic(t, PARTITIONS, 1) for t in (self.source, self.changelog)])
-        await admin.close()
+        await new_topics(self.bootstrap, self.source, self.changelog, partitions=PARTITIONS)
 
     async def produced(self, values, partition, *, compression=None, transactional=None):
         producer = AIOKafkaProducer(

@@ -2,18 +2,17 @@
 
 import asyncio
 import gc
-import uuid
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from red_stats.adapters.changelog import read_to_end
 from red_stats.adapters.transactions import Fenced, PartitionWriter, WriteFailed
 from red_stats.tables.ownership import Effects, Mark, Ownership, TableSpec
 from red_stats.tables.rows import SequenceRows
+from tests.new_topics import new_topics, own
 
 SOURCE = "source"
 
@@ -33,14 +32,9 @@ def changelog(app_id, which="a"):
 @pytest.fixture
 async def app_id(kafka):
     """An app of its own, with an output topic and the changelogs of its two tables."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    compact = {"cleanup.policy": "compact"}
-    names = [changelog(name), changelog(name, "b")]
-    await admin.create_topics([NewTopic(n, 4, 1, topic_configs=compact) for n in names])
-    await admin.create_topics([NewTopic(outputs(name), 4, 1)])
-    await admin.close()
+    name = own("test")
+    await new_topics(kafka, changelog(name), changelog(name, "b"), partitions=4, cleanup_policy="compact")
+    await new_topics(kafka, outputs(name), partitions=4)
     return name
 
 

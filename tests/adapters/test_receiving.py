@@ -4,11 +4,9 @@ import asyncio
 import logging
 import os
 import struct
-import uuid
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 from red_service.header_keys import _Records
 from red_stats.adapters.chunks import Fetched, _Chunks
 from red_stats.adapters.receiving import LARGE, _Receiver, receive_in_place
+from tests.new_topics import new_topics, own
 
 
 def receiver():
@@ -75,11 +74,8 @@ async def fetched(kafka, topic):
 
 
 async def produced(kafka, sizes):
-    topic, values = f"receiving-{uuid.uuid4().hex[:12]}", [os.urandom(size) for size in sizes]
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
+    topic, values = own("receiving"), [os.urandom(size) for size in sizes]
+    await new_topics(kafka, topic)
     async with AIOKafkaProducer(bootstrap_servers=kafka, max_request_size=4 << 20) as producer:
         for value in values:
             await producer.send_and_wait(topic, value, partition=0)

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from red_stats import topics
 from red_stats.adapters import scanner
@@ -20,6 +19,7 @@ from red_stats.domain.deliveries import of_alert
 from red_stats.tables.ownership import Ownership, TableSpec
 from red_stats.tables.rows import AnswerRows, PendingRows, SequenceRows, ThresholdRows, WindowRows
 from tests.builders import a_batch, a_client_of, a_record, measured
+from tests.new_topics import new_topics, own
 
 PARTITION = 1
 
@@ -31,7 +31,7 @@ def fatal(reason):
 @pytest.fixture
 async def ownership(kafka, monkeypatch):
     """Partition 1 of an app with topics of its own; the names of the real ones are given to the folds."""
-    app_id = f"redelivery-{uuid.uuid4().hex[:12]}"
+    app_id = own("redelivery")
     names = {
         "WINDOWS_CHANGELOG": WindowRows, "ALERT_SEQUENCES_CHANGELOG": SequenceRows,
         "SUBSCRIPTIONS": ThresholdRows, "ANSWERS_CHANGELOG": AnswerRows, "PENDING_CHANGELOG": PendingRows,
@@ -39,10 +39,7 @@ async def ownership(kafka, monkeypatch):
     }  # fmt: skip
     for name in names:
         monkeypatch.setattr(topics, name, f"{app_id}-{name.lower()}")
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(getattr(topics, name), 4, 1) for name in names])
-    await admin.close()
+    await new_topics(kafka, *(getattr(topics, name) for name in names), partitions=4)
     tables = ("windows", "alert_sequences", "thresholds", "answers", "pending")
     specs = [
         TableSpec(table, getattr(topics, name), rows)

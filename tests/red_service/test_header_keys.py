@@ -4,11 +4,11 @@ import os
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from red_service import header_keys
+from tests.new_topics import new_topics, own
 from tests.raw_headers import produce_raw_header
 
 
@@ -19,11 +19,8 @@ def accepting(monkeypatch):
 
 
 async def test_a_header_key_of_any_bytes_is_told_and_its_neighbours_are_untouched(kafka, accepting):
-    topic, sent = "header-keys", [os.urandom(8) for _ in range(3)]
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
+    topic, sent = own("header-keys"), [os.urandom(8) for _ in range(3)]
+    await new_topics(kafka, topic)
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         first = await producer.send_and_wait(
             topic, sent[0], headers=[("trace", b"1"), ("none", None)], partition=0
