@@ -125,6 +125,7 @@ class Follower:
         self._from_end = from_end
         self._monotonic = monotonic
         self._consumer: AIOKafkaConsumer | None = None
+        self._asking: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
 
@@ -148,16 +149,13 @@ class Follower:
         """
         if self.running:
             return
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            fetch_max_wait_ms=500,
-        )
-        await consumer.start()
+        # a question would wait for its answer behind a fetch that waits for records: another connection
+        consumer, asking = self._new_consumer(), self._new_consumer()
         try:
+            await consumer.start()
+            await asking.start()
             numbers = await consumer._client._wait_on_metadata(self.topic)
+            await asking._client._wait_on_metadata(self.topic)
             partitions = [TopicPartition(self.topic, p) for p in sorted(numbers)]
             consumer.assign(partitions)
             if self._from_end:
@@ -171,10 +169,20 @@ class Follower:
                 self.positions[tp.partition] = await consumer.position(tp)
         except BaseException:
             await ended(consumer.stop())
+            await ended(asking.stop())
             raise
-        self._consumer = consumer
+        self._consumer, self._asking = consumer, asking
         self._task = asyncio.create_task(self._tail(), name=f"follow {self.topic}")
         await self.caught_up()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=500,
+        )
 
     async def stop(self) -> None:
         """Stops following; safe to call twice."""
@@ -182,9 +190,10 @@ class Follower:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        if self._consumer is not None:
-            await ended(self._consumer.stop())
-            self._consumer = None
+        for consumer in (self._consumer, self._asking):
+            if consumer is not None:
+                await ended(consumer.stop())
+        self._consumer = self._asking = None
 
     async def caught_up(self) -> dict[int, int]:
         """Returns the ends when everything committed at the time of the call has been applied."""
@@ -200,8 +209,8 @@ class Follower:
 
     async def ends(self) -> dict[int, int]:
         """The committed end of every partition now."""
-        consumer = cast(AIOKafkaConsumer, self._consumer)
-        ends = await consumer.end_offsets([TopicPartition(self.topic, p) for p in self.positions])
+        asking = cast(AIOKafkaConsumer, self._asking)
+        ends = await asking.end_offsets([TopicPartition(self.topic, p) for p in self.positions])
         return {tp.partition: end for tp, end in ends.items()}
 
     async def _tail(self) -> None:
