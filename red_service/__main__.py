@@ -7,7 +7,7 @@ import sys
 
 import uvloop
 
-from red_service import fastjpeg, fastwebp, header_keys, images, kernel
+from red_service import fastjpeg, fastwebp, header_keys, images, kernel, next_transaction
 from red_service.app import CannotStart, serve
 from red_service.files import tell
 from red_service.seldom import hear_libraries_seldom
@@ -39,6 +39,7 @@ def main() -> None:
 def _serve() -> None:
     settings = load()
     header_keys.accept_any()
+    next_transaction.ask_soon()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from red_service import header_keys
+from red_service import header_keys, next_transaction
 from red_stats import topics
 from red_stats.adapters.batching import Patience
 from red_stats.adapters.log_ends import LogEnds
@@ -191,6 +191,7 @@ def create_apps(settings: Settings, roles: tuple[str, ...], *, fatal: Fatal = di
     """The apps of one process; the first has the web server, the views wherever live is."""
     header_keys.accept_any()  # which also keeps the bytes of record batches, for the scanner
     receive_in_place()
+    next_transaction.ask_soon()
     parts = Parts(settings, roles)
     apps = [CREATE[role](parts, fatal=fatal) for role in roles]
     web: Any = routes_of_api(parts, apps[0]) if "live" in roles else routes_of_health(parts, apps[0])
