@@ -13,7 +13,7 @@ from yarl import URL
 
 from red_stats.adapters.batching import BatchConsumer, BatchTransport, Patience
 from red_stats.settings import Settings
-from red_stats.tables.faust_table import declare_tables
+from red_stats.tables.faust_table import Tables, declare_tables
 from red_stats.tables.ownership import Owned, Ownership
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def new_app(settings: Settings, app_id: str, ownership: Ownership) -> StatsApp:
         producer_linger=0,
         web_enabled=False,
         datadir=settings.data / "faust",
+        TableManager=Tables,
         **instance,
     )
     # Faust refuses an assignment that names another address, as a named worker gets it that was

@@ -52,6 +52,9 @@ class Roles(mode.Worker):
         hear_libraries_seldom()
         await asyncio.gather(*(app.maybe_start() for app in self.services))
 
+    async def _sentinel_task(self) -> None:
+        """Nothing: mode gives the loop a second to end, and the process ends right after it."""
+
 
 def _end_late() -> None:
     log.warning("still stopping after %d s: ending at once", STOP_SECONDS)

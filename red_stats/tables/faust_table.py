@@ -6,6 +6,7 @@ from typing import Any
 import faust
 from aiokafka import TopicPartition
 from faust.stores.base import Store
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from red_stats.tables.ownership import Ownership, TableSpec
@@ -73,6 +74,15 @@ class LoadedTable(faust.Table[bytes, Any]):
         store = LoadedStore("loaded://", self.app, self, table_name=self.name)
         store.ownership, store.spec = self.ownership, self.spec
         return store
+
+
+class Tables(TableManager):
+    """All tables of an app, which are declared before it starts: stock waits a second for more."""
+
+    async def on_start(self) -> None:
+        """Register their changelogs; the conductor subscribes once the agents are there, too."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 def declare_tables(app: faust.App, ownership: Ownership, partitions: int) -> list[LoadedTable]:
