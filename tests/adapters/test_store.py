@@ -61,12 +61,14 @@ MANY_PARTS_REMOVED = """
     def parts():
         [(count,)] = store.query("SELECT count() FROM system.parts WHERE table = 'measurements'")
         return count
+    soon = "old_parts_lifetime = 1, cleanup_delay_period = 4, cleanup_delay_period_random_add = 0"
+    store.command("ALTER TABLE red.measurements MODIFY SETTING " + soon)
+    for word in ("DETACH", "ATTACH"):  # or it would sleep its 30 s first
+        store.command(word + " TABLE red.measurements")
     for number in range(150):
         store.command(f"INSERT INTO red.measurements (client_id) VALUES ('client-{number}')")
     store.command("OPTIMIZE TABLE red.measurements FINAL")
     many = parts()
-    soon = "old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
-    store.command("ALTER TABLE red.measurements MODIFY SETTING " + soon)
     while parts() > 1:
         time.sleep(0.1)
     threads = len(os.listdir("/proc/self/task"))  # the engine keeps those that it made

@@ -9,7 +9,7 @@ from tests.system.up import Up
 
 @pytest.fixture(scope="package")
 def up(tmp_path_factory):
-    up = Up(tmp_path_factory.mktemp("up"))
+    up = Up(tmp_path_factory.mktemp("up"), RED_WEBHOOK_SCHEDULE="1,4,30,300")
     up.start()
     yield up
     up.stop()

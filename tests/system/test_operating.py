@@ -79,7 +79,7 @@ async def test_a_dead_letter_is_listed_shown_mended_and_counted_once(kafka, tmp_
 
 
 async def test_lag_is_what_a_stopped_worker_leaves_and_none_once_it_is_back(kafka, tmp_path):
-    with running(worker(kafka, tmp_path)) as stats:
+    with running(worker(kafka, tmp_path, RED_INSTANCE="lag")) as stats:  # back without its session's end
         async with an_api(kafka, stats) as api:
             await until_no_image_is_behind(stats)
             stats.stop()

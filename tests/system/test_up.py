@@ -152,7 +152,7 @@ async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(u
 
     async with Receiver(port=port) as receiver:
         receiver.secrets.append(subscription["secret"])
-        await receiver.until(1, seconds=60)  # the second pause of the schedule is 30 s
+        await receiver.until(1, seconds=60)
         assert receiver.got[0].verified
         assert receiver.got[0].body["data"]["image_id"] == item["image_id"]
     _, after = await demo.call("GET", f"{everything}&at_least={item['position']}")

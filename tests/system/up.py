@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Up:
     """A supervisor with its output in files."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, **settings):
+        self.folder, self._settings = folder, settings
         self.ports = {name: free_port() for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
         self.red = f"http://127.0.0.1:{self.ports['RED_PORT']}"
         self.stats = f"http://127.0.0.1:{self.ports['RED_STATS_PORT']}"
@@ -28,7 +28,7 @@ class Up:
     @property
     def environment(self):
         given = {name: str(port) for name, port in self.ports.items()}
-        return os.environ | given | {"RED_DATA": str(self.folder / "data")}
+        return os.environ | given | {"RED_DATA": str(self.folder / "data")} | self._settings
 
     def start(self, seconds=90):
         with self.out.open("wb") as out, self.err.open("wb") as err:
