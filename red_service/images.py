@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 import PIL
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin, features
 
 from red_service import fastjpeg, fastwebp, jpeg, pixels, webp
 from red_service.problems import Rejected
@@ -25,6 +25,9 @@ FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")  # "MPO" here would make Pillow 
 DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+
+Image.preinit()  # all but WebP's plug-in: or the first image would wait for them
+assert WebPImagePlugin.SUPPORTED
 
 _UNREADABLE: Final = (
     OSError,

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from red_service import compiling
 from red_service.redness import Tally, tally_pixels
 
@@ -59,12 +61,11 @@ def load() -> Kernel | None:
 
 def _is_right(kernel: Kernel) -> bool:
     """Every R with a grid of the others; the tests go through all colours."""
-    grid = range(0, 256, 15)
-    colours = [(r, g, b) for r in range(256) for g in grid for b in grid]
+    grid = np.arange(0, 256, 15)
+    colours = np.stack(np.meshgrid(np.arange(256), grid, grid), axis=-1).reshape(-1, 3)
+    alpha = np.arange(len(colours))[:, np.newaxis] % 256
     for channels in (3, 4):
-        pixels = bytes(
-            value for number, colour in enumerate(colours) for value in (*colour, number % 256)[:channels]
-        )
+        pixels = np.hstack([colours, alpha])[:, :channels].astype(np.uint8).tobytes()
         if kernel.tally(pixels, len(colours), channels) != tally_pixels(pixels, channels):
             return False
     return True

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from red_service import kernel
 from red_service.images import Measured, measure
 from red_service.problems import Rejected
 
@@ -98,6 +99,7 @@ def main() -> None:
     limit(int(parent), int(memory))
     image = mmap.mmap(int(descriptor), 0, prot=mmap.PROT_READ)
     os.close(int(descriptor))
+    kernel.load()  # or the first image would wait for its check
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak into the answers
     serve(sys.stdin.buffer, image, answers, float(seconds))

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+from PIL import Image
+
 BURN = """
 import time
 from red_service.worker import allow_cpu
@@ -26,3 +28,24 @@ def test_every_image_has_the_same_processor_time_whatever_those_before_it_took()
         [sys.executable, "-c", BURN], stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.returncode) == ("good\n", -signal.SIGPROF)
+
+
+FIRST = """
+import sys
+from pathlib import Path
+from red_service.worker import answer
+loaded = set(sys.modules)
+for path in sys.argv[1:]:
+    answer(Path(path).read_bytes())
+print(sorted(set(sys.modules) - loaded))
+"""
+
+
+def test_the_first_image_of_a_format_waits_for_nothing_to_be_loaded(tmp_path):
+    paths = [tmp_path / name for name in ("a.jpg", "a.png", "a.gif", "a.webp")]
+    for path in paths:
+        Image.new("RGB", (8, 8), (200, 1, 1)).save(path)
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, *paths], stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
