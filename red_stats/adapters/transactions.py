@@ -81,7 +81,8 @@ class PartitionWriter:
         """Of futures that aiokafka fails and nobody awaits: Python would report them at any later time."""
         accumulator = self._producer._message_accumulator
         batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]
-        waiters = [self._producer._txn_manager._transaction_waiter, *(b._drain_waiter for b in batches)]
+        waiters = [self._producer._txn_manager._transaction_waiter]
+        waiters += [waiter for batch in batches for waiter in (batch.future, batch._drain_waiter)]
         for waiter in waiters:
             if waiter is not None and waiter.done() and not waiter.cancelled():
                 waiter.exception()
