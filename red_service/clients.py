@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from red_service.ending import ended
+from red_service.log_ends import LogEnds
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class Follower:
         self._from_end = from_end
         self._monotonic = monotonic
         self._consumer: AIOKafkaConsumer | None = None
-        self._asking: AIOKafkaConsumer | None = None
+        self._log_ends = LogEnds(bootstrap, isolation_level="read_committed")
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
 
@@ -149,13 +150,17 @@ class Follower:
         """
         if self.running:
             return
-        # a question would wait for its answer behind a fetch that waits for records: another connection
-        consumer, asking = self._new_consumer(), self._new_consumer()
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=500,
+        )
+        self._consumer = consumer
         try:
             await consumer.start()
-            await asking.start()
             numbers = await consumer._client._wait_on_metadata(self.topic)
-            await asking._client._wait_on_metadata(self.topic)
             partitions = [TopicPartition(self.topic, p) for p in sorted(numbers)]
             consumer.assign(partitions)
             if self._from_end:
@@ -167,22 +172,12 @@ class Follower:
                 await consumer.seek_to_beginning(*partitions)
             for tp in partitions:
                 self.positions[tp.partition] = await consumer.position(tp)
+            self._task = asyncio.create_task(self._tail(), name=f"follow {self.topic}")
+            await self.caught_up()
         except BaseException:
-            await ended(consumer.stop())
-            await ended(asking.stop())
+            await self.stop()
             raise
-        self._consumer, self._asking = consumer, asking
-        self._task = asyncio.create_task(self._tail(), name=f"follow {self.topic}")
-        await self.caught_up()
-
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            fetch_max_wait_ms=500,
-        )
+        await self._log_ends.stop()  # most are never asked again
 
     async def stop(self) -> None:
         """Stops following; safe to call twice."""
@@ -190,10 +185,10 @@ class Follower:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        for consumer in (self._consumer, self._asking):
-            if consumer is not None:
-                await ended(consumer.stop())
-        self._consumer = self._asking = None
+        if self._consumer is not None:
+            await ended(self._consumer.stop())
+            self._consumer = None
+        await self._log_ends.stop()
 
     async def caught_up(self) -> dict[int, int]:
         """Returns the ends when everything committed at the time of the call has been applied."""
@@ -209,8 +204,7 @@ class Follower:
 
     async def ends(self) -> dict[int, int]:
         """The committed end of every partition now."""
-        asking = cast(AIOKafkaConsumer, self._asking)
-        ends = await asking.end_offsets([TopicPartition(self.topic, p) for p in self.positions])
+        ends = await self._log_ends.ends(TopicPartition(self.topic, p) for p in self.positions)
         return {tp.partition: end for tp, end in ends.items()}
 
     async def _tail(self) -> None:

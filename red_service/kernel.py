@@ -62,7 +62,7 @@ def load() -> Kernel | None:
 def _is_right(kernel: Kernel) -> bool:
     """Every R with a grid of the others; the tests go through all colours."""
     grid = np.arange(0, 256, 15)
-    colours = np.stack(np.meshgrid(np.arange(256), grid, grid), axis=-1).reshape(-1, 3)
+    colours = np.stack(np.meshgrid(np.arange(256), grid, grid, indexing="ij"), axis=-1).reshape(-1, 3)
     alpha = np.arange(len(colours))[:, np.newaxis] % 256
     for channels in (3, 4):
         pixels = np.hstack([colours, alpha])[:, :channels].astype(np.uint8).tobytes()

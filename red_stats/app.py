@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, NoReturn
 
 from red_service import header_keys, next_transaction
+from red_service.log_ends import LogEnds
 from red_stats import topics
 from red_stats.adapters.batching import Patience
-from red_stats.adapters.log_ends import LogEnds
 from red_stats.adapters.receiving import receive_in_place
 from red_stats.adapters.sink import Sink
 from red_stats.adapters.store_server import StoreServer

@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -81,11 +82,10 @@ class PartitionWriter:
         """Of futures that aiokafka fails and nobody awaits: Python would report them at any later time."""
         accumulator = self._producer._message_accumulator
         batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]
-        waiters = [self._producer._txn_manager._transaction_waiter]
-        waiters += [waiter for batch in batches for waiter in (batch.future, batch._drain_waiter)]
+        waiters = [self._producer._txn_manager._transaction_waiter, *(b._drain_waiter for b in batches)]
         for waiter in waiters:
-            if waiter is not None and waiter.done() and not waiter.cancelled():
-                waiter.exception()
+            if waiter is not None and waiter.done():
+                _read_error(waiter)
 
     async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
         """Writes all records in one transaction, or none.
@@ -99,8 +99,10 @@ class PartitionWriter:
         try:
             async with asyncio.timeout(self._commit_seconds):
                 await self._producer.begin_transaction()
-                sent = [await self._send(topic, rows) for topic, rows in _by_topic(records)]
-                await asyncio.gather(*chain.from_iterable(sent))
+                sent = [one for topic, rows in _by_topic(records) for one in await self._send(topic, rows)]
+                done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_EXCEPTION)
+                for one in done:
+                    one.result()
                 before_commit()
                 await self._producer.commit_transaction()
         except (KafkaError, IllegalOperation, TimeoutError) as error:
@@ -125,7 +127,9 @@ class PartitionWriter:
         written = 0
         while written < len(rows):
             batch, written = self._filled(rows, written)
-            futures.append(await self._producer.send_batch(batch, topic, partition=self.partition))
+            future = await self._producer.send_batch(batch, topic, partition=self.partition)
+            future.add_done_callback(_read_error)  # whatever happens before it is awaited
+            futures.append(future)
         return futures
 
     def _filled(self, rows: Sequence[Out], start: int) -> tuple[BatchBuilder, int]:
@@ -139,6 +143,11 @@ class PartitionWriter:
         batch._relative_offset = number
         batch.close()
         return batch, start + number
+
+
+def _read_error(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _by_topic(records: Sequence[Out]) -> Iterable[tuple[str, list[Out]]]:

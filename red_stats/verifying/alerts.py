@@ -9,10 +9,10 @@ import msgspec
 from aiokafka import TopicPartition
 
 from red_service.events import InvalidEvent
+from red_service.log_ends import LogEnds
 from red_stats import topics
 from red_stats.adapters.changelog import read_to_end
 from red_stats.adapters.dead_letters import letters
-from red_stats.adapters.log_ends import LogEnds
 from red_stats.adapters.log_ranges import read_range
 from red_stats.domain.deliveries import of_alert
 from red_stats.domain.proving import difference

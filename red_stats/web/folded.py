@@ -7,9 +7,9 @@ from aiohttp import web
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from red_service.log_ends import LogEnds
 from red_stats import topics
 from red_stats.adapters.clickhouse import TABLES, StoreError
-from red_stats.adapters.log_ends import LogEnds
 from red_stats.adapters.log_ranges import read_range
 from red_stats.domain.problems import Refused
 from red_stats.parts import Parts

@@ -138,15 +138,20 @@ async def test_a_predecessor_is_fenced_and_must_die(kafka, taken, app_id):
     assert await committed(kafka, outputs(app_id), app_id) == [2]
 
 
-async def test_a_fenced_writer_leaves_no_error_to_be_reported_later(kafka, app_id):
+@pytest.mark.parametrize("known", [True, False], ids=["topics known", "topics unknown"])
+@pytest.mark.parametrize("size", [1, 300_000], ids=["small", "several batches"])
+async def test_a_fenced_writer_leaves_no_error_to_be_reported_later(kafka, app_id, size, known):
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     zombie, owner = PartitionWriter(kafka, app_id, 2), PartitionWriter(kafka, app_id, 2)
+    names = (outputs(app_id), changelog(app_id))
     await zombie.start()
+    if known:
+        await zombie.commit([(name, b"k", b"v") for name in names])
     await owner.start()
 
     with pytest.raises(Fenced):
-        await zombie.commit([(name, b"k", b"v") for name in (outputs(app_id), changelog(app_id))])
+        await zombie.commit([(name, b"k", bytes(size)) for name in names for _ in range(5)])
     await zombie.stop()
     await owner.stop()
     del zombie

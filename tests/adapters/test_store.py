@@ -65,8 +65,10 @@ MANY_PARTS_REMOVED = """
     store.command("ALTER TABLE red.measurements MODIFY SETTING " + soon)
     for word in ("DETACH", "ATTACH"):  # or it would sleep its 30 s first
         store.command(word + " TABLE red.measurements")
+    store.command("SYSTEM STOP MERGES red.measurements")  # or some would be removed before there are many
     for number in range(150):
         store.command(f"INSERT INTO red.measurements (client_id) VALUES ('client-{number}')")
+    store.command("SYSTEM START MERGES red.measurements")
     store.command("OPTIMIZE TABLE red.measurements FINAL")
     many = parts()
     while parts() > 1:

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 from aiokafka import TopicPartition
 
+from red_service.log_ends import LogEnds
 from red_stats import topics
 from red_stats.adapters import scanner
 from red_stats.adapters.changelog import read_to_end
-from red_stats.adapters.log_ends import LogEnds
 from red_stats.adapters.scanner import LogReader
 from red_stats.agents.commanding import obey_commands
 from red_stats.agents.counting import count_measurements

@@ -12,6 +12,7 @@ from obstore.store import LocalStore
 from red_service.events import partition_of
 from red_service.keyed import Keyed
 from red_service.keyed_publishing import KeyedPublisher
+from red_service.log_ends import LogEnds
 from red_service.measuring import Prepared
 from red_service.problems import NotStored, UnknownOutcome
 from red_service.publishing import Publisher
@@ -19,7 +20,6 @@ from red_service.storage import IntentStore
 from red_service.uploads import Upload
 from red_stats import topics
 from red_stats.adapters.changelog import read_to_end
-from red_stats.adapters.log_ends import LogEnds
 from tests.builders import a_measurement
 from tests.conftest import PARTITIONS
 

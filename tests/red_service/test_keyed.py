@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from red_service.crash import POINTS
 from red_service.events import partition_of
+from red_service.log_ends import LogEnds
 from red_stats import topics
 from red_stats.adapters.changelog import read_to_end
-from red_stats.adapters.log_ends import LogEnds
 from red_stats.local.kafka import new_kafka
 from tests.conftest import PARTITIONS, free_port
 from tests.red_service import builders as b

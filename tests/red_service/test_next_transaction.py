@@ -21,7 +21,7 @@ def pauses(monkeypatch):
         await asyncio.sleep(seconds)
 
     monkeypatch.setattr(sender, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
-    monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", sender.BACKOFF_OVERRIDE)
+    monkeypatch.setattr(sender, "AddPartitionsToTxnHandler", sender.AddPartitionsToTxnHandler)
     next_transaction.ask_soon()
     return found
 
@@ -30,10 +30,25 @@ async def test_a_transaction_right_behind_another_asks_again_soon(kafka, pauses)
     topic = own("next-transaction")
     await new_topics(kafka, topic)
     async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topic) as producer:
-        pauses.clear()  # it may have waited for the coordinator
+
+        async def one():
+            async with producer.transaction():
+                await producer.send(topic, b"more", partition=0)
+
+        await one()
+        pauses.clear()  # it may have waited for the coordinator, or for the topic's leader
         async with asyncio.timeout(30):
             while not pauses:
-                async with producer.transaction():
-                    await producer.send(topic, b"more", partition=0)
+                await one()
 
-    assert set(pauses) == {next_transaction.SECONDS}
+    assert pauses[0] == next_transaction.FIRST_SECONDS
+
+
+def test_a_kafka_that_cannot_write_markers_is_asked_ever_less(monkeypatch):
+    monkeypatch.setattr(next_transaction._Soon.__base__, "handle_response", lambda self, answer: answer)
+    handler = next_transaction._Soon(SimpleNamespace(_retry_backoff=0.1), [])
+    not_yet = sender.BACKOFF_OVERRIDE
+
+    asked = [handler.handle_response(answer) for answer in (*[not_yet] * 6, 0.1, None, not_yet)]
+
+    assert asked == [0.002, 0.004, 0.008, 0.016, 0.02, 0.02, 0.1, None, 0.002]
