@@ -15,9 +15,10 @@ from aiohttp import web
 from red_service import kernel, metrics
 from red_service.access import access
 from red_service.clients import TOPIC as API_KEYS
-from red_service.clients import Follower, Keyring
+from red_service.clients import Keyring
 from red_service.decoding import DecoderPool, Limits
 from red_service.documents import documents
+from red_service.following import Follower
 from red_service.http import Http
 from red_service.ids import uuid7
 from red_service.keyed import Keyed

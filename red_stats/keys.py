@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from red_service.clients import TOPIC, Follower, KeyRecord, Keyring, Scope, new_key
+from red_service.clients import TOPIC, KeyRecord, Keyring, Scope, new_key
+from red_service.following import Follower
 
 
 class NoSuchKey(Exception):

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from red_service.clients import TOPIC as API_KEYS
-from red_service.clients import Follower, Keyring
+from red_service.clients import Keyring
 from red_service.events import partition_of
+from red_service.following import Follower
 from red_stats.adapters import scanner
 from red_stats.adapters.clickhouse import Store
 from red_stats.adapters.directory import Directory

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from red_service.clients import Follower
+from red_service.following import Follower
 from red_stats import topics
 from red_stats.adapters.sending import NotSent, Sender
 from red_stats.domain.problems import Refused

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from red_service.clients import Follower
 from red_service.events import partition_of
+from red_service.following import Follower
 from red_stats import topics
 from red_stats.adapters.changelog import load_to_end
 from red_stats.domain.lists import JudgingLists, Lists

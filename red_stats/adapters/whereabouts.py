@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from red_service.clients import Follower
+from red_service.following import Follower
 from red_stats import topics
 from red_stats.adapters.sending import NotSent, Sender
 

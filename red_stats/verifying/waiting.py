@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from red_service.clients import Follower
+from red_service.following import Follower
 from red_stats.parts import Queries
 from red_stats.tables.ownership import MARK_PREFIX, decode_mark
 from red_stats.verifying.scope import CouldNotRun

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from red_service.clients import Follower
+from red_service.following import Follower
 from tests.new_topics import new_topics, own
 
 
