@@ -62,7 +62,7 @@ async def _measure(system: System, share: float) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    clients = [f"bench-{share:.0%}-{number}".replace("%", "") for number in range(CLIENTS)]
+    clients = [f"bench-{round(100 * share)}-{number}" for number in range(CLIENTS)]
     keys = await asyncio.gather(*(asyncio.to_thread(system.key, client) for client in clients))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         for key in keys:

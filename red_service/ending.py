@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,7 @@ async def ended(ending: Awaitable[Any], seconds: float = SECONDS) -> bool:
 async def abandon(producer: AIOKafkaProducer) -> None:
     """Close without the flush of stop(), which waits for ever for a Kafka that is gone; never raises."""
     producer._closed = True
-    for connection in list(producer.client._conns.values()):
-        connection.close()  # fails the requests under way, which the sender waits for
+    disconnect(producer.client)  # the sender waits for requests under way
     tasks = [task for task in (producer._sender.sender_task, producer.client._sync_task) if task is not None]
     for task in tasks:
         task.cancel()
@@ -38,6 +38,12 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         await asyncio.wait(tasks, timeout=SECONDS)
     if not _all_done(tasks):
         log.warning("a producer is left behind that does not end")
+
+
+def disconnect(client: AIOKafkaClient) -> None:
+    """Fails the requests under way; the next one opens a new connection."""
+    for connection in list(client._conns.values()):
+        connection.close()
 
 
 def _all_done(tasks: Iterable["asyncio.Future[Any]"]) -> bool:

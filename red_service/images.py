@@ -24,10 +24,9 @@ MAX_SIDE: Final = 16_384
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")  # "MPO" here would make Pillow raise KeyError
 DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
 
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+assert WebPImagePlugin.SUPPORTED  # loaded by its import; Image.preinit() loads the others
 
-Image.preinit()  # all but WebP's plug-in: or the first image would wait for them
-assert WebPImagePlugin.SUPPORTED
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 _UNREADABLE: Final = (
     OSError,

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from red_service.ending import ended
+from red_service.ending import disconnect, ended
 
 ANSWER_SECONDS: Final = 5.0  # then over a new connection: this one may have died without a word
 SECONDS: Final = 40.0
@@ -61,17 +61,20 @@ class LogEnds:
         wanted = list(partitions)
         try:
             async with asyncio.timeout(SECONDS):
-                while True:
-                    try:
-                        return await self._asked(wanted)
-                    except (TimeoutError, OSError):
-                        pass
-                    except KafkaError as error:
-                        if not error.retriable:
-                            raise
-                    await asyncio.sleep(PAUSE)
+                return await self._answered(wanted)
         except TimeoutError:
             raise KafkaTimeoutError(f"Kafka does not tell the ends of {wanted}") from None
+
+    async def _answered(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        while True:
+            try:
+                return await self._asked(partitions)
+            except (TimeoutError, OSError):
+                pass
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            await asyncio.sleep(PAUSE)
 
     async def _asked(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         async with self._starting:
@@ -84,8 +87,7 @@ class LogEnds:
                 return found
         except BaseException:
             # aiokafka closes a silent connection only when it has waited to the end of its own time
-            for connection in list(consumer._client._conns.values()):
-                connection.close()
+            disconnect(consumer._client)
             raise
 
     async def _start(self) -> AIOKafkaConsumer:

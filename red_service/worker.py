@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
+from PIL import Image
 
 from red_service import kernel
 from red_service.images import Measured, measure
@@ -83,7 +84,8 @@ def allow_cpu(seconds: float) -> None:
 
 def serve(lengths: BinaryIO, memory: mmap.mmap, answers: BinaryIO, seconds: float) -> None:
     """Answers image after image; the first frame out is empty and says that all is loaded."""
-    kernel.load()  # or the first image would wait for its check
+    Image.preinit()  # or the first image would wait for Pillow's plug-ins
+    kernel.load()  # and for its check
     answers.write(bytes(LENGTH))
     answers.flush()
     while header := lengths.read(LENGTH):

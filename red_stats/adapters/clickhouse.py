@@ -155,9 +155,8 @@ class Store:
             "insert_deduplication_token": token,
             "min_free_disk_bytes_to_perform_insert": self._min_free_bytes,
         }
-        pieces = list(
-            native.pieces(columns, self._types_of(table), groups)
-        )  # what does not fit is no StoreError
+        # before the store is asked: what does not fit is no StoreError
+        pieces = list(native.pieces(columns, self._types_of(table), groups))
         with self._call(), _one_kind_of_error():
             client = self._client()
             if self.embedded and SUPPORTED:
