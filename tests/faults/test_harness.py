@@ -1,7 +1,7 @@
 """The fault harness in its short form: one scenario of each kind, on two systems, and one broken rule.
 
 `make faults` plays every scenario many times and alone; `test_kills.py` and `test_live_crashes.py`
-hold crash points, fenced zombies, commands and a store that fails for 10 s.
+hold crash points, fenced zombies, commands and a store that fails for 20 s.
 """
 
 import os
