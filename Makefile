@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test check browser bench faults soak lock clean help
+.PHONY: up test quick check browser bench faults soak lock clean help
 
 up: $(VENV)/.run  ## run the whole system here; Ctrl-C stops it
 	@exec $(BIN)/red-stats up
 
 test: check browser  ## check and test everything
 	$(BIN)/python -m pytest -q
+
+quick: $(VENV)/.dev  ## the tests that need neither Kafka nor processes, within a minute
+	$(BIN)/python -m pytest -q -m 'not system'
 
 check: $(VENV)/.dev  ## formatting, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -35,15 +38,15 @@ soak: $(VENV)/.dev  ## an hour under steady load; draws docs/images/soak.svg
 # The stamps remember the pins they were made from, so a warm start costs nothing.
 $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(call install,requirements-dev.txt)
-	@$(BIN)/python -m red_service.kernel
-	@$(BIN)/python -m red_stats.adapters.scanner
+	@$(BIN)/python -m red_service.redness.kernel
+	@$(BIN)/python -m red_stats.kafka.scanner
 	@touch $(VENV)/.run $@
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	$(call install,requirements.txt)
 	@command -v cc gcc clang >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r requirements-compiler.txt || true
-	@$(BIN)/python -m red_service.kernel
-	@$(BIN)/python -m red_stats.adapters.scanner
+	@$(BIN)/python -m red_service.redness.kernel
+	@$(BIN)/python -m red_stats.kafka.scanner
 	@touch $@
 
 define install

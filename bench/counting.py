@@ -8,7 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench import events
 from bench.runs import Rounds, a_broker, measured, repeated, told
+from red_common.kafka.connection import KafkaConnection
 from red_stats import topics
+from red_stats.kafka.topic_admin import ensure_topics
 
 EVENTS = 300_000
 STOCK_EVENTS = 6_000
@@ -18,7 +20,7 @@ SETS = {"3 windows": 3, "60 windows": 60}
 
 def main() -> None:
     with a_broker() as (kafka, folder):
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
         subscribe(kafka.bootstrap, folder)
         for number, (name, windows) in enumerate(SETS.items()):
             _compare(kafka.bootstrap, folder, name, windows, seed=number)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from red_service.events import partition_of, rfc3339
+from red_common.events import rfc3339
+from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.domain.reading import WINDOW_MS, from_ms
+from red_stats.domain.measurements import WINDOW_MS, from_ms
 
 PARTITIONS = 4
 CLIENTS = 500

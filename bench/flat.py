@@ -9,7 +9,8 @@ from pathlib import Path
 from bench import events, recovery
 from bench.counting import settings_of
 from bench.runs import Rounds, a_broker, measured, told
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.ports import free_port
 
 EVENTS = 300_000
@@ -23,7 +24,7 @@ def main() -> None:
     figures = Rounds()
     for held in HELD:
         with a_broker() as (kafka, folder):
-            asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+            asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
             asyncio.run(recovery.written(kafka.bootstrap, held, 0, events.THRESHOLD))
             for number in range(ROUNDS):
                 cost = _cost(kafka.bootstrap, folder, held, number)

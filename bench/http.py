@@ -14,7 +14,9 @@ from bench.pictures import SIZES, photo
 from bench.runs import told
 from bench.senders import Senders, senders
 from bench.system import System, red_alone, spent, until_known
-from red_service import compiling, images, kernel
+from red_common import c_library
+from red_service.decoding import image
+from red_service.redness import kernel
 
 SECONDS = 10
 WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
@@ -26,7 +28,7 @@ BESIDE = 400  # images of the other client: the 99th of a hundred is then no sin
 
 
 def main() -> None:
-    compiling.build(kernel.SOURCE)
+    c_library.build(kernel.SOURCE)
     with red_alone(RED_RATE="0") as system:
         asyncio.run(_throughput(system))
         found = [asyncio.run(_overload(system)) for _ in range(ROUNDS)]
@@ -75,7 +77,7 @@ def _measured_a_second(content: bytes) -> float:
     os.sched_setaffinity(0, {0})
     start = time.perf_counter()
     while (spent := time.perf_counter() - start) < 1.5:
-        images.measure(content)
+        image.measure(content)
         done += 1
     os.sched_setaffinity(0, before)
     return done / spent

@@ -9,14 +9,16 @@ import simplejpeg
 from bench.pictures import SIZES, photo
 from bench.run_memory import KINDS
 from bench.runs import Rounds, measured, repeated, told
-from red_service import compiling, fastjpeg, fastwebp, images, kernel
+from red_common import c_library
+from red_service.decoding import fast_jpeg, fast_webp, image
+from red_service.redness import kernel
 
 ROUNDS = 15
 SECONDS_A_ROUND = 0.15
 
 
 def main() -> None:
-    compiling.build(kernel.SOURCE)
+    c_library.build(kernel.SOURCE)
     os.sched_setaffinity(0, {0})
     for name, size in SIZES.items():
         _speed(name, photo(*size), size)
@@ -32,17 +34,17 @@ def main() -> None:
 
 def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
     buffer, rounds = bytearray(size[0] * size[1] * 3), Rounds()
-    fast = fastjpeg.simplejpeg
+    fast = fast_jpeg.simplejpeg
 
     def one(number: int) -> None:
         for who, work, decoder in (
             ("limit", lambda: simplejpeg.decode_jpeg(content, "RGB", buffer=buffer), fast),
-            ("red", lambda: images.measure(content), fast),
-            ("fallback", lambda: images.measure(content), None),
+            ("red", lambda: image.measure(content), fast),
+            ("fallback", lambda: image.measure(content), None),
         ):
-            fastjpeg.simplejpeg = decoder
+            fast_jpeg.simplejpeg = decoder
             rounds.add(who, _a_second(work))
-        fastjpeg.simplejpeg = fast
+        fast_jpeg.simplejpeg = fast
 
     repeated(ROUNDS, one)
     print(f"{name} JPEG, images a second on one core, medians of {ROUNDS} rounds")
@@ -55,13 +57,13 @@ def _speed(name: str, content: bytes, size: tuple[int, int]) -> None:
 def _beside_pillow(kind: str) -> None:
     """In processor time: Pillow decodes lossy WebP in two threads."""
     content, rounds = photo(*SIZES["2 MP"], **KINDS[kind]), Rounds()
-    library = fastwebp.library
+    library = fast_webp.library
 
     def one(number: int) -> None:
         for who, decoder in (("red", library), ("pillow", None)):
-            fastwebp.library = decoder
-            rounds.add(who, _a_second(lambda: images.measure(content), time.process_time))
-        fastwebp.library = library
+            fast_webp.library = decoder
+            rounds.add(who, _a_second(lambda: image.measure(content), time.process_time))
+        fast_webp.library = library
 
     repeated(ROUNDS, one)
     print(f"{kind} of 2 MP: {rounds.median('red'):.1f} images a processor second")

@@ -30,8 +30,10 @@ from bench.databases import Databases, databases, missing
 from bench.events import Span
 from bench.job import Job
 from bench.runs import ROOT, Rounds, a_broker, measured, repeated
+from red_common.kafka.connection import KafkaConnection
 from red_stats import topics
 from red_stats.domain import windows
+from red_stats.kafka.topic_admin import ensure_topics
 
 ROUNDS = 5
 BUILD = ROOT / "build" / "peers"  # ignored by git
@@ -197,7 +199,7 @@ def main(given: Sequence[str] = ()) -> None:
         if any(peer.databases for peer in peers):
             servers = running.enter_context(databases())
         kafka, folder = running.enter_context(a_broker())
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
         subscribe(kafka.bootstrap, folder)
         comparison = Comparison(kafka.bootstrap, folder, servers, peers)
         for one in _sets(arguments.events):

@@ -7,7 +7,8 @@ from typing import Any
 from bench import events
 from bench.counting import settings_of
 from bench.runs import Rounds, a_broker, measured, repeated, told
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.topic_admin import ensure_topics
 
 EVENTS = 300_000
 ROUNDS = 5
@@ -17,7 +18,7 @@ BARE = {"block": "as our blocks", "driver": "by the driver"}
 def main() -> None:
     rounds = Rounds()
     with a_broker() as (kafka, folder):
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
         repeated(ROUNDS, lambda number: _round(rounds, kafka.bootstrap, folder, number))
     print(f"{EVENTS:,} events of {events.CLIENTS} clients, 3 windows, medians of {ROUNDS} rounds")
     for who in ("record", *BARE):

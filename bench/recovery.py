@@ -12,13 +12,16 @@ import psutil
 from aiokafka import AIOKafkaProducer
 
 from bench.runs import a_broker, told
-from red_service.events import partition_of, rfc3339
+from red_common.events import rfc3339
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.adapters.secret_box import SecretBox, load_key
+from red_stats.delivery.secret_box import SecretBox, load_key
 from red_stats.domain import deliveries, subscriptions, windows
-from red_stats.domain.reading import WINDOW_MS, from_ms
+from red_stats.domain.measurements import WINDOW_MS, from_ms
 from red_stats.domain.subscriptions import Client, Secret, Subscription
 from red_stats.domain.windows import Window
+from red_stats.kafka.topic_admin import ensure_topics
 
 CLIENTS = 1_000_000
 PENDING = 100_000
@@ -34,7 +37,7 @@ Record = tuple[str, str, bytes, bytes]  # topic, client_id, key, value
 
 def main() -> None:
     with a_broker() as (kafka, folder):
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), PARTITIONS))
         empty = [_started(kafka.bootstrap, folder) for _ in range(ROUNDS)]
         began = time.monotonic()
         asyncio.run(written(kafka.bootstrap))

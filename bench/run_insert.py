@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench.events import PARTITIONS, Span
 from bench.runs import Stopwatch
 from red_stats import topics
-from red_stats.adapters.clickhouse import DATABASE, Store
-from red_stats.agents.buffering import ENOUGH_ROWS
-from red_stats.domain.recording import MEASUREMENTS
+from red_stats.domain.recorded_tables import MEASUREMENTS
+from red_stats.store.clickhouse import DATABASE, Store
+from red_stats.store.insert_buffer import ENOUGH_ROWS
 
 NAMES = (*MEASUREMENTS.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at")
 

@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from bench.pictures import SIZES, photo
-from red_service import images
+from red_service.decoding import image
 
 _LOSSLESS = {"format": "WEBP", "lossless": True, "method": 0, "quality": 20, "noise": 2}  # below 20 MiB
 KINDS: dict[str, dict[str, Any]] = {
@@ -27,9 +27,9 @@ def main(kind: str) -> None:
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak starts anew here
     before = _status("VmRSS")
-    images.measure(small)
+    image.measure(small)
     before = max(before, _status("VmRSS"))
-    images.measure(content)
+    image.measure(content)
     print(json.dumps({"bytes": (_status("VmHWM") - before) * 1024, "pixels": width * height}))
 
 

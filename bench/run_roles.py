@@ -17,11 +17,11 @@ import uvloop
 from bench.events import Span
 from bench.runs import Stopwatch
 from red_stats import topics
-from red_stats.adapters.batching import BatchConsumer
-from red_stats.agents.recording import Recorder
 from red_stats.app import create_apps
+from red_stats.faust.batch_consumer import BatchConsumer
 from red_stats.settings import load
-from red_stats.tables.ownership import Ownership
+from red_stats.store.recorder import Recorder
+from red_stats.tables.partition_state import Ownership
 from red_stats.worker import GC_THRESHOLDS, Roles
 
 COUNT = "SELECT count() FROM red.measurements WHERE client_id != ''"

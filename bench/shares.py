@@ -16,7 +16,8 @@ from pathlib import Path
 from bench import events
 from bench.counting import settings_of, subscribe
 from bench.runs import ROOT, a_broker
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.ports import free_port
 
 EVENTS = 600_000
@@ -43,7 +44,7 @@ def main() -> None:
     if not shutil.which("py-spy"):
         raise SystemExit("pip install py-spy, and have it on the PATH")
     with a_broker() as (kafka, folder):
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
         subscribe(kafka.bootstrap, folder)
         span = asyncio.run(events.load(kafka.bootstrap, EVENTS, 3, 1)).to_json()
         for role in RUNS:

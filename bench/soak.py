@@ -23,7 +23,8 @@ from bench.plots import Panel, drawn
 from bench.runs import ROOT
 from bench.senders import Senders
 from bench.system import System, a_system, bearer, memory, until_known
-from red_stats.adapters.lag import lag_of
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.consumer_lag import lag_of
 from tests.receiver import Receiver
 
 CLIENTS = 4
@@ -119,7 +120,7 @@ async def _sampled(
             found["memory"][name].append((minute, mib))
             found["files"][name].append((minute, files))
         behind: dict[str, float] = defaultdict(float)
-        for one in await lag_of(system.kafka, 4):
+        for one in await lag_of(KafkaConnection(system.kafka), 4):
             behind[one.role] += one.records
         for role, records in behind.items():
             found["lag"][role].append((minute, records))

@@ -22,7 +22,7 @@ from red_stats.local.ports import free_port
 
 WORDS = (  # the first that fits names a process
     ("kafka", "kafka.Kafka"),
-    ("decoders", "red_service.worker"),
+    ("decoders", "red_service.decoding.worker"),
     ("red", "-m red_service"),
     ("worker", "red_stats worker"),
 )

@@ -13,7 +13,8 @@ from bench.counting import settings_of, subscribe
 from bench.databases import databases
 from bench.peers import Comparison, Peer, Set, _python
 from bench.runs import Rounds, a_broker, measured, repeated, told
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.ports import free_port
 
 ROUNDS = 5
@@ -38,7 +39,7 @@ def main() -> None:
         raise SystemExit(lacking)
     rounds = Rounds()
     with databases() as servers, a_broker() as (kafka, folder):
-        asyncio.run(topics.ensure_topics(kafka.bootstrap, events.PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(kafka.bootstrap), events.PARTITIONS))
         subscribe(kafka.bootstrap, folder)
         comparison = Comparison(kafka.bootstrap, folder, servers, peers)
         repeated(ROUNDS, lambda number: _round(rounds, comparison, kafka.bootstrap, folder, number))

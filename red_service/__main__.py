@@ -7,10 +7,12 @@ import sys
 
 import uvloop
 
-from red_service import fastjpeg, fastwebp, header_keys, images, kernel, next_transaction
+from red_common.kafka.patches import header_keys, transaction_backoff
+from red_common.log_throttle import hear_libraries_seldom
 from red_service.app import CannotStart, serve
-from red_service.files import tell
-from red_service.seldom import hear_libraries_seldom
+from red_service.decoding import fast_jpeg, fast_webp, image
+from red_service.local_files import tell
+from red_service.redness import kernel
 from red_service.settings import described, load
 
 USAGE = "usage: python -m red_service [--settings | --decoders | measure [--json] FILES...]"
@@ -22,9 +24,9 @@ def main() -> None:
     if arguments == ["--settings"]:
         print(json.dumps(described(), indent=2))
     elif arguments == ["--decoders"]:
-        jpeg = fastjpeg.DECODER or f"{images.DECODER}, without simplejpeg"
-        webp = fastwebp.DECODER or f"{images.DECODER}, without its libwebp"
-        others = f"PNG, GIF by {images.DECODER}"
+        jpeg = fast_jpeg.DECODER or f"{image.DECODER}, without simplejpeg"
+        webp = fast_webp.DECODER or f"{image.DECODER}, without its libwebp"
+        others = f"PNG, GIF by {image.DECODER}"
         print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.told()}")
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]
@@ -39,7 +41,7 @@ def main() -> None:
 def _serve() -> None:
     settings = load()
     header_keys.accept_any()
-    next_transaction.ask_soon()
+    transaction_backoff.ask_soon()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

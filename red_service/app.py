@@ -12,25 +12,29 @@ from functools import partial
 
 from aiohttp import web
 
-from red_service import kernel, metrics
-from red_service.access import access
-from red_service.clients import TOPIC as API_KEYS
-from red_service.clients import Keyring
-from red_service.decoding import DecoderPool, Limits
-from red_service.documents import documents
-from red_service.following import Follower
-from red_service.http import Http
-from red_service.ids import uuid7
-from red_service.keyed import Keyed
-from red_service.keyed_publishing import KeyedPublisher
-from red_service.measuring import Measuring
-from red_service.middleware import origins, problems
-from red_service.operations import Check, Operations
-from red_service.publishing import KafkaUnavailable, Publisher
-from red_service.rates import Rates, Refusals
+from red_common.api_keys import TOPIC as API_KEYS
+from red_common.api_keys import Keyring
+from red_common.kafka.follower import Follower
+from red_common.web.auth import authentication
+from red_common.web.errors import problems
+from red_service import metrics
+from red_service.decoding.pool import DecoderPool, Limits
+from red_service.idempotency.publisher import KeyedPublisher
+from red_service.idempotency.requests import Keyed
+from red_service.idempotency.store import IntentStore
+from red_service.image_ids import uuid7
+from red_service.image_store import ImageStore, StorageError, Synced, open_store, sync_file
+from red_service.pipeline import Measuring
+from red_service.publisher import KafkaUnavailable, Publisher
+from red_service.rate_limits import Rates, Refusals
+from red_service.redness import kernel
 from red_service.settings import Settings
-from red_service.storage import ImageStore, IntentStore, StorageError, Synced, open_store, sync_file
-from red_service.uploads import BodyMemory
+from red_service.web.auth import is_public
+from red_service.web.health import Check, Health
+from red_service.web.images import Http
+from red_service.web.middleware import origins
+from red_service.web.openapi import documents
+from red_service.web.uploads import BodyMemory
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +75,18 @@ async def serve(settings: Settings) -> None:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> None:
-    publisher = Publisher(settings.bootstrap, now=time.time)
+    publisher = Publisher(settings.connection, now=time.time)
     stack.push_async_callback(publisher.stop)
     await publisher.start(settings.kafka_wait)
     keyring = Keyring()
-    keys = Follower(settings.bootstrap, API_KEYS, keyring.apply)
+    keys = Follower(settings.connection, API_KEYS, keyring.apply)
     stack.push_async_callback(keys.stop)
     await keys.start()
     objects = open_store(settings.storage, settings.data)
     store = ImageStore(objects, synced=_synced(settings))
     await store.probe()
     pool = await _decoders(settings, stack)
-    keyed_publisher = KeyedPublisher(settings.bootstrap, f"red-keyed-{settings.instance or uuid7()}")
+    keyed_publisher = KeyedPublisher(settings.connection, f"red-keyed-{settings.instance or uuid7()}")
     stack.push_async_callback(keyed_publisher.stop)
     if settings.instance:
         await keyed_publisher.fence(keyed_publisher.transactional_id)
@@ -116,11 +120,15 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
         "api_keys": followed,
     }
     application = web.Application(
-        middlewares=[origins(settings.origins), problems, access(keyring, lambda: keys.running)]
+        middlewares=[
+            origins(settings.origins),
+            problems(),
+            authentication(keyring, is_known=lambda: keys.running, is_public=is_public),
+        ]
     )
     refusals = Refusals(time.monotonic)
     application.add_routes(Http(measuring, keyed, store, rates, refusals, memory).routes())
-    application.add_routes(Operations(checks, gauge=gauge, metrics_public=settings.metrics_public).routes())
+    application.add_routes(Health(checks, gauge=gauge, metrics_public=settings.metrics_public).routes())
     application.add_routes(documents())
     await _listen(settings, application, stack)
 

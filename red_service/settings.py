@@ -1,39 +1,18 @@
-"""Every setting of RED: `RED_*` environment variables, listed by `python -m red_service --settings`."""
+"""Every setting of RED, listed by `python -m red_service --settings`."""
 
 import os
-import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
 
-from red_service import crash
-
-Port = Annotated[int, Field(ge=1, le=65535)]
+from red_common import settings as common
+from red_common.settings import CommonSettings
 
 
-def _armed(spec: str) -> str:
-    if spec.startswith("red."):  # the others are RED_STATS'
-        crash.arm(spec)
-    return spec
+class Settings(CommonSettings):
+    """What RED has beside the settings both services share."""
 
-
-class Settings(BaseSettings):
-    """Read once at start; frozen."""
-
-    model_config = SettingsConfigDict(env_prefix="RED_", frozen=True, extra="ignore")
-
-    data: Path = Field(Path("./data"), description="everything that must survive a restart")
-    host: str = Field("127.0.0.1", min_length=1, description="where RED listens")
-    port: Port = Field(8080, description="RED's port")
-    stats_port: Port = Field(6066, description="RED_STATS' port: its page may call RED")
-    kafka: str | None = Field(None, description="an existing cluster: host:port[,host:port]")
-    kafka_port: Port = Field(9092, description="port of the embedded Kafka")
-    kafka_wait: float = Field(30, ge=0, description="seconds the start waits for Kafka")
-    storage: str | None = Field(
-        None, description="an object store for images, such as s3://bucket/prefix; unset: the data folder"
-    )
+    kafka_wait: float = Field(30, ge=0, description="seconds RED waits for Kafka when it starts")
     storage_fsync: bool = Field(
         False, description="an image in a local folder is on the disk before it is answered"
     )
@@ -43,11 +22,6 @@ class Settings(BaseSettings):
     )
     body_memory: int = Field(
         256 << 20, ge=64 << 20, description="bytes the bodies of all requests may take together"
-    )
-    instance: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9_.-]{1,100}$",
-        description="this RED's name, no two at once have the same: what a killed one left open ends at once",
     )
     idle_seconds: float = Field(
         30, ge=1, description="a connection without a whole request is closed after these seconds"
@@ -59,17 +33,6 @@ class Settings(BaseSettings):
     decode_workers: int | None = Field(
         None, ge=1, le=256, description="processes that decode; unset: one per processor"
     )
-    metrics_public: bool = Field(False, description="serve /metrics to others than loopback")
-    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
-        "INFO", description="DEBUG, INFO, WARNING or ERROR"
-    )
-
-    crash_at: Annotated[str, AfterValidator(_armed)] = Field("", description="for tests only")
-
-    @property
-    def bootstrap(self) -> str:
-        """Where Kafka is."""
-        return self.kafka or f"127.0.0.1:{self.kafka_port}"
 
     @property
     def workers(self) -> int:
@@ -84,24 +47,10 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of the environment; a bad value is one line on stderr and exit code 2."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = "RED_" + "_".join(str(part) for part in problem["loc"]).upper()
-        print(f"red: {name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
-        raise SystemExit(2) from None
+    """The settings of the environment; a bad value is a line on stderr and exit code 2."""
+    return common.load(Settings, "red")
 
 
 def described() -> list[dict[str, Any]]:
     """Name, default and meaning of each, ready for JSON."""
-    return [
-        {
-            "name": f"RED_{name.upper()}",
-            "default": str(field.default) if isinstance(field.default, Path) else field.default,
-            "help": field.description,
-        }
-        for name, field in Settings.model_fields.items()
-        if name != "crash_at"
-    ]
+    return common.described(Settings)

@@ -3,11 +3,11 @@
 import os
 import sys
 
-from red_service import header_keys
-from red_stats.cli import checking, images, keys, looking, operating, rebuilding, running
+from red_common.kafka.patches import header_keys
+from red_stats.cli import images, keys, operate, rebuild, run, show, verify
 from red_stats.cli.base import app
 
-__all__ = ["checking", "images", "keys", "looking", "operating", "rebuilding", "running"]
+__all__ = ["images", "keys", "operate", "rebuild", "run", "show", "verify"]
 
 
 def main() -> None:

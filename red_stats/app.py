@@ -9,37 +9,34 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from red_service import header_keys, next_transaction
-from red_service.log_ends import LogEnds
+from red_common.kafka.end_offsets import LogEnds
+from red_common.kafka.patches import header_keys, transaction_backoff
+from red_common.kafka.patches.zero_copy_receive import receive_in_place
 from red_stats import topics
-from red_stats.adapters.batching import Patience
-from red_stats.adapters.receiving import receive_in_place
-from red_stats.adapters.sink import Sink
-from red_stats.adapters.store_server import StoreServer
-from red_stats.adapters.webhooks import Poster
-from red_stats.agents.binding import bind
-from red_stats.agents.commanding import obey_commands
+from red_stats.agents.commands import obey_commands
 from red_stats.agents.counting import count_measurements
-from red_stats.agents.delivering import enqueue_deliveries, settle
-from red_stats.agents.dispatching import Dispatcher
-from red_stats.agents.posting import Posting
-from red_stats.agents.recording import Recorder, bind_recorder
-from red_stats.domain import recording
+from red_stats.agents.deliveries import enqueue_deliveries, settle
+from red_stats.delivery.attempt import Posting
+from red_stats.delivery.dispatcher import Dispatcher
+from red_stats.delivery.webhook_client import Poster
+from red_stats.domain import recorded_tables
 from red_stats.domain.urls import refusal
-from red_stats.faust_app import StatsApp, new_app, serve, source
-from red_stats.parts import Parts
-from red_stats.rebuilding.live import LiveReplay
-from red_stats.rebuilding.lost import mend
+from red_stats.faust.agent import bind, bind_recorder
+from red_stats.faust.app import StatsApp, new_app, serve, source
+from red_stats.faust.batch_consumer import Patience
+from red_stats.replay.rebuild_live import LiveReplay
+from red_stats.replay.restore_lost_state import mend
+from red_stats.resources import Parts
 from red_stats.settings import Settings
-from red_stats.tables.ownership import Ownership, TableSpec
-from red_stats.tables.rows import (
-    AnswerRows,
-    NoRows,
-    PendingRows,
-    SequenceRows,
-    ThresholdRows,
-    WindowRows,
-)
+from red_stats.store.query_server import StoreServer
+from red_stats.store.recorder import Recorder
+from red_stats.store.sink import Sink
+from red_stats.tables.alert_sequences import SequenceRows
+from red_stats.tables.command_results import AnswerRows
+from red_stats.tables.partition_state import NoRows, Ownership, TableSpec
+from red_stats.tables.pending_deliveries import PendingRows
+from red_stats.tables.subscriptions import ThresholdRows
+from red_stats.tables.windows import WindowRows
 from red_stats.web.rebuild import rebuild_record
 from red_stats.web.server import routes_of_api, routes_of_health
 
@@ -47,9 +44,9 @@ log = logging.getLogger(__name__)
 
 ROLES = ("live", "deliver", "record")
 RECORDED = {
-    topics.MEASUREMENTS: recording.MEASUREMENTS,
-    topics.ALERTS: recording.ALERTS,
-    topics.DELIVERIES: recording.DELIVERIES,
+    topics.MEASUREMENTS: recorded_tables.MEASUREMENTS,
+    topics.ALERTS: recorded_tables.ALERTS,
+    topics.DELIVERIES: recorded_tables.DELIVERIES,
 }
 Fatal = Callable[[str], NoReturn]
 
@@ -64,22 +61,22 @@ def die(reason: str) -> NoReturn:
 def create_live(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     """Role live: measurements -> counts and alerts, commands -> thresholds and answers."""
     settings = parts.settings
-    ends = LogEnds(settings.bootstrap)
+    ends = LogEnds(settings.connection)
     tables = [
         TableSpec("windows", topics.WINDOWS_CHANGELOG, WindowRows),
         TableSpec("alert_sequences", topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows),
         TableSpec("thresholds", topics.SUBSCRIPTIONS, ThresholdRows, parts.directory.lists_of),
         TableSpec("answers", topics.ANSWERS_CHANGELOG, AnswerRows),
     ]
-    ownership = Ownership(settings.bootstrap, topics.LIVE, tables, fatal=fatal)
+    ownership = Ownership(settings.connection, topics.LIVE, tables, fatal=fatal)
     parts.ownerships["live"] = ownership
     retention_ms = int(settings.live_hours * 3_600_000)
     replay = partial(
-        LiveReplay, ownership, bootstrap=settings.bootstrap, partitions=settings.partitions,
+        LiveReplay, ownership, connection=settings.connection, partitions=settings.partitions,
         retention_ms=retention_ms,
     )  # fmt: skip
     ownership.on_owned.append(
-        partial(mend, ownership=ownership, bootstrap=settings.bootstrap, new_replay=replay)
+        partial(mend, ownership=ownership, connection=settings.connection, new_replay=replay)
     )
     app = new_app(settings, topics.LIVE, ownership)
     count = partial(
@@ -107,7 +104,7 @@ def create_deliver(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     """Role deliver: alerts and tasks -> pending rows -> signed POSTs -> red.deliveries."""
     settings = parts.settings
     tables = [TableSpec("pending", topics.PENDING_CHANGELOG, PendingRows)]
-    ownership = Ownership(settings.bootstrap, topics.DELIVER, tables, fatal=fatal)
+    ownership = Ownership(settings.connection, topics.DELIVER, tables, fatal=fatal)
     parts.ownerships["deliver"] = ownership
     app = new_app(settings, topics.DELIVER, ownership)
     posting = Posting(
@@ -143,7 +140,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
     settings, store = parts.settings, parts.store
     assert store is not None, "role record has the store"
     tables = [TableSpec("marks", topics.RECORD_MARKS_CHANGELOG, NoRows)]
-    ownership = Ownership(settings.bootstrap, topics.RECORD, tables, fatal=fatal)
+    ownership = Ownership(settings.connection, topics.RECORD, tables, fatal=fatal)
     parts.ownerships["record"] = ownership
     app = new_app(settings, topics.RECORD, ownership)
     app.patience = Patience(100, 64 << 10)  # what is inserted together may as well be fetched together
@@ -154,7 +151,7 @@ def create_record(parts: Parts, *, fatal: Fatal = die) -> StatsApp:
             Sink(store, recorded.table, recorded.empty, pause=time.sleep),
             ownership=ownership,
             partitions=settings.partitions,
-            bootstrap=settings.bootstrap,
+            connection=settings.connection,
             writer=parts.writer,
             flow=app,
             scan=parts.log_reader.cut if topic == topics.MEASUREMENTS else None,
@@ -191,7 +188,7 @@ def create_apps(settings: Settings, roles: tuple[str, ...], *, fatal: Fatal = di
     """The apps of one process; the first has the web server, the views wherever live is."""
     header_keys.accept_any()  # which also keeps the bytes of record batches, for the scanner
     receive_in_place()
-    next_transaction.ask_soon()
+    transaction_backoff.ask_soon()
     parts = Parts(settings, roles)
     apps = [CREATE[role](parts, fatal=fatal) for role in roles]
     web: Any = routes_of_api(parts, apps[0]) if "live" in roles else routes_of_health(parts, apps[0])

@@ -2,10 +2,6 @@
 
 from typing import Final, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
-
 MEASUREMENTS: Final = "red.measurements"
 SUBSCRIPTION_COMMANDS: Final = "red.subscription-commands"
 COMMAND_RESULTS: Final = "red.command-results"
@@ -29,10 +25,6 @@ RECORD_MARKS_CHANGELOG: Final = f"{RECORD}-marks-changelog"
 DAY_MS: Final = 86_400_000
 KEEP: Final = -1
 DEAD_LETTER_BYTES: Final = 4 << 20  # the largest record of the other topics (1 MiB) in base64, twice over
-
-
-class TopicMismatch(Exception):
-    """Raised when an existing topic is not as it must be; the text names every difference."""
 
 
 class Topic(NamedTuple):
@@ -79,62 +71,3 @@ def all_topics(partitions: int, measurements_retention_days: float | None = None
         Topic(PENDING_CHANGELOG, partitions, compact=True),
         Topic(RECORD_MARKS_CHANGELOG, partitions, compact=True),
     ]
-
-
-async def ensure_topics(
-    bootstrap: str,
-    partitions: int,
-    replication: int = 1,
-    measurements_retention_days: float | None = None,
-) -> list[Topic]:
-    """Create what is missing and check what is there; returns all of them.
-
-    Raises:
-        TopicMismatch: an existing topic has other partitions, cleanup or timestamps.
-        KafkaError: Kafka cannot be reached.
-    """
-    wanted = all_topics(partitions, measurements_retention_days)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in existing]
-        if missing:
-            await _create(admin, missing, replication)
-        differences = await _differences(admin, [t for t in wanted if t.name in existing])
-    finally:
-        await admin.close()
-    if differences:
-        raise TopicMismatch("; ".join(differences))
-    return wanted
-
-
-async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication: int) -> None:
-    response = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config) for topic in missing]
-    )
-    for name, code, *_ in response.topic_errors:
-        error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            raise error(f"{name} could not be created")
-
-
-async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
-    if not topics:
-        return []
-    found = []
-    described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics]
-    configs: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources):
-        for _, _, _, name, entries in response.resources:
-            configs[name] = {entry[0]: entry[1] for entry in entries}
-    for topic in topics:
-        count = len(described[topic.name]["partitions"])
-        if count != topic.partitions:
-            found.append(f"{topic.name} has {count} partitions, not {topic.partitions}")
-        for key in ("cleanup.policy", "message.timestamp.type"):
-            if configs[topic.name].get(key) != topic.config[key]:
-                actual = configs[topic.name].get(key)
-                found.append(f"{topic.name} has {key}={actual}, not {topic.config[key]}")
-    return found

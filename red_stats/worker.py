@@ -11,10 +11,10 @@ import threading
 import mode
 import uvloop
 
-from red_service.seldom import hear_libraries_seldom
-from red_stats import crash
-from red_stats.adapters import scanner
+from red_common import failpoints
+from red_common.log_throttle import hear_libraries_seldom
 from red_stats.app import create_apps
+from red_stats.kafka import scanner
 from red_stats.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ CHATTY = (
     "faust",
     "mode",
     "aiokafka",
-    "red_stats.faust_app",
-    "red_stats.adapters.batching",
-    "red_stats.tables.faust_table",
+    "red_stats.faust.app",
+    "red_stats.faust.batch_consumer",
+    "red_stats.faust.loaded_table",
     "red_stats.worker",
 )
 
@@ -64,7 +64,7 @@ def _end_late() -> None:
 
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
-    crash.arm(settings.crash_at)
+    failpoints.arm(settings.crash_at)
     uvloop.install()
     gc.set_threshold(*GC_THRESHOLDS)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)

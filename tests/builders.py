@@ -6,9 +6,10 @@ from uuid import UUID
 
 import orjson
 
-from red_service.events import partition_of, rfc3339
-from red_stats.domain.reading import from_ms
-from red_stats.domain.records import Batch, Chunk
+from red_common.events import rfc3339
+from red_common.kafka.partitioner import partition_of
+from red_stats.domain.measurements import from_ms
+from red_stats.domain.record_batches import Batch, Chunk
 
 NOW = 1_790_000_000_000  # ms
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from red_service import header_keys
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.patches import header_keys
+from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.kafka import new_kafka
 
 PARTITIONS = 4
+ROOT = Path(__file__).parent
+SYSTEM_FOLDERS = ("faults", "system")
 header_keys.accept_any()  # what tests write, they read
 
 
@@ -23,19 +26,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for a broker needs a system, and so do whole folders; other tests say so themselves."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        if folder in SYSTEM_FOLDERS or "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.system)
+
+
 @contextmanager
 def a_broker(folder: Path) -> Iterator[str]:
     """Bootstrap address of a broker with every topic created."""
     running = os.environ.get("RED_TEST_KAFKA")
     if running:
-        asyncio.run(topics.ensure_topics(running, PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(running), PARTITIONS))
         yield running
         return
     broker = new_kafka(folder, free_port(), free_port())
     broker.start()
     try:
         asyncio.run(broker.until_ready())
-        asyncio.run(topics.ensure_topics(broker.bootstrap, PARTITIONS))
+        asyncio.run(ensure_topics(KafkaConnection(broker.bootstrap), PARTITIONS))
         yield broker.bootstrap
     finally:
         broker.stop()

@@ -3,13 +3,14 @@
 import json
 import re
 from functools import cache
-from pathlib import Path
 
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
+from red_common.schemas import ROOT
+
+SCHEMAS = ROOT
 
 
 @cache

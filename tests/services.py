@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from red_service.clients import DEFAULT_SCOPES, new_key
+from red_common.api_keys import DEFAULT_SCOPES, new_key
 from red_stats import topics
 from tests import openapi
 from tests.conftest import free_port

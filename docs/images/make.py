@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from red_service import images
-from red_service.redness import red_mask
+from red_service.decoding.image import measure
+from red_service.redness.rule import red_mask
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -83,7 +83,7 @@ def figures() -> list[str]:
     for name, draw in SCENES.items():
         target = io.BytesIO()
         draw().save(target, "PNG")
-        found = images.measure(target.getvalue())
+        found = measure(target.getvalue())
         amounts = (found.red_bp, found.red_excess_bp, found.red_channel_bp)
         told.append(f"| {name} | " + " | ".join(f"{amount / 10000:.4f}" for amount in amounts) + " |")
     names = agreement()

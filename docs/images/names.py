@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from red_service.redness import red_mask
+from red_service.redness.rule import red_mask
 
 REDS = frozenset(
     ("red", "scarlet", "crimson", "vermillion", "ruby", "carmine", "cherry", "tomato", "blood", "lipstick")

@@ -7,11 +7,11 @@ from typing import Final
 from red_stats import metrics, topics
 from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
-from red_stats.domain.reading import DeadLetter
-from red_stats.domain.readings import Readings, joined
-from red_stats.domain.records import Batch, Chunk, Out
-from red_stats.tables.ownership import Effects, Mark, Owned, Ownership
-from red_stats.tables.rows import WindowRows
+from red_stats.domain.measurement_columns import Readings, joined
+from red_stats.domain.measurements import DeadLetter
+from red_stats.domain.record_batches import Batch, Chunk, Out
+from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
+from red_stats.tables.windows import WindowRows
 
 #: (partition, chunks, first offset) -> what counts of their records, and what cannot be read
 Read = Callable[[int, Sequence[Chunk], int], tuple[Readings, list[DeadLetter]]]

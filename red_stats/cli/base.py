@@ -8,6 +8,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 from cyclopts import App, Parameter
 
+from red_common.kafka.connection import KafkaConnection
+
 app = App(
     name="red-stats",
     help="RED_STATS: counts, thresholds and alerts of the red in images.",
@@ -36,14 +38,14 @@ def saved_key(data: Path, whose: str, instead: str) -> str:
     return str(keys[whose]["api_key"])
 
 
-def run(work: Coroutine[Any, Any, Result], bootstrap: str) -> Result:
+def run(work: Coroutine[Any, Any, Result], connection: KafkaConnection) -> Result:
     """Run something that needs Kafka; without Kafka, one line and exit code 2."""
     import logging
 
-    from aiokafka.errors import KafkaError
+    from red_common.kafka.connection import KafkaError
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {bootstrap} cannot be used ({error}): start `red-stats up` or set RED_KAFKA", 2)
+        fail(f"Kafka at {connection} cannot be used ({error}): start `red-stats up` or set RED_KAFKA", 2)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from red_stats.cli.base import Json, app, fail, saved_key
 
 if TYPE_CHECKING:
-    from red_stats.local.sending import Sent
+    from red_stats.local.image_sender import Sent
 
 
 @app.command
@@ -45,9 +45,9 @@ def send(
     Started again within a day it counts nothing twice. Exit code 0: all were measured, 1: some
     could not be, 2: could not run.
     """
-    from red_stats.local import sending
+    from red_stats.local import image_sender
 
-    paths = sending.files_in(files)
+    paths = image_sender.files_in(files)
     if not paths:
         fail("there are no image files: name files or folders", 2)
     if concurrency < 1:
@@ -76,13 +76,13 @@ async def _sent(paths: list[Path], url: str, key: str, concurrency: int) -> "lis
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from red_stats.local import sending
+    from red_stats.local import image_sender
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("sending", total=len(paths))
-        return await sending.send(
+        return await image_sender.send(
             paths, url=url, key=key, concurrency=concurrency, told=lambda one: progress.advance(task)
         )
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from red_service.clients import DEFAULT_SCOPES, KeyRecord, Scope
-from red_service.events import CLIENT_ID, rfc3339
+from red_common.api_keys import DEFAULT_SCOPES, KeyRecord, Scope
+from red_common.events import CLIENT_ID, rfc3339
 from red_stats.cli.base import Json, app, fail, run
-from red_stats.domain.reading import from_ms
+from red_stats.domain.measurements import from_ms
 
 keys = App(name="keys", help="Create, list and revoke API keys; works beside a running system.")
 app.command(keys)
@@ -28,14 +28,14 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create a key for CLIENT; it is shown once."""
-    from red_stats.keys import create_key
+    from red_stats.kafka.api_keys import create_key
     from red_stats.settings import load
 
     if not CLIENT_ID.fullmatch(client):
         fail("a client is named by 1 to 64 of a-z, 0-9, _ and -", 2)
-    bootstrap = load().bootstrap
+    connection = load().connection
     scopes = tuple(dict.fromkeys(scope or DEFAULT_SCOPES))
-    record, key = run(create_key(bootstrap, client, scopes, _now()), bootstrap)
+    record, key = run(create_key(connection, client, scopes, _now()), connection)
     if as_json:
         shown = {"client_id": client, "key_id": record.key_id, "api_key": key, "scopes": list(scopes)}
         print(json.dumps(shown))
@@ -46,11 +46,11 @@ def create(
 @keys.command(name="list")
 def show(*, as_json: Json = False) -> None:
     """List every key, without its secret."""
-    from red_stats.keys import list_keys
+    from red_stats.kafka.api_keys import list_keys
     from red_stats.settings import load
 
-    bootstrap = load().bootstrap
-    records = run(list_keys(bootstrap), bootstrap)
+    connection = load().connection
+    records = run(list_keys(connection), connection)
     if as_json:
         print(json.dumps([_public(record) for record in records]))
         return
@@ -62,12 +62,12 @@ def show(*, as_json: Json = False) -> None:
 @keys.command
 def revoke(key_id: str, /, *, as_json: Json = False) -> None:
     """Revoke a key; it is dead everywhere within a second."""
-    from red_stats.keys import NoSuchKey, revoke_key
+    from red_stats.kafka.api_keys import NoSuchKey, revoke_key
     from red_stats.settings import load
 
-    bootstrap = load().bootstrap
+    connection = load().connection
     try:
-        record = run(revoke_key(bootstrap, key_id, _now()), bootstrap)
+        record = run(revoke_key(connection, key_id, _now()), connection)
     except NoSuchKey as error:
         fail(str(error))
     print(json.dumps(_public(record)) if as_json else f"revoked {record.key_id} of {record.client_id}")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from red_stats.domain.reading import Reading, rfc3339_of
+from red_stats.domain.measurements import Reading, rfc3339_of
 from red_stats.domain.subscriptions import Judge
 
 

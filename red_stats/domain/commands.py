@@ -10,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from red_service.events import CLIENT_ID, InvalidEvent, partition_of, rfc3339, to_basis_points
+from red_common.events import CLIENT_ID, InvalidEvent, rfc3339, to_basis_points
+from red_common.kafka.partitioner import partition_of
+from red_common.problems import Problem
 from red_stats.domain.alerts import uuid5
-from red_stats.domain.problems import Refused
-from red_stats.domain.reading import from_ms
+from red_stats.domain.measurements import from_ms
 from red_stats.domain.subscriptions import (
     MAX_DESCRIPTION,
     MAX_SUBSCRIPTIONS,
@@ -95,13 +96,13 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
     """What a command with a readable envelope changes.
 
     Raises:
-        Refused: the command is rejected; its problem is the answer.
+        Problem: the command is rejected; its problem is the answer.
     """
     command = _parse(value)
     if key != command.client_id.encode():
-        raise Refused(400, "key_mismatch", "the record's key must be its client_id")
+        raise Problem("key_mismatch", "The record's key must be its client_id.")
     if partition_of(command.client_id, context.partitions) != context.partition:
-        raise Refused(400, "partition_mismatch", "use the Java (murmur2) partitioner")
+        raise Problem("partition_mismatch", "Use the Java (murmur2) partitioner.")
     client = client or Client(client_id=command.client_id, offset=-1)
     if command.command == "subscribe":
         return _subscribe(command, client, context)
@@ -117,28 +118,28 @@ def _parse(value: bytes) -> Command:
     except msgspec.ValidationError as error:
         text = str(error)
         if "`$.command`" in text:
-            raise Refused(400, "unknown_command", text) from error
-        raise Refused(400, "invalid_command", text) from error
+            raise Problem("unknown_command", text) from error
+        raise Problem("invalid_command", text) from error
 
 
 def _existing(command: Command, client: Client) -> Subscription:
     if not isinstance(command.subscription_id, str):
-        raise Refused(400, "invalid_command", "subscription_id is required")
+        raise Problem("invalid_command", "subscription_id is required.")
     subscription = client.find(command.subscription_id)
     if subscription is None:
-        raise Refused(404, "not_found", "no such subscription")
+        raise Problem("not_found", "No such subscription.")
     if command.if_version not in (msgspec.UNSET, subscription.version):
-        raise Refused(409, "version_conflict", f"the version is {subscription.version} by now")
+        raise Problem("version_conflict", f"The version is {subscription.version} by now.")
     return subscription
 
 
 def _subscribe(command: Command, client: Client, context: Context) -> Change:
     if len(client.subscriptions) >= MAX_SUBSCRIPTIONS:
-        detail = f"a client has at most {MAX_SUBSCRIPTIONS} subscriptions; delete one first"
-        raise Refused(409, "too_many_subscriptions", detail)
+        detail = f"A client has at most {MAX_SUBSCRIPTIONS} subscriptions; delete one first."
+        raise Problem("too_many_subscriptions", detail)
     subscription_id = _new_id(command, client)
     if not isinstance(command.webhook_url, str) or not isinstance(command.threshold, float):
-        raise Refused(400, "invalid_command", "webhook_url and threshold are required")
+        raise Problem("invalid_command", "webhook_url and threshold are required.")
     now = rfc3339(from_ms(context.at))
     subscription = Subscription(
         id=subscription_id,
@@ -165,9 +166,9 @@ def _new_id(command: Command, client: Client) -> str:
     try:
         canonical = str(UUID(command.subscription_id))
     except ValueError as error:
-        raise Refused(400, "invalid_command", "subscription_id is not a UUID") from error
+        raise Problem("invalid_command", "subscription_id is not a UUID.") from error
     if client.find(canonical) is not None:
-        raise Refused(409, "subscription_exists", "this subscription_id is in use")
+        raise Problem("subscription_exists", "This subscription_id is in use.")
     return canonical
 
 
@@ -188,7 +189,7 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
         overlap = Secret(old.secrets[0].encrypted, context.at + OVERLAP_MS)
         changes["secrets"] = (fresh, overlap)
     elif command.command == "update" and not changes:
-        raise Refused(400, "invalid_command", "nothing to change was named")
+        raise Problem("invalid_command", "Nothing to change was named.")
     return msgspec.structs.replace(
         old,
         **changes,
@@ -217,22 +218,22 @@ def check_threshold(threshold: float) -> float:
     """A share in 0..1 with at most four decimals.
 
     Raises:
-        Refused: 422 `threshold_out_of_range`.
+        Problem: 422 `threshold_out_of_range`.
     """
     try:
         if not 0 <= threshold <= 1:
             raise InvalidEvent("not in 0..1")
         to_basis_points(threshold)
     except InvalidEvent as error:
-        detail = "a threshold is a number in 0..1 with at most four decimals"
-        raise Refused(422, "threshold_out_of_range", detail) from error
+        detail = "A threshold is a number in 0..1 with at most four decimals."
+        raise Problem("threshold_out_of_range", detail) from error
     return threshold
 
 
 def _url(url: str, context: Context) -> str:
     reason = context.url_refusal(url)
     if reason is not None:
-        raise Refused(422, "webhook_url_refused", f"the webhook URL is refused: {reason}", reason=reason)
+        raise Problem("webhook_url_refused", f"The webhook URL is refused: {reason}.", reason=reason)
     return url
 
 
@@ -240,8 +241,8 @@ def _description(text: str | msgspec.UnsetType | None) -> str | None:
     if not isinstance(text, str):
         return None
     if len(text) > MAX_DESCRIPTION:
-        detail = f"a description has at most {MAX_DESCRIPTION} characters"
-        raise Refused(422, "description_too_long", detail)
+        detail = f"A description has at most {MAX_DESCRIPTION} characters."
+        raise Problem("description_too_long", detail)
     return text
 
 
@@ -249,6 +250,6 @@ def _sealed(command: Command, subscription_id: str, context: Context) -> Secret:
     if not isinstance(command.secret, str):
         return Secret(context.seal(command.client_id, subscription_id))
     if not context.opens(command.client_id, subscription_id, command.secret):
-        detail = "the secret is not sealed for this subscription; leave it out to get a new one"
-        raise Refused(422, "secret_unreadable", detail)
+        detail = "The secret is not sealed for this subscription; leave it out to get a new one."
+        raise Problem("secret_unreadable", detail)
     return Secret(command.secret)

@@ -11,7 +11,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from red_stats.domain.alerts import Alert, make
-from red_stats.domain.readings import Integers, Readings
+from red_stats.domain.measurement_columns import Integers, Readings
 from red_stats.domain.subscriptions import Judge
 from red_stats.domain.windows import Tally, Window, add, bins_of, is_expired, minute_of
 

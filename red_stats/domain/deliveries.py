@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 import orjson
 
-from red_service.events import CLIENT_ID, InvalidEvent, rfc3339
+from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
 from red_stats.domain.alerts import uuid5
-from red_stats.domain.reading import from_ms
+from red_stats.domain.measurements import from_ms
 from red_stats.domain.retries import HOLD_SECONDS, Outcome, delay, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
 

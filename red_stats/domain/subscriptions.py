@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from red_service.events import to_basis_points
+from red_common.events import to_basis_points
 
 MAX_SUBSCRIPTIONS = 100
 MAX_DESCRIPTION = 500

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from red_stats.domain.reading import WINDOW_MS
+from red_stats.domain.measurements import WINDOW_MS
 
 BINS: Final = 100
 _BIN_OF: Final = np.minimum(np.arange(10_001) // 100, BINS - 1).astype(np.uint8)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from red_stats.adapters import scanner
+from red_stats.kafka import scanner
 from red_stats.local.data_folder import MIN_FREE
 from red_stats.local.kafka import KafkaNotReady, find_java
 from red_stats.local.kafka_jars import cache_folder, read_lock
 from red_stats.local.ports import is_free
 from red_stats.settings import Settings
+from red_stats.store.clickhouse import engine_version
 
 
 class Finding(NamedTuple):
@@ -62,10 +63,9 @@ def _decoders() -> tuple[bool, str]:
 
 def _store() -> tuple[bool, str]:
     try:
-        import chdb
+        return True, f"chdb {engine_version()}"
     except ImportError as error:
         return False, f"chdb cannot be loaded: {error}"
-    return True, f"chdb {chdb.__version__}"
 
 
 def _room(folder: Path) -> tuple[bool, str]:

@@ -16,13 +16,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-
+from red_common.kafka.connection import KafkaConnection, KafkaError
+from red_stats.kafka.readiness import write_and_read
 from red_stats.local.kafka_jars import LOCK, cache_folder, ensure_jars, read_lock
 
-READY_TOPIC = "red-stats-ready"
 _PR_SET_PDEATHSIG = 1
 
 PROPERTIES = """\
@@ -138,7 +135,7 @@ class Kafka:
 
     async def _answers(self) -> bool:
         try:
-            await _write_and_read(self.bootstrap)
+            await write_and_read(KafkaConnection(self.bootstrap))
         except (KafkaError, OSError):
             return False
         return True
@@ -211,29 +208,3 @@ def silenced(java: str) -> list[str]:
         if version and int(version[1]) >= 24:
             return ["--sun-misc-unsafe-memory-access=allow"]
     return []
-
-
-async def _write_and_read(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        created = await admin.create_topics([NewTopic(READY_TOPIC, 1, 1)])
-        error = for_code(created.topic_errors[0][1])
-        if created.topic_errors[0][1] and error is not TopicAlreadyExistsError:
-            raise error
-    finally:
-        await admin.close()
-    word = uuid.uuid4().bytes
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        await producer.send_and_wait(READY_TOPIC, word)
-    consumer = AIOKafkaConsumer(
-        READY_TOPIC,
-        bootstrap_servers=bootstrap,
-        group_id=f"red-stats-ready-{word.hex()}",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    async with consumer:
-        async for record in consumer:
-            if record.value == word:
-                return

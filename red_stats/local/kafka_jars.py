@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-LOCK = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "jars.lock"
+LOCK = Path(__file__).with_name("jars.lock")
 
 
 class JarError(Exception):

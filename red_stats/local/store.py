@@ -4,10 +4,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from red_stats.adapters.clickhouse import Store, StoreError
-from red_stats.adapters.store_server import FILE, RemoteStore
-from red_stats.parts import Queries
+from red_stats.resources import Queries
 from red_stats.settings import Settings
+from red_stats.store.clickhouse import Store, StoreError
+from red_stats.store.query_server import FILE, RemoteStore
 
 PATIENCE = 20.0
 

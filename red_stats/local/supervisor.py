@@ -15,14 +15,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiohttp
-from aiokafka.errors import KafkaError
 
-from red_service.clients import DEFAULT_SCOPES
-from red_service.events import rfc3339
-from red_stats import topics
-from red_stats.adapters.secret_box import SecretKeyError, load_key
-from red_stats.domain.reading import from_ms
-from red_stats.keys import create_key
+from red_common.api_keys import DEFAULT_SCOPES
+from red_common.events import rfc3339
+from red_common.kafka.connection import KafkaError
+from red_stats.delivery.secret_box import SecretKeyError, load_key
+from red_stats.domain.measurements import from_ms
+from red_stats.kafka.api_keys import create_key
+from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
 from red_stats.local.children import Child, describe
 from red_stats.local.data_folder import Unusable, read_keys, write_keys
 from red_stats.local.kafka import Kafka, KafkaNotReady, new_kafka
@@ -75,17 +75,17 @@ class Supervisor:
         try:
             load_key(settings.data, settings.secret_key, create=read_keys(settings.data) is None)
             await self._start_kafka()
-            await topics.ensure_topics(
-                settings.bootstrap,
+            await ensure_topics(
+                settings.connection,
                 settings.partitions,
                 settings.replication,
                 settings.measurements_retention_days,
             )
             self._keys = read_keys(settings.data) or await self._make_keys()
-        except (KafkaNotReady, JarError, topics.TopicMismatch, SecretKeyError) as error:
+        except (KafkaNotReady, JarError, TopicMismatch, SecretKeyError) as error:
             raise Unusable(str(error)) from error
         except (KafkaError, OSError) as error:
-            where = settings.bootstrap
+            where = settings.connection
             raise Unusable(f"Kafka at {where} cannot be used ({error!r}): check RED_KAFKA") from error
         red = self._child("red", [sys.executable, "-m", "red_service"])
         worker = self._child("worker", [sys.executable, "-m", "red_stats", "worker", "--role", "all"])
@@ -97,7 +97,7 @@ class Supervisor:
 
     async def _start_kafka(self) -> None:
         if self._settings.kafka is not None:
-            self._say(f"using Kafka at {self._settings.bootstrap}")
+            self._say(f"using Kafka at {self._settings.connection}")
             return
         self._say("starting Kafka")
         folder = self._settings.data / "kafka"
@@ -137,7 +137,7 @@ class Supervisor:
             self._failed.set_exception(Unusable(reason))
 
     async def _kafka_answers(self) -> bool:
-        host, _, port = self._settings.bootstrap.split(",")[0].rpartition(":")
+        host, _, port = self._settings.connection.bootstrap.split(",")[0].rpartition(":")
         try:
             async with asyncio.timeout(2):
                 _, writer = await asyncio.open_connection(host, int(port))
@@ -182,9 +182,9 @@ class Supervisor:
 
     async def _make_keys(self) -> dict[str, dict[str, str]]:
         now = rfc3339(from_ms(int(time.time() * 1000)))
-        bootstrap = self._settings.bootstrap
-        _, demo = await create_key(bootstrap, "demo", DEFAULT_SCOPES, now)
-        _, operator = await create_key(bootstrap, "operator", ("admin",), now)
+        connection = self._settings.connection
+        _, demo = await create_key(connection, "demo", DEFAULT_SCOPES, now)
+        _, operator = await create_key(connection, "operator", ("admin",), now)
         keys = {"demo": {"client_id": "demo", "api_key": demo}, "operator": {"api_key": operator}}
         write_keys(self._settings.data, keys)
         return keys
@@ -192,7 +192,7 @@ class Supervisor:
     def _environment_of_children(self) -> dict[str, str]:
         given = {
             "RED_DATA": str(self._settings.data.resolve()),
-            "RED_KAFKA": self._settings.bootstrap,
+            "RED_KAFKA": str(self._settings.connection),
             "RED_INSTANCE": self._settings.instance or "local",
             "PYTHONUNBUFFERED": "1",
         }
@@ -203,7 +203,7 @@ class Supervisor:
 
     def _ready_line(self) -> str:
         settings = self._settings
-        return f"ready RED {settings.red_url} RED_STATS {settings.stats_url} Kafka {settings.bootstrap}"
+        return f"ready RED {settings.red_url} RED_STATS {settings.stats_url} Kafka {settings.connection}"
 
     async def _stop(self) -> None:
         for task in self._watching:

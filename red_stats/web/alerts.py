@@ -4,14 +4,14 @@ from typing import Any
 
 from aiohttp import web
 
-from red_service.events import rfc3339
-from red_stats.domain.problems import Refused
-from red_stats.domain.reading import from_ms
-from red_stats.parts import Parts
-from red_stats.web.access import client_of
-from red_stats.web.folded import Folded
+from red_common.events import rfc3339
+from red_common.problems import Problem
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
+from red_stats.domain.measurements import from_ms
+from red_stats.resources import Parts
+from red_stats.web.at_least import Folded
 from red_stats.web.parameters import LARGEST, count_of, invalid, known, positions_of
-from red_stats.web.problems import answer
 
 COLUMNS = (
     "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
@@ -51,7 +51,7 @@ class Alerts:
         where, order = "subscription_id = {s:String} AND seq > {x:UInt64}", "seq"
         rows = await self._rows(client_id, where, order, limit, {"x": after, "s": subscription})
         if not rows and not await self._is_known(client_id, subscription):
-            raise Refused(404, "not_found", "there is no such subscription")
+            raise Problem("not_found", "There is no such subscription.")
         return _page(rows, limit, 3)
 
     async def _rows(
@@ -73,7 +73,7 @@ class Alerts:
 
 def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:
     more = len(rows) > limit
-    return answer(
+    return json_response(
         {
             "items": [_alert(row) for row in rows[:limit]],
             "next": str(rows[limit - 1][cursor]) if more else None,

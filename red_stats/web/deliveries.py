@@ -4,13 +4,13 @@ from typing import Any
 
 from aiohttp import web
 
-from red_service.events import rfc3339
-from red_stats.domain.problems import Refused
-from red_stats.domain.reading import from_ms
-from red_stats.parts import Parts
-from red_stats.web.access import client_of
+from red_common.events import rfc3339
+from red_common.problems import Problem
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
+from red_stats.domain.measurements import from_ms
+from red_stats.resources import Parts
 from red_stats.web.parameters import LARGEST, count_of, invalid, known
-from red_stats.web.problems import answer
 
 STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
 SELECT = (
@@ -43,7 +43,7 @@ class Deliveries:
         rows = await self._rows(client_id, where, having, limit + 1, {**given, "after": after})
         more = len(rows) > limit
         items = [_delivery(row) for row in rows[:limit]]
-        return answer({"items": items, "next": str(rows[limit - 1][7]) if more else None})
+        return json_response({"items": items, "next": str(rows[limit - 1][7]) if more else None})
 
     async def get(self, request: web.Request) -> web.Response:
         """One."""
@@ -52,8 +52,8 @@ class Deliveries:
         values = {"id": request.match_info["id"]}
         rows = await self._rows(client_id, ["id = {id:String}"], [], 1, values)
         if not rows:
-            raise Refused(404, "not_found", "there is no such delivery")
-        return answer(_delivery(rows[0]))
+            raise Problem("not_found", "There is no such delivery.")
+        return json_response(_delivery(rows[0]))
 
     async def _rows(
         self, client_id: str, where: list[str], having: list[str], limit: int, values: dict[str, Any]

@@ -1,15 +1,13 @@
 """Whether the process lives, whether it can be used, and its metrics."""
 
 import time
-from ipaddress import ip_address
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from red_common.problems import Problem
+from red_common.web.responses import json_response, metrics_response
 from red_stats import metrics
-from red_stats.domain.problems import Refused
-from red_stats.parts import Parts
-from red_stats.web.problems import answer
+from red_stats.resources import Parts
 
 
 class Health:
@@ -28,16 +26,16 @@ class Health:
 
     async def live(self, request: web.Request) -> web.Response:
         """The process answers."""
-        return answer({"status": "live"})
+        return json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
         """Every role has taken its partitions, and keys and subscriptions are as Kafka has them."""
         checks = self.checks()
         if not all(checks.values()):
             missing = ", ".join(name for name, good in checks.items() if not good)
-            raise Refused(503, "not_ready", f"not ready: {missing}", checks=checks)
+            raise Problem("not_ready", f"Not ready: {missing}.", checks=checks)
         held = {role: sorted(live.owned) for role, live in self._parts.ownerships.items()}
-        return answer({"status": "ready", "checks": checks, "partitions": held})
+        return json_response({"status": "ready", "checks": checks, "partitions": held})
 
     def checks(self) -> dict[str, bool]:
         """Each thing that readiness needs, and whether it is so."""
@@ -46,12 +44,8 @@ class Health:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text; for this machine only unless RED_METRICS_PUBLIC."""
-        loopback = request.remote is not None and ip_address(request.remote).is_loopback
-        if not loopback and not self._parts.settings.metrics_public:
-            raise Refused(403, "metrics_private", "metrics are for this machine: set RED_METRICS_PUBLIC=true")
         self._gauge()
-        text = generate_latest(metrics.REGISTRY)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return metrics_response(request, metrics.REGISTRY, public=self._parts.settings.metrics_public)
 
     def _gauge(self) -> None:
         metrics.KEYS_FOLLOWED.set(self._parts.keys.is_current)

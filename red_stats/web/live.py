@@ -6,18 +6,18 @@ from typing import Any
 
 from aiohttp import web
 
-from red_service.events import rfc3339
+from red_common.events import rfc3339
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
 from red_stats import topics
 from red_stats.domain import windows
-from red_stats.domain.reading import WINDOW_MS, from_ms
+from red_stats.domain.measurements import WINDOW_MS, from_ms
 from red_stats.domain.windows import Window
-from red_stats.parts import Parts
-from red_stats.tables.ownership import Owned
-from red_stats.web.access import client_of
-from red_stats.web.folded import Folded
-from red_stats.web.owners import PASSED, Owners
+from red_stats.resources import Parts
+from red_stats.tables.partition_state import Owned
+from red_stats.web.at_least import Folded
+from red_stats.web.owner_proxy import PASSED, Owners
 from red_stats.web.parameters import known, positions_of
-from red_stats.web.problems import answer
 
 HOUR_MS = 3_600_000
 SPANS = {"1m": 60_000, "1h": HOUR_MS, "24h": 24 * HOUR_MS}
@@ -51,13 +51,13 @@ class Live:
             await self._folded.live(positions, request)
             owned = self._parts.ownerships["live"].owned.get(number)
             if owned is not None:
-                return answer(live_of(owned, client_id, int(self._now() * 1000)))
+                return json_response(live_of(owned, client_id, int(self._now() * 1000)))
 
     async def passed(self, request: web.Request) -> web.Response:
         """That the named measurements are counted; what the workers ask each other."""
         known(request, repeated=("at_least",))
         await self._folded.live(positions_of(request, self._parts.settings.partitions), request)
-        return answer({"passed": True})
+        return json_response({"passed": True})
 
 
 def live_of(owned: Owned, client_id: str, now: int) -> dict[str, Any]:

@@ -1,41 +1,39 @@
 """`/openapi.json`, `/docs`, and `/`: for people who have just arrived."""
 
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
-from red_stats.web.problems import Handler
+from red_common.schemas import OPENAPI
+from red_common.web.responses import file_handler
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schemas" / "openapi"
-PAGES = Path(__file__).with_name("static")
-POLICY = (
+PAGES: Final = Path(__file__).with_name("static")
+POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:;"
     " connect-src 'self' http:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-INLINE = " 'unsafe-inline'"  # what draws /docs writes styles into its elements
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
+INLINE: Final = " 'unsafe-inline'"  # what draws /docs writes styles into its elements
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
 
 def documents() -> list[web.RouteDef]:
     """Files of ours, read once, public, with a strict content policy."""
-    docs = SCHEMAS / "ui"
+    ui = OPENAPI / "ui"
     files = {
-        "/openapi.json": SCHEMAS / "red_stats.json",
-        "/docs": docs / "docs.html",
+        "/openapi.json": OPENAPI / "red_stats.json",
+        "/docs": ui / "docs.html",
         "/": PAGES / "index.html",
     }
-    for folder in (PAGES, docs):
+    for folder in (PAGES, ui):
         files |= {f"/static/{path.name}": path for path in folder.iterdir() if path.suffix in (".js", ".css")}
-    return [web.get(address, _page(path)) for address, path in files.items()]
+    return [web.get(address, file_handler(path, _headers(path))) for address, path in files.items()]
 
 
-def _page(path: Path) -> Handler:
-    body = path.read_bytes()
+def _headers(path: Path) -> dict[str, str]:
     policy = POLICY.format(styles=INLINE if path.name == "docs.html" else "")
-    headers = HEADERS | {"Content-Security-Policy": policy}
-
-    async def get(request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=TYPES[path.suffix], charset="utf-8", headers=headers)
-
-    return get
+    return HEADERS | {"Content-Security-Policy": policy}

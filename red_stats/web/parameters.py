@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from red_common.problems import Problem
 from red_stats.domain.commands import check_threshold
-from red_stats.domain.problems import Refused
-from red_stats.domain.reading import to_ms
+from red_stats.domain.measurements import to_ms
 
 MAX_REPEATED: Final = 100
 LARGEST: Final = 10**18 - 1
@@ -28,30 +28,30 @@ def known(request: web.Request, *single: str, repeated: tuple[str, ...] = ()) ->
     """The single parameters given.
 
     Raises:
-        Refused: 400 for an unknown parameter, or a single one given twice.
+        Problem: 400 for an unknown parameter, or a single one given twice.
     """
     found: dict[str, str] = {}
     for name, value in request.query.items():
         if name in repeated:
             continue
         if name not in (*single, "client"):
-            raise Refused(400, "unknown_parameter", f"there is no parameter {name[:100]!r} here")
+            raise Problem("unknown_parameter", f"There is no parameter {name[:100]!r} here.")
         if name in found:
-            raise Refused(400, "repeated_parameter", f"{name} is given more than once")
+            raise Problem("repeated_parameter", f"{name} is given more than once.")
         found[name] = value
     return found
 
 
-def invalid(name: str, what: str) -> Refused:
+def invalid(name: str, what: str) -> Problem:
     """400 about one parameter."""
-    return Refused(400, "invalid_parameter", f"{name}: {what}", parameter=name)
+    return Problem("invalid_parameter", f"{name}: {what}.", parameter=name)
 
 
 def time_of(given: dict[str, str], name: str) -> int:
     """A required RFC 3339 time as ms since 1970.
 
     Raises:
-        Refused: 400 when missing, without a zone, with more than three decimals, or before 1970.
+        Problem: 400 when missing, without a zone, with more than three decimals, or before 1970.
     """
     text = given.get(name)
     if text is None:
@@ -72,7 +72,7 @@ def thresholds_of(request: web.Request) -> list[float]:
     """Every `threshold`, in the order given.
 
     Raises:
-        Refused: 400 for no number or more than 100, 422 when out of range.
+        Problem: 400 for no number or more than 100, 422 when out of range.
     """
     texts = request.query.getall("threshold", [])
     if len(texts) > MAX_REPEATED:
@@ -89,7 +89,7 @@ def positions_of(request: web.Request, partitions: int) -> list[Position]:
     """Every `at_least`.
 
     Raises:
-        Refused: 400 for an unreadable one, an unknown partition, or more than 100.
+        Problem: 400 for an unreadable one, an unknown partition, or more than 100.
     """
     texts = request.query.getall("at_least", [])
     if len(texts) > MAX_REPEATED:
@@ -110,7 +110,7 @@ def count_of(given: dict[str, str], name: str, default: int, least: int, most: i
     """A whole number within bounds.
 
     Raises:
-        Refused: 400 otherwise.
+        Problem: 400 otherwise.
     """
     text = given.get(name, str(default))
     if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:

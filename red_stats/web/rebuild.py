@@ -9,13 +9,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from red_service.clients import Caller
-from red_stats.domain.problems import Refused
-from red_stats.parts import Parts
-from red_stats.rebuilding.live import LiveReplay
-from red_stats.rebuilding.record import RecordReplay
-from red_stats.web.access import CALLER
-from red_stats.web.owners import Owners
+from red_common.problems import Problem
+from red_common.web.auth import CALLER
+from red_stats.replay.rebuild_live import LiveReplay
+from red_stats.replay.rebuild_store import RecordReplay
+from red_stats.resources import Parts
+from red_stats.web.owner_proxy import Owners
 from red_stats.web.parameters import count_of, known
 
 log = logging.getLogger(__name__)
@@ -36,21 +35,21 @@ class Rebuild:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """Replays one partition here, or says who holds it (307)."""
-        caller: Caller = request[CALLER]
+        caller = request[CALLER]
         if not caller.may("admin"):
-            raise Refused(403, "admin_only", "only a key with the scope admin may rebuild")
+            raise Problem("admin_only", "Only a key with the scope admin may rebuild.")
         partitions = self._parts.settings.partitions
         number = count_of(known(request, "partition"), "partition", -1, 0, partitions - 1)
         live = self._parts.ownerships["live"]
         if number not in live.owned:
             owner = self._owners.url_of(number)
             if owner is None:
-                raise Refused(503, "not_ready", "nobody holds that partition now; try again")
+                raise Problem("not_ready", "Nobody holds that partition now; try again.")
             return web.Response(status=307, headers={"Location": f"{owner}{request.rel_url}"})
         replay = LiveReplay(
             live,
             number,
-            bootstrap=self._parts.settings.bootstrap,
+            connection=self._parts.settings.connection,
             partitions=partitions,
             retention_ms=int(self._parts.settings.live_hours * 3_600_000),
         )
@@ -70,7 +69,7 @@ async def rebuild_record(parts: Parts, request: web.Request) -> web.StreamRespon
             text="this worker does not hold all partitions of role record: stop the others"
         )
     replays = [
-        RecordReplay(recorder, parts.store, bootstrap=settings.bootstrap, writer=parts.writer)
+        RecordReplay(recorder, parts.store, connection=settings.connection, writer=parts.writer)
         for recorder in parts.recorders.values()
     ]
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from red_service.events import rfc3339, to_basis_points
-from red_stats.domain.problems import Refused
-from red_stats.domain.reading import from_ms
-from red_stats.parts import Parts
-from red_stats.web.access import client_of
-from red_stats.web.folded import Folded
+from red_common.events import rfc3339, to_basis_points
+from red_common.problems import Problem
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
+from red_stats.domain.measurements import from_ms
+from red_stats.resources import Parts
+from red_stats.web.at_least import Folded
 from red_stats.web.parameters import known, positions_of, thresholds_of, time_of
-from red_stats.web.problems import answer
 
 LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
 
@@ -36,7 +36,7 @@ class Statistics:
         given = known(request, "from", "to", repeated=("threshold", "at_least"))
         start, end = time_of(given, "from"), time_of(given, "to")
         if start > end:
-            raise Refused(400, "invalid_parameter", "from is after to", parameter="from")
+            raise Problem("invalid_parameter", "from is after to.", parameter="from")
         thresholds = thresholds_of(request)
         await self._folded.stored(positions_of(request, self._parts.settings.partitions))
         now = int(self._now() * 1000)
@@ -51,7 +51,7 @@ class Statistics:
             "thresholds": counted,
             "as_of": {"partition": partition, "offset": offset, "time": rfc3339(from_ms(now))},
         }
-        return answer(body | (counted[0] if len(counted) == 1 else {}))
+        return json_response(body | (counted[0] if len(counted) == 1 else {}))
 
     async def _count(
         self, client_id: str, start: int, end: int, thresholds: list[float]

@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
-from red_stats.adapters.asking import SECONDS
-from red_stats.adapters.sending import NotSent
+from red_common.kafka.connection import KafkaError
+from red_common.problems import Problem
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
 from red_stats.domain.deliveries import TestTask, test_ids
-from red_stats.domain.problems import Refused
 from red_stats.domain.subscriptions import Subscription
-from red_stats.parts import Parts
-from red_stats.web.access import client_of
+from red_stats.kafka.command_client import SECONDS
+from red_stats.kafka.record_sender import NotSent
+from red_stats.resources import Parts
 from red_stats.web.parameters import known
-from red_stats.web.problems import answer
 
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 SendTask = Callable[[str, bytes], Awaitable[None]]
@@ -75,7 +75,7 @@ class Subscriptions:
             client_id, "subscribe", subscription_id, secret=sealed, **msgspec.to_builtins(body)
         )
         where = {"Location": f"/v1/subscriptions/{subscription_id}"}
-        return answer(changed | {"secret": secret}, 201, where)
+        return json_response(changed | {"secret": secret}, 201, where)
 
     async def list(self, request: web.Request) -> web.Response:
         """All of the client's, oldest first."""
@@ -83,18 +83,18 @@ class Subscriptions:
         await self._current()
         client = self._parts.directory.get(client_id)
         items = [s.public() for s in client.subscriptions] if client else []
-        return answer({"items": items, "next": None})
+        return json_response({"items": items, "next": None})
 
     async def get(self, request: web.Request) -> web.Response:
         """One."""
-        return answer((await self._found(request, self._client(request))).public())
+        return json_response((await self._found(request, self._client(request))).public())
 
     async def update(self, request: web.Request) -> web.Response:
         """A new version with what the body names changed."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
         body = await _body(request, Changes)
-        return answer(await self._command(client_id, "update", found.id, **msgspec.to_builtins(body)))
+        return json_response(await self._command(client_id, "update", found.id, **msgspec.to_builtins(body)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Gone; what waits for it is cancelled, visibly."""
@@ -108,14 +108,14 @@ class Subscriptions:
         found = await self._found(request, client_id)
         secret, sealed = self._parts.box.fresh(client_id, found.id)
         changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed)
-        return answer(changed | {"secret": secret})
+        return json_response(changed | {"secret": secret})
 
     async def test(self, request: web.Request) -> web.Response:
         """Sends a `red.test` event once; how it went is told under `/v1/deliveries/{delivery_id}`."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
         if not found.enabled:
-            raise Refused(409, "subscription_disabled", "enable the subscription before you test it")
+            raise Problem("subscription_disabled", "Enable the subscription before you test it.")
         task = TestTask(
             task_id=str(uuid.uuid4()),
             client_id=client_id,
@@ -126,10 +126,10 @@ class Subscriptions:
         try:
             await self._send_task(client_id, msgspec.json.encode(task))
         except NotSent as error:
-            raise Refused(503, "not_stored", "Kafka cannot be reached; try again") from error
+            raise Problem("not_stored", "Kafka cannot be reached; try again.") from error
         delivery_id, webhook_id = test_ids(task)
         where = {"Location": f"/v1/deliveries/{delivery_id}"}
-        return answer({"delivery_id": delivery_id, "webhook_id": webhook_id}, 202, where)
+        return json_response({"delivery_id": delivery_id, "webhook_id": webhook_id}, 202, where)
 
     def _client(self, request: web.Request) -> str:
         client_id = client_of(request, "subscriptions")
@@ -140,7 +140,7 @@ class Subscriptions:
         await self._current()
         found = self._parts.directory.find(client_id, request.match_info["id"])
         if found is None:
-            raise Refused(404, "not_found", "there is no such subscription")
+            raise Problem("not_found", "There is no such subscription.")
         return found
 
     async def _current(self) -> None:
@@ -172,9 +172,9 @@ class Subscriptions:
             async with asyncio.timeout(SECONDS):
                 await directory.follower.until(shows)  # who reads next finds it
         except TimeoutError as error:
-            detail = "the change is made and will be seen in a moment"
+            detail = "The change is made and will be seen in a moment."
             command_id = accepted["command_id"]
-            raise Refused(503, "command_pending", detail, command_id=command_id) from error
+            raise Problem("command_pending", detail, command_id=command_id) from error
         return subscription
 
 
@@ -183,4 +183,4 @@ async def _body(request: web.Request, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, "invalid_body", f"the body is not as expected: {error}") from error
+        raise Problem("invalid_body", f"The body is not as expected: {error}.") from error

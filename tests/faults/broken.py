@@ -7,9 +7,9 @@ import os
 import uuid
 
 from red_stats.__main__ import main
-from red_stats.adapters import sink, transactions
-from red_stats.agents import recording
-from red_stats.tables import ownership, rows
+from red_stats.kafka import transactions
+from red_stats.store import recorder, sink
+from red_stats.tables import partition_state, rows
 
 
 def fence():
@@ -25,7 +25,7 @@ def fence():
 
 def mark():
     """Marks are written and never read back."""
-    ownership.decode_mark = lambda value: ownership.Mark()
+    partition_state.decode_mark = lambda value: partition_state.Mark()
 
 
 def pending():
@@ -35,7 +35,7 @@ def pending():
 
 def insert_blindly():
     """The store is not asked where to go on, and tokens are never the same."""
-    recording.Recorder.take_over = _take_over
+    recorder.Recorder.take_over = _take_over
     sink.Sink._is_stale = lambda self, partition: False  # else it would ask whether its batch stands already
     sink.Sink._stands = lambda self, rows, refill: True
     before = sink.Sink._insert

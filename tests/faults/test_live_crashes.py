@@ -13,10 +13,11 @@ from collections import Counter
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from red_service.events import partition_of
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.adapters.changelog import read_to_end
 from red_stats.domain import windows
+from red_stats.kafka.changelog_loader import read_to_end
 from tests.builders import a_client_of, a_measurement
 from tests.conftest import PARTITIONS, free_port
 
@@ -73,7 +74,7 @@ async def read_until(bootstrap, topic, client, count, seconds=60):
 async def all_committed(bootstrap, topic, client):
     found = []
     tp = TopicPartition(topic, partition_of(client, PARTITIONS))
-    await read_to_end(bootstrap, {tp: lambda r: found.append(r) if r.key else None})
+    await read_to_end(KafkaConnection(bootstrap), {tp: lambda r: found.append(r) if r.key else None})
     return [record for record in found if record.key.startswith(client.encode())]
 
 

@@ -9,17 +9,18 @@ import pytest
 from aiokafka import TopicPartition
 from obstore.store import LocalStore
 
-from red_service.events import partition_of
-from red_service.keyed import Keyed
-from red_service.keyed_publishing import KeyedPublisher
-from red_service.log_ends import LogEnds
-from red_service.measuring import Prepared
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.end_offsets import LogEnds
+from red_common.kafka.partitioner import partition_of
+from red_service.idempotency.publisher import KeyedPublisher
+from red_service.idempotency.requests import Keyed
+from red_service.idempotency.store import IntentStore
+from red_service.pipeline import Prepared
 from red_service.problems import NotStored, UnknownOutcome
-from red_service.publishing import Publisher
-from red_service.storage import IntentStore
-from red_service.uploads import Upload
+from red_service.publisher import Publisher
+from red_service.upload import Upload
 from red_stats import topics
-from red_stats.adapters.changelog import read_to_end
+from red_stats.kafka.changelog_loader import read_to_end
 from tests.builders import a_measurement
 from tests.conftest import PARTITIONS
 
@@ -51,14 +52,14 @@ async def committed(kafka, client_id):
     """Values of the client's events in the log, to its end."""
     found = []
     tp = TopicPartition(topics.MEASUREMENTS, partition_of(client_id, PARTITIONS))
-    ends = LogEnds(kafka)
-    await read_to_end(kafka, {tp: found.append}, await ends.ends([tp]))
+    ends = LogEnds(KafkaConnection(kafka))
+    await read_to_end(KafkaConnection(kafka), {tp: found.append}, await ends.ends([tp]))
     await ends.stop()
     return [record.value for record in found if record.key == client_id.encode()]
 
 
 async def test_an_image_from_kafkas_future_is_not_acknowledged(kafka):
-    publisher, client_id = Publisher(kafka, now=time.time), a_client()
+    publisher, client_id = Publisher(KafkaConnection(kafka), now=time.time), a_client()
     await publisher.start(10)
     with pytest.raises(UnknownOutcome):
         await publisher.publish(client_id, measured_at(client_id, HOUR).value, "")
@@ -69,7 +70,7 @@ async def test_an_image_from_kafkas_future_is_not_acknowledged(kafka):
 @pytest.fixture
 async def keyed(kafka, tmp_path):
     """Makes a Keyed around what measures."""
-    publisher = KeyedPublisher(kafka, f"clocks-{uuid.uuid4()}")
+    publisher = KeyedPublisher(KafkaConnection(kafka), f"clocks-{uuid.uuid4()}")
     memory = IntentStore(LocalStore(tmp_path))
     lease = timedelta(seconds=30)
     yield lambda measuring: Keyed(measuring, memory, publisher, lease=lease, now=lambda: datetime.now(UTC))

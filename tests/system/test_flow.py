@@ -10,9 +10,10 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
-from red_service.events import partition_of
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.adapters.changelog import read_to_end
+from red_stats.kafka.changelog_loader import read_to_end
 from tests.builders import a_measurement
 from tests.conftest import PARTITIONS
 from tests.openapi import SCHEMAS
@@ -506,7 +507,9 @@ def read(raw):
 async def everything(kafka, topic):
     found = []
     partitions = range(1 if topic == topics.API_KEYS else PARTITIONS)
-    await read_to_end(kafka, {TopicPartition(topic, number): found.append for number in partitions})
+    await read_to_end(
+        KafkaConnection(kafka), {TopicPartition(topic, number): found.append for number in partitions}
+    )
     return found
 
 

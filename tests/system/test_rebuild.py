@@ -13,11 +13,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
+from red_common.kafka.connection import KafkaConnection
 from red_stats import topics
-from red_stats.adapters.changelog import read_to_end
-from red_stats.adapters.store_server import RemoteStore
 from red_stats.domain.windows import Window, encode
-from red_stats.rebuilding.live import CHANGELOGS
+from red_stats.kafka.changelog_loader import read_to_end
+from red_stats.kafka.topic_admin import ensure_topics
+from red_stats.replay.rebuild_live import CHANGELOGS
+from red_stats.store.query_server import RemoteStore
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
 from tests.services import a_key, an_api, running, verified, worker
@@ -43,7 +45,7 @@ async def changelogs(bootstrap):
             held[record.topic, record.key] = record.value
 
     tps = [TopicPartition(topic, n) for topic in CHANGELOGS.values() for n in range(PARTITIONS)]
-    await read_to_end(bootstrap, dict.fromkeys(tps, apply))
+    await read_to_end(KafkaConnection(bootstrap), dict.fromkeys(tps, apply))
     return held
 
 
@@ -141,7 +143,7 @@ async def until_created_anew(bootstrap):
     async with asyncio.timeout(20):
         while True:
             with suppress(KafkaError, topics.TopicMismatch):
-                await topics.ensure_topics(bootstrap, PARTITIONS)
+                await ensure_topics(KafkaConnection(bootstrap), PARTITIONS)
                 return
             await asyncio.sleep(0.2)
 

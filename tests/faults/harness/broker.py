@@ -2,7 +2,8 @@
 
 import asyncio
 
-from red_stats import topics
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.kafka import Kafka
 from red_stats.local.kafka_jars import cache_folder, ensure_jars, read_lock
 from tests.conftest import PARTITIONS, free_port
@@ -25,7 +26,7 @@ class Broker:
     async def until_ready(self, seconds=60):
         """A record was written and read back; every topic is there."""
         await self._kafka.until_ready(seconds)
-        await topics.ensure_topics(self.bootstrap, PARTITIONS)
+        await ensure_topics(KafkaConnection(self.bootstrap), PARTITIONS)
 
     async def stop(self):
         """End it in order."""

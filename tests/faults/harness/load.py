@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from PIL import Image
 
-from red_service.publishing import abandon
+from red_service.publisher import abandon
 from red_stats import topics
 
 RETRIED = (409, 429, 503)

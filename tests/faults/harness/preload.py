@@ -5,7 +5,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from red_service.compiling import compilers
+from red_common.c_library import compilers
 
 SOURCE = Path(__file__).with_name("preload.c")
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from red_stats.adapters.sink import Sink
+from red_stats.store.sink import Sink
 
 
 def read_back():

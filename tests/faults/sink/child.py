@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from red_stats.adapters.clickhouse import Store, StoreError
+from red_stats.store.clickhouse import Store, StoreError
 from tests.faults.sink.counter import Counter
 from tests.faults.sink.log import Log
 from tests.faults.sink.recorder import Player

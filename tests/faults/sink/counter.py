@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from red_service.compiling import compilers
+from red_common.c_library import compilers
 
 SOURCE = Path(__file__).with_name("counter.c")
 MODES = ("count", "kill", "half", "once", "on")  # as in counter.c

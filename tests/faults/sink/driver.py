@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from red_stats.adapters.clickhouse import StoreError, StoreUnusable
+from red_stats.store.clickhouse import StoreError, StoreUnusable
 from tests.faults.sink import races
 from tests.faults.sink.broken import BREAK
 from tests.faults.sink.child import BASE, MORE, OP, Child, die, tell

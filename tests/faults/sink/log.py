@@ -39,7 +39,7 @@ class Log:
         return a_batch(TOPIC, self.partition, records) if records else None
 
     async def read_range(self, bootstrap, tp, start, end):
-        """In the place of `red_stats.adapters.log_ranges.read_range`."""
+        """In the place of `red_stats.kafka.range_reader.read_range`."""
         return self.records(start, end)
 
     def rows(self, end=None):

@@ -5,10 +5,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from red_stats.adapters import sink as sinks
-from red_stats.adapters.clickhouse import StoreError
-from red_stats.adapters.sink import Rival, Sink
-from red_stats.domain.recording import MEASUREMENTS
+from red_stats.domain.recorded_tables import MEASUREMENTS
+from red_stats.store import sink as sinks
+from red_stats.store.clickhouse import StoreError
+from red_stats.store.sink import Rival, Sink
 from tests.faults.sink.log import Log
 from tests.faults.sink.rules import ROWS, judged
 

@@ -5,10 +5,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-from red_stats.adapters.clickhouse import Store
-from red_stats.adapters.sink import Sink
-from red_stats.agents import recording
-from red_stats.domain.recording import MEASUREMENTS
+from red_common.kafka.connection import KafkaConnection
+from red_stats.domain.recorded_tables import MEASUREMENTS
+from red_stats.store import recorder
+from red_stats.store.clickhouse import Store
+from red_stats.store.sink import Sink
 from tests.faults.sink.log import PARTITIONS, TOPIC
 
 FATAL = 70
@@ -37,12 +38,12 @@ class Player:
     """Takes a partition over and records its log."""
 
     def __init__(self, store: Store, log, *, pause=lambda seconds: None):
-        recording.read_range = log.read_range
+        recorder.read_range = log.read_range
         self.log = log
         self._ownership = FakeOwnership(log.partition)
-        self.recorder = recording.Recorder(
+        self.recorder = recorder.Recorder(
             TOPIC, MEASUREMENTS, a_sink(store, pause), ownership=self._ownership, partitions=PARTITIONS,
-            bootstrap="", writer=ThreadPoolExecutor(1),
+            connection=KafkaConnection(""), writer=ThreadPoolExecutor(1),
             flow=SimpleNamespace(hold=lambda tp: None, release=lambda tp: None), interval=0,
         )  # fmt: skip
 

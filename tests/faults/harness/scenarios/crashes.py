@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from red_service import crash as red_crash
-from red_stats import crash, topics
+from red_common.failpoints import RED_POINTS, STATS_POINTS
+from red_stats import topics
 from tests.faults.harness.clients import produce
 from tests.faults.harness.scenario import scenario
 
@@ -34,7 +34,7 @@ async def stats(run):
     async def feed():  # only a dead letter lets record write a transaction
         await produce(run.system.bootstrap, [(topics.MEASUREMENTS, b"nobody", b"{")])
 
-    for point in chosen(run, crash.POINTS):
+    for point in chosen(run, STATS_POINTS):
         dead = point.startswith("record.") and point.endswith("-transaction")
         visit = run.random.randrange(1, 3 if dead else 9)
         since = await dies(run.system.workers["all-1"], f"{point}#{visit}", feed if dead else None)
@@ -45,7 +45,7 @@ async def stats(run):
 @scenario("crash points of RED", times=2)
 async def red(run):
     """Keyed requests end once, whatever their first process had done."""
-    for point in chosen(run, red_crash.POINTS):
+    for point in chosen(run, RED_POINTS):
         since = await dies(run.system.reds["red"], f"{point}#{run.random.randrange(1, 9)}")
         await run.recovered(since)
     return since

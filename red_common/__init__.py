@@ -1,0 +1,1 @@
+"""What RED and RED_STATS both stand on; it imports neither."""

@@ -1,0 +1,147 @@
+"""A compacted topic that every process reads to its end and then follows, without a group."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from red_common.kafka.connection import Consumer, ConsumerRecord, KafkaConnection, KafkaError, TopicPartition
+from red_common.kafka.end_offsets import LogEnds
+from red_common.kafka.shutdown import ended
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Follows a topic without a group: reads it to its end, then tails it.
+
+    `apply(record)` gets every committed record once, in order within a partition, in the event
+    loop of `start`. While Kafka is away the state stays as last known and `behind_since` says
+    since when (monotonic seconds), so that readiness and a metric can tell.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        apply: Callable[[ConsumerRecord], None],
+        *,
+        from_end: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.topic = topic
+        self.positions: dict[int, int] = {}
+        self.behind_since: float | None = monotonic()
+        self._connection = connection
+        self._apply = apply
+        self._from_end = from_end
+        self._monotonic = monotonic
+        self._consumer: Consumer | None = None
+        self._log_ends = LogEnds(connection, isolation_level="read_committed")
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Condition()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what was applied is what Kafka has; False while Kafka is away."""
+        return self.running and self.behind_since is None
+
+    @property
+    def running(self) -> bool:
+        """True from a successful `start` until `stop`."""
+        return self._task is not None and not self._task.done()
+
+    async def start(self, positions: Mapping[int, int] | None = None) -> None:
+        """Returns when the topic has been read to the end it had at the call; at once when it runs.
+
+        What stands before `positions` (by partition) is known already.
+
+        Raises:
+            KafkaError: Kafka cannot be reached, or the topic does not exist.
+        """
+        if self.running:
+            return
+        consumer = self._connection.consumer(
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=500,
+        )
+        self._consumer = consumer
+        try:
+            await consumer.start()
+            numbers = await consumer._client._wait_on_metadata(self.topic)
+            partitions = [TopicPartition(self.topic, p) for p in sorted(numbers)]
+            consumer.assign(partitions)
+            if self._from_end:
+                await consumer.seek_to_end(*partitions)
+            elif positions is not None:
+                for tp in partitions:
+                    consumer.seek(tp, positions[tp.partition])
+            else:
+                await consumer.seek_to_beginning(*partitions)
+            for tp in partitions:
+                self.positions[tp.partition] = await consumer.position(tp)
+            self._task = asyncio.create_task(self._tail(), name=f"follow {self.topic}")
+            await self.caught_up()
+        except BaseException:
+            await self.stop()
+            raise
+        await self._log_ends.stop()  # most are never asked again
+
+    async def stop(self) -> None:
+        """Stops following; safe to call twice."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._consumer is not None:
+            await ended(self._consumer.stop())
+            self._consumer = None
+        await self._log_ends.stop()
+
+    async def caught_up(self) -> dict[int, int]:
+        """Returns the ends when everything committed at the time of the call has been applied."""
+        ends = await self.ends()
+        async with self._moved:
+            await self._moved.wait_for(lambda: all(self.positions[p] >= end for p, end in ends.items()))
+        return ends
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Returns when what was applied makes `holds()` true."""
+        async with self._moved:
+            await self._moved.wait_for(holds)
+
+    async def ends(self) -> dict[int, int]:
+        """The committed end of every partition now."""
+        ends = await self._log_ends.ends(TopicPartition(self.topic, p) for p in self.positions)
+        return {tp.partition: end for tp, end in ends.items()}
+
+    async def _tail(self) -> None:
+        consumer = cast(Consumer, self._consumer)
+        while True:
+            try:
+                batches = await consumer.getmany(timeout_ms=500)
+            except KafkaError as error:
+                log.warning("following %s: %s", self.topic, error)
+                await asyncio.sleep(0.2)
+                continue
+            for records in batches.values():
+                for record in records:
+                    self._apply(record)
+            for tp in consumer.assignment():
+                # Past control records too, which getmany never hands out.
+                self.positions[tp.partition] = await consumer.position(tp)
+            reachable = any(not node_down for node_down in _connections(consumer))
+            if reachable:
+                self.behind_since = None
+            elif self.behind_since is None:
+                self.behind_since = self._monotonic()
+            async with self._moved:
+                self._moved.notify_all()
+
+
+def _connections(consumer: Consumer) -> list[bool]:
+    """For every open connection of the consumer, whether it is down."""
+    return [not conn.connected() for conn in consumer._client._conns.values()]

@@ -1,0 +1,119 @@
+"""Every problem either service can answer with: one code, one status, one title (RFC 9457).
+
+The same objects travel over HTTP as `application/problem+json`, in the items of a multipart answer and
+in rejected commands on `red.command-results`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+#: code -> HTTP status and title; a code never changes, clients compare it.
+CATALOGUE: Final[dict[str, tuple[int, str]]] = {
+    "bad_request": (400, "The request cannot be read"),
+    "idempotency_key_invalid": (400, "The Idempotency-Key cannot be used"),
+    "invalid_body": (400, "The request body is not as expected"),
+    "invalid_command": (400, "The command is not as expected"),
+    "invalid_parameter": (400, "A query parameter has no usable value"),
+    "key_mismatch": (400, "The record's key is not its client_id"),
+    "multipart_malformed": (400, "The multipart body cannot be read"),
+    "partition_mismatch": (400, "The record is on the wrong partition"),
+    "repeated_parameter": (400, "A query parameter is repeated"),
+    "unknown_command": (400, "The command is unknown"),
+    "unknown_parameter": (400, "A query parameter is unknown"),
+    "url_input_not_supported": (400, "Images are uploaded, not fetched"),
+    "unauthenticated": (401, "A valid API key is required"),
+    "admin_only": (403, "Only an admin key may do this"),
+    "metrics_private": (403, "Metrics are for this machine only"),
+    "scope_missing": (403, "The API key lacks a scope"),
+    "not_found": (404, "There is no such thing"),
+    "method_not_allowed": (405, "The method is not allowed here"),
+    "request_timeout": (408, "The request body took too long"),
+    "idempotency_in_progress": (409, "The first request with this Idempotency-Key has not ended"),
+    "subscription_disabled": (409, "The subscription is disabled"),
+    "subscription_exists": (409, "The subscription id is in use"),
+    "too_many_subscriptions": (409, "The client has too many subscriptions"),
+    "version_conflict": (409, "The subscription has changed meanwhile"),
+    "body_too_large": (413, "The request body is too large"),
+    "image_too_large": (413, "An image is too large"),
+    "too_many_images": (413, "Too many images in one request"),
+    "content_encoding": (415, "Content-Encoding is not supported"),
+    "unsupported_format": (415, "Not an image of a supported format"),
+    "unsupported_media_type": (415, "The Content-Type is not supported"),
+    "description_too_long": (422, "The description is too long"),
+    "idempotency_key_reused": (422, "The Idempotency-Key was used with another body"),
+    "image_corrupt": (422, "The image is corrupt"),
+    "image_dimension": (422, "The image is too wide or too high"),
+    "image_empty": (422, "The image has no bytes"),
+    "image_too_complex": (422, "The image has too many scans"),
+    "image_too_expensive": (422, "The image takes too much time or memory to decode"),
+    "image_too_many_pixels": (422, "The image has too many pixels"),
+    "image_truncated": (422, "The image ends too early"),
+    "no_image_measured": (422, "None of the images could be measured"),
+    "secret_unreadable": (422, "The secret is not sealed for this subscription"),
+    "threshold_out_of_range": (422, "The threshold is out of range"),
+    "webhook_url_refused": (422, "The webhook URL is refused"),
+    "rate_limited": (429, "The client sends more than it may"),
+    "internal_error": (500, "Something went wrong inside the service"),
+    "command_pending": (503, "The command has no answer yet"),
+    "decoder_lost": (503, "The decoder was killed"),
+    "image_lost": (503, "The stored image is missing or damaged"),
+    "not_ready": (503, "The service is not ready"),
+    "not_stored": (503, "Nothing was stored"),
+    "not_yet": (503, "The position has not been folded in yet"),
+    "overloaded": (503, "The service has more to do than it can"),
+    "storage_unavailable": (503, "The image store does not answer"),
+    "store_unavailable": (503, "The statistics store does not answer"),
+    "unknown_outcome": (503, "It is unknown whether the measurement was stored"),
+}
+
+
+class Problem(Exception):
+    """Raised when a request, one image of it, or a command cannot be answered with success.
+
+    Args:
+        code: a key of CATALOGUE.
+        detail: a sentence for the person who reads it; it says what to do.
+        close: the connection cannot be used again, the request's body was not read to the end.
+        retry_after: seconds after which trying again makes sense.
+        described: status and title, where they are not the catalogue's (see `from_dict`).
+        extra: further members of the problem object.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        close: bool = False,
+        retry_after: int | None = None,
+        described: tuple[int, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail, self.extra = code, detail, extra
+        self.close, self.retry_after = close, retry_after
+        self.status, self.title = described or CATALOGUE[code]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem object."""
+        return {
+            "type": f"urn:red:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Problem":
+        """The problem of an object that another process made, which may know more codes than this one."""
+        own = ("type", "title", "status", "detail", "code")
+        extra = {name: value for name, value in fields.items() if name not in own}
+        described = int(fields["status"]), str(fields["title"])
+        return cls(fields["code"], fields["detail"], described=described, **extra)

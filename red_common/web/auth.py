@@ -1,0 +1,57 @@
+"""Who asks, and for whom: API keys, scopes, and `?client=` of an admin."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from red_common.api_keys import Caller, Keyring
+from red_common.events import CLIENT_ID
+from red_common.problems import Problem
+from red_common.web.handlers import Handler
+
+CALLER: Final = web.RequestKey("caller", Caller)
+
+
+def authentication(
+    keyring: Keyring, *, is_known: Callable[[], bool], is_public: Callable[[str], bool]
+) -> Any:
+    """A middleware that sets CALLER: 401 comes before 404, and before a byte of the body is read.
+
+    `is_known` says whether the keys have been read, `is_public` which paths need none.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_public(request.path):
+            caller = keyring.authenticate(request.headers.get("Authorization"))
+            if caller is None and not is_known():
+                raise Problem("not_ready", "API keys have not been read yet; try again.", close=True)
+            if caller is None:
+                detail = "A valid API key is needed: Authorization: Bearer red_..."
+                raise Problem("unauthenticated", detail, close=True)
+            request[CALLER] = caller
+        return await handler(request)
+
+    return middleware
+
+
+def client_of(request: web.Request, scope: str) -> str:
+    """The client whose data the request is about.
+
+    Raises:
+        Problem: 403 `scope_missing` or `admin_only`, 400 for an unusable `client`.
+    """
+    caller = request[CALLER]
+    if not caller.may(scope):
+        raise Problem("scope_missing", f"The API key lacks the scope {scope}.", close=True)
+    named = request.query.getall("client", [])
+    if not named:
+        return caller.client_id
+    if not caller.may("admin"):
+        raise Problem("admin_only", "Only a key with the scope admin may name a client.", close=True)
+    if len(named) > 1:
+        raise Problem("repeated_parameter", "client is given more than once.", close=True)
+    if not CLIENT_ID.fullmatch(named[0]):
+        raise Problem("invalid_parameter", "client is not [a-z0-9_-]{1,64}.", close=True)
+    return named[0]

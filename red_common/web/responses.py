@@ -1,0 +1,64 @@
+"""What both services answer with: JSON, problems, metrics, files of ours."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from red_common.problems import CONTENT_TYPE, Problem
+from red_common.web.handlers import Handler
+
+RETRY_SECONDS: Final = 2
+FILE_TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+}
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """JSON out."""
+    return web.Response(
+        body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
+    )
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
+    """RFC 9457; a 503 and whatever else can be retried says when, a 401 how to authenticate."""
+    given = dict(headers or {})
+    if problem.retry_after is not None or problem.status == 503:
+        given["Retry-After"] = str(problem.retry_after or RETRY_SECONDS)
+    if problem.status == 401:
+        given["WWW-Authenticate"] = 'Bearer realm="red"'
+    body = orjson.dumps(problem.as_dict())
+    response = web.Response(body=body, status=problem.status, content_type=CONTENT_TYPE, headers=given)
+    if problem.close:
+        response.force_close()
+    return response
+
+
+def metrics_response(request: web.Request, registry: CollectorRegistry, *, public: bool) -> web.Response:
+    """Prometheus text.
+
+    Raises:
+        Problem: 403, the request comes from another machine and metrics are not `public`.
+    """
+    loopback = request.remote is not None and ip_address(request.remote).is_loopback
+    if not loopback and not public:
+        raise Problem("metrics_private", "Metrics are for this machine: set RED_METRICS_PUBLIC=true.")
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def file_handler(path: Path, headers: Mapping[str, str]) -> Handler:
+    """A handler for a file of ours, which is read now, once."""
+    body, kind = path.read_bytes(), FILE_TYPES[path.suffix]
+
+    async def get(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+
+    return get

@@ -1,0 +1,277 @@
+"""A pool of processes that decode: a hostile image costs its worker, never RED.
+
+Each slot owns one process and takes the next job when it is idle. A worker over its limits is
+killed and a fresh one started; one that crashes gets its image tried once more by a fresh one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import mmap
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from red_common.problems import Problem
+from red_service.decoding.fair_queue import ImageQueue
+from red_service.decoding.image import Measured
+from red_service.decoding.worker import LENGTH, Answer, Refusal
+from red_service.problems import Rejected
+from red_service.upload import MAX_IMAGE
+
+log = logging.getLogger(__name__)
+
+IMAGES_PER_WORKER: Final = 10_000  # then a fresh one, so that no leak of a decoder adds up
+START_SECONDS: Final = 20.0
+_answers = msgspec.json.Decoder(Answer)
+
+
+class WorkerDied(Exception):
+    """Raised when a worker ended instead of answering; `returncode` as of the process."""
+
+    def __init__(self, returncode: int | None) -> None:
+        super().__init__(f"worker ended with {returncode}")
+        self.returncode = returncode
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one image may cost: wall and processor seconds, bytes of a worker's address space."""
+
+    seconds: float = 5.0
+    memory: int = 1536 << 20
+
+
+@dataclass(slots=True)
+class _Job:
+    content: bytes
+    answer: "asyncio.Future[Measured]"
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: Process
+    memory: mmap.mmap  # shared with the process: an image is one copy away, not a pipe of pieces
+    images: int = 0
+
+    @classmethod
+    async def start(cls, limits: Limits) -> "_Worker":
+        descriptor = os.memfd_create("image")
+        try:
+            os.ftruncate(descriptor, MAX_IMAGE)
+            memory = mmap.mmap(descriptor, MAX_IMAGE)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "red_service.decoding.worker"),
+                *(str(os.getpid()), str(descriptor), str(limits.memory), str(limits.seconds)),
+                stdin=PIPE,
+                stdout=PIPE,
+                env=_environment(),
+                pass_fds=(descriptor,),
+                start_new_session=True,  # Ctrl-C is for RED, which then stops its workers
+            )
+        finally:
+            os.close(descriptor)
+        worker = cls(process, memory)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await worker.receive()
+        except BaseException:
+            await worker.kill()
+            raise
+        return worker
+
+    async def ask(self, content: bytes) -> Answer:
+        """Raises WorkerDied when the process ends before it has answered."""
+        self.images += 1
+        stdin = self.process.stdin
+        assert stdin is not None
+        self.memory[: len(content)] = content
+        try:
+            stdin.write(len(content).to_bytes(LENGTH))
+            await stdin.drain()
+        except OSError:
+            raise WorkerDied(await self.process.wait()) from None
+        answer: Answer = _answers.decode(await self.receive())
+        return answer
+
+    async def receive(self) -> bytes:
+        """The next frame."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        try:
+            length = int.from_bytes(await stdout.readexactly(LENGTH))
+            return await stdout.readexactly(length)
+        except (asyncio.IncompleteReadError, OSError):
+            raise WorkerDied(await self.process.wait()) from None
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+            with contextlib.suppress(OSError):
+                await self.process.stdin.wait_closed()
+        self.memory.close()
+
+
+def _environment() -> dict[str, str]:
+    """Only what a Python needs to start; RED's secrets stay here."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class DecoderPool:
+    """Measures images in `workers` processes.
+
+    `on_restart(reason)` is told whenever a worker is replaced.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        limits: Limits | None = None,
+        *,
+        images_per_worker: int = IMAGES_PER_WORKER,
+        on_restart: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._workers = workers
+        self._limits = limits or Limits()
+        self._images_per_worker = images_per_worker
+        self._on_restart = on_restart
+        self.waiting: ImageQueue[_Job] = ImageQueue(workers)
+        self._slots: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Returns when every worker has loaded its decoders.
+
+        Raises:
+            WorkerDied, TimeoutError, OSError: a worker does not come up.
+        """
+        started = await asyncio.gather(
+            *(_Worker.start(self._limits) for _ in range(self._workers)), return_exceptions=True
+        )
+        failures = [worker for worker in started if isinstance(worker, BaseException)]
+        for worker in started:
+            if isinstance(worker, _Worker):
+                if failures:
+                    await worker.kill()
+                else:
+                    self._slots.append(asyncio.create_task(self._serve(worker)))
+        if failures:
+            raise failures[0]
+
+    async def stop(self) -> None:
+        """Kills the workers; images still waiting are cancelled."""
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        self._slots.clear()
+        for job in self.waiting.drain():
+            job.answer.cancel()
+
+    async def measure(self, content: bytes, client_id: str = "") -> Measured:
+        """Measures one image; clients take turns.
+
+        Raises:
+            Rejected: no image, or one beyond the limits.
+        """
+        if not content:
+            raise Rejected("image_empty", "The image has no bytes.")
+        job = _Job(content, asyncio.get_running_loop().create_future())
+        self.waiting.put(client_id, job, len(content))
+        return await job.answer
+
+    async def _serve(self, worker: _Worker | None) -> None:
+        """One slot for ever: a live worker first, then a job."""
+        try:
+            while True:
+                worker = worker or await self._fresh()
+                client_id, job = await self.waiting.get()
+                try:
+                    worker = await self._do(job, worker)
+                except asyncio.CancelledError:
+                    job.answer.cancel()
+                    raise
+                finally:
+                    self.waiting.done(client_id)
+        finally:
+            if worker is not None:
+                await worker.kill()
+
+    async def _do(self, job: _Job, worker: _Worker) -> _Worker | None:
+        """Answers the job; returns the worker if it can go on."""
+        if job.answer.done():  # whoever asked has gone
+            return worker
+        for last in (False, True):
+            try:
+                self._settle(job, await self._ask(worker, job.content))
+            except WorkerDied as died:
+                await self._replace(worker, str(died))
+                if last or died.returncode == -signal.SIGPROF:
+                    self._fail(job, _verdict(died))
+                    return None
+                worker = await self._fresh()
+            except TimeoutError:
+                await self._replace(worker, "time limit")
+                seconds = self._limits.seconds
+                self._fail(job, Rejected("image_too_expensive", f"Decoding takes longer than {seconds:g} s."))
+                return None
+            else:
+                break
+        if worker.images >= self._images_per_worker:
+            await self._replace(worker, "recycled")
+            return None
+        return worker
+
+    async def _ask(self, worker: _Worker, content: bytes) -> Answer:
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                answer = await worker.ask(content)
+                self.waiting.learn(len(content), asyncio.get_running_loop().time() - started)
+                return answer
+        except asyncio.CancelledError:
+            await worker.kill()
+            raise
+
+    def _settle(self, job: _Job, answer: Answer) -> None:
+        if isinstance(answer, Refusal):
+            self._fail(job, Rejected(answer.code, answer.detail))
+        elif not job.answer.done():
+            job.answer.set_result(answer.measured)
+
+    def _fail(self, job: _Job, problem: Problem) -> None:
+        if not job.answer.done():
+            job.answer.set_exception(problem)
+
+    async def _replace(self, worker: _Worker, reason: str) -> None:
+        if reason != "recycled":
+            log.warning("decoding worker %s replaced: %s", worker.process.pid, reason)
+        self._on_restart(reason)
+        await worker.kill()
+
+    async def _fresh(self) -> _Worker:
+        """A new worker, however long the machine refuses to give one."""
+        pause = 0.1
+        while True:
+            try:
+                return await _Worker.start(self._limits)
+            except (WorkerDied, TimeoutError, OSError) as error:
+                log.error("no decoding worker: %r; trying again in %.1f s", error, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5.0)
+
+
+def _verdict(died: WorkerDied) -> Problem:
+    if died.returncode == -signal.SIGPROF:
+        return Rejected("image_too_expensive", "Decoding takes too much processor time.")
+    if died.returncode == -signal.SIGKILL:  # by somebody else: it says nothing about the image
+        return Problem("decoder_lost", "The decoder was killed twice; try again.", retry_after=1)
+    return Rejected("image_corrupt", "The decoder crashed on this image, twice.")

@@ -1,0 +1,210 @@
+"""Idempotency-Key: a retry of a request is the same event, whatever happened to RED in between.
+
+Within the process a retry waits for the first. Elsewhere, or after a restart, it finds the first's
+answer; or its intent, and then, once the first's lease is over, ends it: fences its producer, looks
+for its events in the log, and produces those very events if they are not there.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from red_common import failpoints
+from red_common.problems import Problem
+from red_service.idempotency.publisher import KeyedPublisher
+from red_service.idempotency.records import Answer, Intent, Planned, State, fingerprint
+from red_service.idempotency.store import IntentStore
+from red_service.image_store import StorageError
+from red_service.pipeline import Measuring
+from red_service.problems import FromFuture, NotStored, UnknownOutcome, none_measured, rejected_item
+from red_service.publisher import KafkaUnavailable, Position
+from red_service.upload import Upload
+
+log = logging.getLogger(__name__)
+
+MAX_KEY = 255
+TRIES = 5  # others may be faster at making the next intent
+
+Items = list[dict[str, Any]]
+
+
+def checked_key(given: Sequence[str]) -> str:
+    """The key of a request's headers.
+
+    Raises:
+        Problem: 400, it is repeated, empty, too long, or not printable ASCII.
+    """
+    key = given[0]
+    if len(given) > 1 or not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        detail = f"Idempotency-Key is given once, with 1 to {MAX_KEY} printable ASCII characters."
+        raise Problem("idempotency_key_invalid", detail, close=True)
+    return key
+
+
+class Keyed:
+    """Answers keyed requests; `now` is the clock, `lease` how long others leave one alone."""
+
+    def __init__(
+        self,
+        measuring: Measuring,
+        memory: IntentStore,
+        publisher: KeyedPublisher,
+        *,
+        lease: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._measuring = measuring
+        self._memory = memory
+        self._publisher = publisher
+        self._lease = lease
+        self._now = now
+        self._running: dict[tuple[str, str], tuple[str, asyncio.Task[Items]]] = {}
+
+    async def items(
+        self, client_id: str, key: str, uploads: Sequence[Upload], multipart: bool, trace: str
+    ) -> Items:
+        """The items of the answer; at least one of them is measured.
+
+        Raises:
+            Problem: 409, 422 or 503 about the request, or what is wrong with its images.
+        """
+        body = fingerprint([(upload.name, upload.content) for upload in uploads], multipart)
+        running = self._running.get((client_id, key))
+        if running is None:
+            work = self._answer(_Request(client_id, key, body, uploads, multipart, trace))
+            task = asyncio.create_task(work, name="keyed request")
+            self._running[client_id, key] = running = body, task
+            task.add_done_callback(lambda _: self._running.pop((client_id, key)))
+        if running[0] != body:
+            raise _reused()
+        return await asyncio.shield(running[1])
+
+    async def _answer(self, request: "_Request") -> Items:
+        try:
+            for _ in range(TRIES):
+                state = await self._memory.recall(request.client_id, request.key)
+                try:
+                    items = await self._from(state, request)
+                except FromFuture:  # the clock was set back since these images were measured: again
+                    items = await self._first(state.number + 2, request)
+                if items is not None:
+                    return items
+        except StorageError as error:
+            log.warning("a keyed request could not be looked up: %s", error)
+            raise NotStored("The image store does not answer.") from None
+        raise _in_progress(1)
+
+    async def _from(self, state: State, request: "_Request") -> Items | None:
+        """The items, or None when another process has made the next intent meanwhile."""
+        now = self._now()
+        if state.is_forgotten(now):
+            return await self._first(state.number + 1, request)
+        told = state.answer or state.intent
+        assert told is not None
+        if told.body != request.body:
+            raise _reused()
+        if state.answer is not None:
+            return list(state.answer.items)
+        assert state.intent is not None
+        is_ours = state.intent.producer == self._publisher.transactional_id
+        left = state.left(self._lease, now)
+        if not is_ours and left > 0:
+            raise _in_progress(math.ceil(left))
+        return await self._take_over(state.number + 1, state.intent, request)
+
+    async def _first(self, number: int, request: "_Request") -> Items | None:
+        planned, rejected = await self._plan(request)
+        try:
+            partition, log_end = await self._publisher.place_of(request.client_id)
+        except KafkaUnavailable as error:
+            raise NotStored(f"{error}.") from None
+        intent = Intent(
+            body=request.body,
+            at=self._now(),
+            producer=self._publisher.transactional_id,
+            partition=partition,
+            log_end=log_end,
+            planned=tuple(planned),
+            rejected=tuple(rejected),
+            multipart=request.multipart,
+        )
+        failpoints.hit("red.before-intent")
+        if not await self._memory.create(request.client_id, request.key, number, intent):
+            return None
+        return await self._produce(number, intent, request, {})
+
+    async def _take_over(self, number: int, old: Intent, request: "_Request") -> Items | None:
+        intent = msgspec.structs.replace(old, at=self._now(), producer=self._publisher.transactional_id)
+        if not await self._memory.create(request.client_id, request.key, number, intent):
+            return None
+        ids = [planned.image_id for planned in intent.planned]
+        try:
+            await self._publisher.fence(old.producer)
+            found = await self._publisher.find(intent.partition, intent.log_end, ids)
+        except KafkaUnavailable:
+            raise UnknownOutcome("Kafka does not tell whether the first request was stored.") from None
+        log.info(
+            "keyed request %s of %s: %d of %d events found", number, request.client_id, len(found), len(ids)
+        )
+        return await self._produce(number, intent, request, found)
+
+    async def _produce(
+        self, number: int, intent: Intent, request: "_Request", found: dict[str, Position]
+    ) -> Items:
+        missing = [planned for planned in intent.planned if planned.image_id not in found]
+        if missing:
+            values = [planned.value.encode() for planned in missing]
+            where = await self._publisher.publish(request.client_id, intent.partition, values, request.trace)
+            found |= {planned.image_id: position for planned, position in zip(missing, where, strict=True)}
+        measured = [planned.item | {"position": str(found[planned.image_id])} for planned in intent.planned]
+        items = sorted([*measured, *intent.rejected], key=lambda item: int(item["index"]))
+        answer = Answer(intent.body, self._now(), tuple(items), intent.multipart)
+        try:
+            await self._memory.conclude(request.client_id, request.key, number, answer)
+        except StorageError as error:  # a retry finds the events in the log
+            log.warning("the answer of a keyed request could not be kept: %s", error)
+        failpoints.hit("red.after-answer")
+        return items
+
+    async def _plan(self, request: "_Request") -> tuple[list[Planned], Items]:
+        """Every image measured and stored; the events to be produced, and what was rejected."""
+        planned: list[Planned] = []
+        rejected: Items = []
+        prepared = await self._measuring.prepare_all(request.client_id, request.uploads)
+        for index, (upload, found) in enumerate(zip(request.uploads, prepared, strict=True)):
+            if isinstance(found, Problem):
+                rejected.append(rejected_item(found, index, upload.name))
+            else:
+                planned.append(Planned(found.image_id, found.value.decode(), {"index": index, **found.item}))
+        if not planned:
+            raise none_measured(rejected) if request.multipart else _only(prepared)
+        return planned, rejected
+
+
+class _Request(msgspec.Struct, frozen=True):
+    client_id: str
+    key: str
+    body: str
+    uploads: Sequence[Upload]
+    multipart: bool
+    trace: str
+
+
+def _only(prepared: Sequence[Any]) -> Problem:
+    problem = prepared[0]
+    assert isinstance(problem, Problem)
+    return problem
+
+
+def _reused() -> Problem:
+    return Problem("idempotency_key_reused", "This Idempotency-Key was used with another body.")
+
+
+def _in_progress(seconds: int) -> Problem:
+    detail = "The first request with this Idempotency-Key has not ended; try again."
+    return Problem("idempotency_in_progress", detail, retry_after=seconds)

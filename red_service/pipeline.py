@@ -1,0 +1,192 @@
+"""One image on its way: measured, stored under its client, published; only then is it answered."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from red_common import events
+from red_common.events import ImageMeasured, rfc3339
+from red_common.problems import Problem
+from red_service import metrics
+from red_service.decoding.image import Measured
+from red_service.decoding.pool import DecoderPool
+from red_service.image_store import ImageStore, StorageError, StoredImage
+from red_service.problems import NotStored, Rejected
+from red_service.publisher import Position, Publisher
+from red_service.rate_limits import Rates
+from red_service.upload import Upload
+
+log = logging.getLogger(__name__)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An image measured and stored: its event, and the item that tells of it but for the position."""
+
+    image_id: str
+    value: bytes
+    item: dict[str, Any]
+
+
+class Measuring:
+    """Turns uploads into items of an answer; `now` is the clock, `new_id` makes image ids.
+
+    At most `together` images of one request are in the decoders at a time; `bursts` is how often a
+    client may send one more than the decoders have time for.
+    """
+
+    def __init__(
+        self,
+        pool: DecoderPool,
+        store: ImageStore,
+        publisher: Publisher,
+        *,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        together: int,
+        bursts: Rates,
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._publisher = publisher
+        self._now = now
+        self._new_id = new_id
+        self._together = together
+        self._bursts = bursts
+
+    def check_room(self, client_id: str, *, begins: bool) -> None:
+        """Refuses a request that would only make everybody wait, unless the client is just bursting.
+
+        Raises:
+            Problem: 503 `overloaded`.
+        """
+        if not self._pool.waiting.is_full_for(client_id):
+            return
+        if self._bursts.wait_of(client_id):
+            metrics.IMAGES.labels("", "overloaded").inc()
+            raise Problem("overloaded", "Every decoder is busy; try again.", retry_after=1, close=True)
+        if begins:
+            self._bursts.take(client_id, 1)
+
+    async def measure(self, client_id: str, upload: Upload, trace: str) -> dict[str, Any]:
+        """The item of one image.
+
+        Raises:
+            Rejected: it cannot be measured.
+            NotStored, UnknownOutcome: it was measured, but no event is known to exist.
+        """
+        prepared = await self.prepare(client_id, upload)
+        try:
+            with metrics.PUBLISH_SECONDS.time():
+                position = await self._publisher.publish(client_id, prepared.value, trace)
+        except Problem as problem:
+            metrics.IMAGES.labels(prepared.item["format"], problem.code).inc()
+            raise
+        return published(prepared.item, position)
+
+    async def measure_all(
+        self, client_id: str, uploads: Sequence[Upload], trace: str
+    ) -> list[dict[str, Any] | Problem]:
+        """The item of each image, or its problem."""
+        return await self._each(uploads, lambda upload: self.measure(client_id, upload, trace))
+
+    async def prepare_all(self, client_id: str, uploads: Sequence[Upload]) -> list[Prepared | Rejected]:
+        """Each image prepared, or why it cannot be measured.
+
+        Raises:
+            NotStored: one of them could not be stored.
+        """
+        found = await self._each(uploads, lambda upload: self.prepare(client_id, upload))
+        for one in found:
+            if isinstance(one, Problem) and not isinstance(one, Rejected):
+                raise one
+        return found
+
+    async def prepare(self, client_id: str, upload: Upload) -> Prepared:
+        """Measures and stores one image.
+
+        Raises:
+            Rejected: it cannot be measured.
+            NotStored: it could not be stored.
+        """
+        form = ""
+        try:
+            with metrics.DECODE_SECONDS.time():
+                measured = await self._pool.measure(upload.content, client_id)
+            form = measured.format
+            event = self._event(client_id, upload.content, measured)
+            await self._store_image(event, upload.content)
+        except Problem as problem:
+            metrics.IMAGES.labels(form, problem.code).inc()
+            raise
+        metrics.REDNESS.observe(event.red)
+        return Prepared(event.image_id, events.encode(event), _item(upload.name, event))
+
+    async def _each(self, uploads: Sequence[Upload], work: Callable[[Upload], Any]) -> list[Any]:
+        turn = asyncio.Semaphore(self._together)
+
+        async def one(upload: Upload) -> Any:
+            async with turn:
+                try:
+                    return await work(upload)
+                except Problem as problem:
+                    return problem
+
+        return list(await asyncio.gather(*map(one, uploads)))
+
+    def _event(self, client_id: str, content: bytes, measured: Measured) -> ImageMeasured:
+        return ImageMeasured(
+            image_id=self._new_id(),
+            client_id=client_id,
+            measured_at=datetime.fromtimestamp(int(self._now() * 1000) / 1000, UTC),
+            red=measured.red_bp / 10000,
+            red_pixels=measured.red_pixels,
+            pixels=measured.pixels,
+            red_excess=measured.red_excess_bp / 10000,
+            red_channel=measured.red_channel_bp / 10000,
+            width=measured.width,
+            height=measured.height,
+            format=measured.format,
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            rule=measured.rule,
+            decoder=measured.decoder,
+        )
+
+    async def _store_image(self, event: ImageMeasured, content: bytes) -> None:
+        image = StoredImage(sha256=event.sha256, format=event.format, bytes=event.bytes)
+        try:
+            await self._store.put(event.client_id, event.image_id, image, content)
+        except StorageError as error:
+            log.warning("an image could not be stored: %s", error)
+            raise NotStored("The image could not be stored.") from None
+
+
+def published(item: dict[str, Any], position: Position) -> dict[str, Any]:
+    """The item with the position of its event, which is acknowledged."""
+    metrics.IMAGES.labels(item["format"], "measured").inc()
+    return item | {"position": str(position)}
+
+
+def _item(name: str | None, event: ImageMeasured) -> dict[str, Any]:
+    return {
+        "name": name,
+        "status": "measured",
+        "image_id": event.image_id,
+        "client_id": event.client_id,
+        "measured_at": rfc3339(event.measured_at),
+        "format": event.format,
+        "width": event.width,
+        "height": event.height,
+        "sha256": event.sha256,
+        "red": event.red,
+        "red_pixels": event.red_pixels,
+        "pixels": event.pixels,
+        "red_excess": event.red_excess,
+        "red_channel": event.red_channel,
+        "rule": event.rule,
+    }

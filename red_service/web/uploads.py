@@ -1,0 +1,199 @@
+"""The images of a request, read within every limit before the first of them is measured.
+
+The server gives no limits of its own for streamed bodies, so bytes and seconds are counted here
+(evidence/red.md 4). A name given by a client is only ever repeated to that client.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from red_common.problems import Problem
+from red_service.upload import MAX_IMAGE, Upload
+
+MAX_BODY: Final = 64 << 20
+MAX_PARTS: Final = 16
+MAX_PREAMBLE: Final = 64 << 10
+MAX_PART_HEADERS: Final = 16 << 10
+MAX_NAME: Final = 255
+CHUNK: Final = 256 << 10
+SECONDS: Final = 10.0  # and one more for each MiB received
+PLAIN_ENCODINGS: Final = ("", "identity")
+PLAIN_TRANSFERS: Final = ("", "binary", "8bit", "7bit")
+
+
+class BodyMemory:
+    """What the bodies of all requests take together, from their first byte to their answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """One request's part of it, given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.held -= share.held
+
+    def take(self, size: int) -> None:
+        """Counts bytes that have come.
+
+        Raises:
+            Problem: 503 `overloaded`, there are too many.
+        """
+        if self.held + size > self._limit:
+            detail = "Too many bodies are being received; try again."
+            raise Problem("overloaded", detail, retry_after=1, close=True)
+        self.held += size
+
+
+class Share:
+    """The bytes of one request."""
+
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Counts bytes that have come; raises as `BodyMemory.take` does."""
+        self._memory.take(size)
+        self.held += size
+
+
+class _Body:
+    """The request's stream with its bytes counted; the reader of parts takes it for a StreamReader."""
+
+    def __init__(self, stream: Any, share: Share, deadline: asyncio.Timeout, started: float) -> None:
+        self._stream, self._share, self._deadline, self._started = stream, share, deadline, started
+        self.received = 0
+        self.limit = MAX_BODY
+        self.too_much: Problem = body_too_large()
+
+    async def read(self, size: int = -1) -> bytes:
+        return self._counted(await self._stream.read(min(size, CHUNK) if size > 0 else CHUNK))
+
+    async def readline(self, **options: Any) -> bytes:
+        return self._counted(await self._stream.readline(**options))
+
+    def _counted(self, chunk: bytes) -> bytes:
+        self.received += len(chunk)
+        if self.received > self.limit:
+            raise self.too_much
+        self._share.take(len(chunk))
+        self._deadline.reschedule(self._started + SECONDS + self.received / (1 << 20))
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def body_too_large() -> Problem:
+    """The whole request is refused; the connection cannot be used again."""
+    return Problem("body_too_large", f"A request has at most {MAX_BODY >> 20} MiB.", close=True)
+
+
+def image_too_large() -> Problem:
+    """One image is over its limit, which refuses the whole request."""
+    return Problem("image_too_large", f"An image has at most {MAX_IMAGE >> 20} MiB.", close=True)
+
+
+def malformed(detail: str) -> Problem:
+    """The multipart body cannot be read."""
+    return Problem("multipart_malformed", detail, close=True)
+
+
+async def read_uploads(request: web.Request, share: Share) -> tuple[list[Upload], bool]:
+    """The images of `POST /red`, and whether they came as multipart.
+
+    Raises:
+        Problem: 400, 408, 413, 415 or 503, about the whole request.
+    """
+    kind = request.content_type
+    multipart = kind == "multipart/form-data"
+    if not multipart and not kind.startswith("image/") and kind != "application/octet-stream":
+        detail = "Send an image as image/* or application/octet-stream, or several as multipart/form-data."
+        raise Problem("unsupported_media_type", detail, close=True)
+    if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN_ENCODINGS:
+        raise Problem("content_encoding", "Send the image as it is, without Content-Encoding.", close=True)
+    if (request.content_length or 0) > MAX_BODY:
+        raise body_too_large()
+    if not multipart and (request.content_length or 0) > MAX_IMAGE:
+        raise image_too_large()
+    async with _body_of(request, share) as body:
+        if multipart:
+            return await _parts(request, body), True
+        return [Upload(None, await _raw(body))], False
+
+
+@asynccontextmanager
+async def _body_of(request: web.Request, share: Share) -> AsyncIterator[_Body]:
+    started = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(SECONDS) as deadline:
+            yield _Body(request.content, share, deadline, started)
+    except TimeoutError:
+        raise Problem("request_timeout", "The body came too slowly or not to its end.", close=True) from None
+    except (aiohttp.ClientError, web.RequestPayloadError) as error:
+        raise Problem("bad_request", f"The body cannot be read: {error}.", close=True) from None
+
+
+async def _raw(body: _Body) -> bytes:
+    body.limit, body.too_much = MAX_IMAGE, image_too_large()
+    chunks = []
+    while chunk := await body.read(CHUNK):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _parts(request: web.Request, body: _Body) -> list[Upload]:
+    body.limit, body.too_much = MAX_PREAMBLE, malformed("No boundary within the first 64 KiB.")
+    try:
+        reader = MultipartReader(request.headers, body, max_field_size=MAX_PART_HEADERS)  # type: ignore[arg-type]
+        uploads: list[Upload] = []
+        while (part := await reader.next()) is not None:
+            body.limit, body.too_much = MAX_BODY, body_too_large()
+            if not isinstance(part, BodyPartReader):
+                raise malformed("A part is multipart itself.")
+            if len(uploads) == MAX_PARTS:
+                raise Problem("too_many_images", f"A request has at most {MAX_PARTS} images.", close=True)
+            uploads.append(await _part(part))
+    except (ValueError, AssertionError, RuntimeError, LookupError, AttributeError, TypeError) as error:
+        raise malformed(
+            f"The multipart body cannot be read: {str(error)[:200] or 'it ends early'}."
+        ) from None
+    except aiohttp.http_exceptions.HttpProcessingError as error:
+        raise malformed(f"The headers of a part cannot be read: {error.message[:200]}.") from None
+    if not uploads:
+        raise malformed("There is no part in the body.")
+    return uploads
+
+
+async def _part(part: BodyPartReader) -> Upload:
+    headers = part.headers
+    if part.name in ("image_url", "url") and part.filename is None:
+        detail = "RED measures the bytes it is sent; it fetches nothing."
+        raise Problem("url_input_not_supported", detail, close=True)
+    encoding = headers.get("Content-Encoding", "").strip().lower()
+    transfer = headers.get("Content-Transfer-Encoding", "").strip().lower()
+    if encoding not in PLAIN_ENCODINGS or transfer not in PLAIN_TRANSFERS:
+        raise Problem("content_encoding", "Send every part as it is, without an encoding.", close=True)
+    chunks, size = [], 0
+    while not part.at_eof():
+        chunk = await part.read_chunk(CHUNK)
+        size += len(chunk)
+        if size > MAX_IMAGE:
+            raise image_too_large()
+        chunks.append(chunk)
+    return Upload(_name(part.filename), b"".join(chunks))
+
+
+def _name(given: str | None) -> str | None:
+    """The client's word for it, cut; half a surrogate pair is no text."""
+    return None if given is None else given[:MAX_NAME].encode("utf-8", "replace").decode()

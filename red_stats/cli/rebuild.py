@@ -1,0 +1,70 @@
+"""`red-stats rebuild`: a fold dropped and replayed from the log."""
+
+import asyncio
+import json
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from red_stats.cli.base import Json, app, fail, saved_key
+
+Fold = Literal["live", "record", "all"]
+
+
+@app.command
+def rebuild(
+    fold: Fold,
+    /,
+    *,
+    key: Annotated[
+        str | None, Parameter(help="An admin's API key; default: the operator's of RED_DATA.")
+    ] = None,
+    url: Annotated[str | None, Parameter(help="RED_STATS' address; default: that of its settings.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay FOLD from the log, in the workers that run: live counts, thresholds and answers; the store.
+
+    Everything else goes on; views answer from the old state until the new one takes its place.
+    """
+    from red_stats.local.rebuild_client import NotRebuilt
+
+    try:
+        found = asyncio.run(_rebuilt(fold, url, key))
+    except NotRebuilt as error:
+        fail(f"could not rebuild: {error}")
+    if as_json:
+        print(json.dumps(found))
+        return
+    for one in found.get("live", {}).get("partitions", ()):
+        rows = ", ".join(f"{count} {table}" for table, count in one["rows"].items())
+        print(f"live/{one['partition']}  {rows}; {one['changed']} were different")
+    for table, one in found.get("record", {}).items():
+        print(f"{table:<13} {one['rows']} rows replayed, {one['copied']} that Kafka no longer has copied")
+
+
+async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from red_stats.local.rebuild_client import rebuild_live, rebuild_record
+    from red_stats.settings import load
+
+    settings = load()
+    found: dict[str, Any] = {}
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=max(total, 1))
+
+        if fold in ("live", "all"):
+            where = (url or settings.stats_url).rstrip("/")
+            instead = "give --key of a client with the scope admin"
+            admin = key or saved_key(settings.data, "operator", instead)
+            found["live"] = await rebuild_live(settings, where, admin, told)
+        if fold in ("record", "all"):
+            found["record"] = await rebuild_record(settings, told)
+    return found

@@ -1,0 +1,64 @@
+"""`red-stats up`, `worker`, `red`, `listen`: what runs until it is told to stop."""
+
+import asyncio
+import os
+import sys
+from typing import Literal
+
+from red_stats.cli.base import app, fail
+
+
+@app.command
+def up() -> None:
+    """Start Kafka, RED and the worker here; Ctrl-C stops everything in order."""
+    from red_stats.local.data_folder import Unusable, locked
+    from red_stats.local.supervisor import supervise
+    from red_stats.settings import load
+
+    settings = load()
+
+    def out(text: str) -> None:
+        print(text, flush=True)
+
+    def say(text: str) -> None:
+        print(f"{'up':<7}| {text}", file=sys.stderr, flush=True)
+
+    try:
+        with locked(settings.data):
+            asyncio.run(supervise(settings, out=out, say=say))
+    except Unusable as error:
+        fail(str(error))
+
+
+@app.command
+def worker(*, role: Literal["live", "deliver", "record", "all"] = "all") -> None:
+    """Run a role, or all three, until told to stop (SIGTERM or Ctrl-C)."""
+    from red_stats.app import ROLES
+    from red_stats.delivery.secret_box import SecretKeyError
+    from red_stats.settings import load
+    from red_stats.worker import run_worker
+
+    settings = load()
+    try:
+        run_worker(settings, ROLES if role == "all" else (role,))
+    except SecretKeyError as error:
+        fail(str(error), 2)
+
+
+@app.command
+def red() -> None:
+    """Run RED's HTTP service; the same as `python -m red_service`."""
+    os.execv(sys.executable, [sys.executable, "-m", "red_service"])  # noqa: S606
+
+
+@app.command
+def listen(*, port: int = 9000, secret: str | None = None) -> None:
+    """Print every webhook that arrives on this machine; with SECRET, whether its signature holds."""
+    from red_stats.local.webhook_listener import listen as serve
+
+    try:
+        asyncio.run(serve(port, secret, print))
+    except OSError as error:
+        fail(f"port {port}: {error.strerror}; choose another with --port")
+    except KeyboardInterrupt:
+        return

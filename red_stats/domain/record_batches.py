@@ -1,0 +1,115 @@
+"""Records as they come in and go out: batches of a partition, unpacked when they are folded."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+#: A record to be written, always to the partition of its writer: topic, key, value.
+Out = tuple[str, bytes | None, bytes | None]
+
+
+class Record(Protocol):
+    """A record as the decoder of a fetch makes it, `timestamp` in ms."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Chunk:
+    """A record batch of the log, unpacked when it is folded and not by the thread that fetches.
+
+    Stands in for it while aiokafka walks over what it fetched (aborted transactions, control
+    batches, checksums), and looks there like a single record, the last one of the batch.
+    """
+
+    start = 0  # records before it were not asked for
+    generation = -1  # for which its partition had been sought when it was taken
+    lag = 0  # records behind it that could be read when it was taken, as far as the fetch knew
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+        self._records: list[Record] | None = None
+        self.offset: int = batch.next_offset - 1
+        self.size: int = batch.next_offset - batch.base_offset  # more than it has, after compaction
+        self.timestamp: int = batch.max_timestamp
+
+    @property
+    def content(self) -> memoryview | None:
+        """The record batch as it stands in the log, where that is known."""
+        return getattr(self._batch, "content", None)
+
+    @property
+    def records(self) -> list[Record]:
+        """Its records, offsets ascending."""
+        if self._records is None:
+            self._records = list(self._batch)
+            if self._records and self._records[0].offset < self.start:
+                self._records = [record for record in self._records if record.offset >= self.start]
+        return self._records
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator["Chunk"]:
+        return iter((self,))
+
+    def __next__(self) -> Any:
+        return next(self._batch)  # asked of control batches only
+
+
+class Batch(NamedTuple):
+    """What fetches brought for one partition, offsets ascending, with holes."""
+
+    topic: str
+    partition: int
+    generation: int
+    chunks: Sequence[Chunk]
+
+    @property
+    def last_offset(self) -> int:
+        """Offset of the last record."""
+        return self.chunks[-1].offset
+
+    @property
+    def lag(self) -> int:
+        """How many records the log has after it, at least."""
+        return self.chunks[-1].lag
+
+    @property
+    def size(self) -> int:
+        """How many records there are at most, before any is unpacked."""
+        return sum([chunk.size for chunk in self.chunks])
+
+    @property
+    def records(self) -> list[Record]:
+        """All of them."""
+        return [record for chunk in self.chunks for record in chunk.records]
+
+    def slices(self, size: int) -> Iterator[list[Chunk]]:
+        """All of its chunks, about `size` records at a time."""
+        found: list[Chunk] = []
+        records = 0
+        for chunk in self.chunks:
+            found.append(chunk)
+            records += chunk.size
+            if records >= size:
+                yield found
+                found, records = [], 0
+        if found:
+            yield found
+
+
+def records_of(chunks: Sequence[Chunk], since: int) -> list[Record]:
+    """The records of chunks from an offset on."""
+    return [record for chunk in chunks for record in chunk.records if record.offset >= since]
+
+
+class Flow(Protocol):
+    """Stops and resumes the fetching of one partition."""
+
+    def hold(self, tp: Any) -> None:
+        """Fetch no more of it for now."""
+
+    def release(self, tp: Any) -> None:
+        """Fetch it again."""

@@ -1,0 +1,54 @@
+"""A command sent to `red.subscription-commands`, and its answer from `red.command-results`."""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.follower import Follower
+from red_common.problems import Problem
+from red_stats import topics
+from red_stats.kafka.record_sender import NotSent, Sender
+
+SECONDS = 5.0
+
+
+class Commands:
+    """Any process may ask: the answer carries the command_id, whichever worker decided it."""
+
+    def __init__(self, connection: KafkaConnection, sender: Sender, seconds: float = SECONDS) -> None:
+        self.follower = Follower(connection, topics.COMMAND_RESULTS, self._answered, from_end=True)
+        self._sender = sender
+        self._seconds = seconds
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The accepted answer.
+
+        Raises:
+            Problem: the command was rejected, or 503 `command_pending` when no answer came in time.
+        """
+        command_id = str(command["command_id"])
+        waiting = self._waiting[command_id] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._seconds):
+                value = orjson.dumps(command)
+                await self._sender.send(topics.SUBSCRIPTION_COMMANDS, command["client_id"], value)
+                answer = await waiting
+        except (TimeoutError, NotSent) as error:
+            detail = "The command has no answer yet; look again before you repeat it."
+            raise Problem("command_pending", detail, command_id=command_id) from error
+        finally:
+            self._waiting.pop(command_id, None)
+        if answer["status"] == "rejected":
+            raise Problem.from_dict(answer["problem"])
+        return dict(answer)
+
+    def _answered(self, record: Any) -> None:
+        if not self._waiting or not record.value:
+            return
+        answer = orjson.loads(record.value)
+        waiting = self._waiting.get(answer.get("command_id"))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)

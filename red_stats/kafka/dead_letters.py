@@ -1,0 +1,118 @@
+"""`red.dead-letters` as operators use it: listed, looked at, and sent again after a cure.
+
+A letter that was replayed gets a note behind it on the same topic, in the transaction that sends
+the record, so that it is not sent twice by accident.
+"""
+
+import base64
+import contextlib
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+
+from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.partitioner import partition_of
+from red_stats import topics
+from red_stats.kafka.range_reader import read_range
+
+REPLAYABLE: Final = (
+    topics.MEASUREMENTS,
+    topics.SUBSCRIPTION_COMMANDS,
+    topics.ALERTS,
+    topics.DELIVERY_TASKS,
+    topics.DELIVERIES,
+)
+TRANSACTIONAL_ID: Final = "red-stats-dead-letters"
+
+
+class _Letter(msgspec.Struct):
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    key_base64: str | None
+    value_base64: str | None
+
+
+class _Note(msgspec.Struct, forbid_unknown_fields=True):
+    replayed: str
+
+
+class Letter(NamedTuple):
+    """One unreadable record: where the letter stands, where the record stood, and its bytes."""
+
+    at: str  # partition:offset on red.dead-letters
+    time: int  # ms
+    topic: str
+    position: str
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    replayed: bool = False
+
+
+class NoSuchLetter(Exception):
+    """Raised when nothing stands at that place, or it may not be replayed."""
+
+
+async def letters(connection: KafkaConnection, partitions: int) -> list[Letter]:
+    """Every letter that Kafka still has, oldest first.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    found: list[Letter] = []
+    replayed: set[str] = set()
+    for number in range(partitions):
+        for record in await read_range(connection, TopicPartition(topics.DEAD_LETTERS, number), 0, None):
+            try:
+                replayed.add(msgspec.json.decode(record.value or b"", type=_Note).replayed)
+            except msgspec.MsgspecError:
+                found.append(_letter(record))
+    marked = [letter._replace(replayed=letter.at in replayed) for letter in found]
+    return sorted(marked, key=lambda letter: letter.time)
+
+
+async def replay(connection: KafkaConnection, partitions: int, letter: Letter, value: bytes | None) -> str:
+    """Send the record to its topic again, with another value if one is given; where it stands now.
+
+    Raises:
+        NoSuchLetter: it is no letter of a topic that can be replayed, or its key has no partition.
+        KafkaError: Kafka cannot be reached.
+    """
+    if letter.topic not in REPLAYABLE:
+        raise NoSuchLetter(f"{letter.at} is of {letter.topic!r}, which is not replayed")
+    number = int(letter.position.partition(":")[0])
+    if letter.key is not None:
+        with contextlib.suppress(UnicodeDecodeError):  # then its own partition is as good as any
+            number = partition_of(letter.key.decode(), partitions)
+    producer = connection.producer(
+        transactional_id=TRANSACTIONAL_ID,
+        max_request_size=topics.DEAD_LETTER_BYTES,
+    )
+    async with producer, producer.transaction():
+        sent = await producer.send_and_wait(
+            letter.topic, letter.value if value is None else value, letter.key, partition=number
+        )
+        at = int(letter.at.partition(":")[0])
+        await producer.send_and_wait(
+            topics.DEAD_LETTERS, orjson.dumps({"replayed": letter.at}), letter.key, partition=at
+        )
+    return f"{sent.partition}:{sent.offset}"
+
+
+def _letter(record: Any) -> Letter:
+    at = f"{record.partition}:{record.offset}"
+    try:
+        told = msgspec.json.decode(record.value or b"", type=_Letter)
+        key, value = _bytes(told.key_base64), _bytes(told.value_base64)
+    except (msgspec.MsgspecError, ValueError) as error:
+        reason = f"this is no dead letter of ours: {error}"
+        return Letter(at, record.timestamp, topics.DEAD_LETTERS, at, reason, record.key, record.value)
+    where = f"{told.partition}:{told.offset}"
+    return Letter(at, record.timestamp, told.topic, where, told.reason, key, value)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

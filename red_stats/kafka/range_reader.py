@@ -1,0 +1,61 @@
+"""A range of one partition, read once."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.shutdown import ended
+
+
+async def beginning_of(connection: KafkaConnection, tp: TopicPartition) -> int:
+    """The first offset that Kafka still has.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    async with connection.consumer(enable_auto_commit=False) as consumer:
+        return int((await consumer.beginning_offsets([tp]))[tp])
+
+
+async def read_range(
+    connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None
+) -> list[Any]:
+    """The committed records of `[start, end)` that Kafka still has; to its end now when None.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    async with aclosing(read_chunks(connection, tp, start, end)) as chunks:
+        return [record async for chunk in chunks for record in chunk]
+
+
+async def read_chunks(
+    connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None, most: int | None = None
+) -> AsyncGenerator[list[Any], None]:
+    """The same, at most `most` records at a time.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    consumer = connection.consumer(
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        if end is None:
+            end = int((await consumer.end_offsets([tp]))[tp])
+        beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets([tp])
+        consumer.seek(tp, max(start, beginnings[tp]))
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(timeout_ms=200, max_records=most)).values():
+                wanted = [record for record in records if record.offset < end]
+                if wanted:
+                    yield wanted
+                if len(wanted) < len(records):
+                    return
+    finally:
+        await ended(consumer.stop())

@@ -1,0 +1,77 @@
+"""The subscriptions of all clients as `red.subscriptions` tells them, for whoever is not live."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.follower import Follower
+from red_common.kafka.partitioner import partition_of
+from red_stats import topics
+from red_stats.domain.subscription_lists import JudgingLists, Lists
+from red_stats.domain.subscriptions import Client, Subscription
+from red_stats.kafka.changelog_loader import load_to_end
+
+_partition = lru_cache(maxsize=200_000)(partition_of)
+
+
+class Directory:
+    """Follows the compacted topic; `on_change(client_id)` is told after each change."""
+
+    def __init__(
+        self, connection: KafkaConnection, partitions: int, topic: str = topics.SUBSCRIPTIONS
+    ) -> None:
+        self._lists = [Lists() for _ in range(partitions)]
+        self.follower = Follower(connection, topic, self.apply)
+        self.on_change: Callable[[str], None] = lambda client_id: None
+        self._connection = connection
+        self._opening = asyncio.Lock()  # two roles of a process may ask at once
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
+
+    async def open(self) -> None:
+        """Read everything in bulk, then follow what comes; at once when it runs.
+
+        Raises:
+            KafkaError: Kafka cannot be reached.
+        """
+        async with self._opening:
+            if self.follower.running:
+                return
+            loaders = {tp: partial(self._load, tp.partition) for tp in self._partitions}
+            ends = await load_to_end(self._connection, loaders)
+            await self.follower.start({tp.partition: end for tp, end in ends.items()})
+
+    def apply(self, record: Any) -> None:
+        """Fold one record in."""
+        self._load(record.partition, [record])
+        self.on_change((record.key or b"").decode(errors="replace"))
+
+    async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[JudgingLists, int]]:
+        """The lists of partitions as committed now, and the end of each, for who would read them again."""
+        ends = await self.follower.caught_up() if partitions else {}
+        return {number: (self._lists[number].judging(), ends[number]) for number in partitions}
+
+    def _load(self, partition: int, records: Sequence[Any]) -> None:
+        load = self._lists[partition].load
+        for record in records:
+            load(record.key or b"", record.value)
+
+    def sealed_otherwise(self, key_id: str) -> str | None:
+        """The id of another key that a secret was sealed with, or None when all are ours."""
+        start, ours = b'"encrypted":"', b'"encrypted":"%s.' % key_id.encode()
+        for lists in self._lists:
+            for value in lists.encoded().values():
+                at = value.rfind(start)  # the last stands for all: no process runs with two keys
+                if at >= 0 and not value.startswith(ours, at):
+                    return value[at + len(start) :].partition(b".")[0].decode(errors="replace")
+        return None
+
+    def get(self, client_id: str) -> Client | None:
+        """A client's list, or None."""
+        return self._lists[_partition(client_id, len(self._lists))].get(client_id)
+
+    def find(self, client_id: str, subscription_id: str) -> Subscription | None:
+        """A subscription of that client, or None."""
+        client = self.get(client_id)
+        return client.find(subscription_id) if client else None

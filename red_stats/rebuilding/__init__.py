@@ -1,1 +1,0 @@
-"""Dropping a fold and replaying it from the log, to the same bytes."""

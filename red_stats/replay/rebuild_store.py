@@ -1,0 +1,84 @@
+"""A ClickHouse table replayed from its topic into a new one that then takes its place.
+
+Views read the old table meanwhile and nothing new is written to either: what comes waits in Kafka.
+Rows that Kafka no longer has (red.alerts and red.deliveries are kept 30 days) are copied.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_stats.kafka.range_reader import beginning_of, read_chunks
+from red_stats.store.clickhouse import DATABASE, Store
+from red_stats.store.recorder import Recorder
+
+MAX_ROWS = 20_000
+
+
+class RecordReplay:
+    """One table. `done` and `total` are offsets of its topic over all partitions, for a progress bar."""
+
+    def __init__(self, recorder: Recorder, store: Store, *, connection: KafkaConnection, writer: Any) -> None:
+        self._recorder, self._store, self._connection, self._writer = recorder, store, connection, writer
+        self.table = recorder.table
+        self._beside = f"{self.table}_rebuilt"
+        self.done = self.total = 0
+        self.rows = self.copied = 0
+
+    async def run(self) -> None:
+        """Returns once the new table stands in the old one's place; a crash before leaves the old one.
+
+        Raises:
+            StoreError: the store cannot be used, or has no room for a second table.
+            KafkaError: Kafka cannot be reached.
+        """
+        async with self._recorder.paused():
+            ends = dict(self._recorder.next)
+            starts = {n: await beginning_of(self._connection, self._tp(n)) for n in ends}
+            self.total = sum(max(0, end - starts[n]) for n, end in ends.items())
+            await self._command(f"DROP TABLE IF EXISTS {DATABASE}.{self._beside}")
+            await self._in_writer(self._check_room)
+            await self._command(f"CREATE TABLE {DATABASE}.{self._beside} AS {DATABASE}.{self.table}")
+            for number, end in ends.items():
+                await self._copy(number, starts[number])
+                await self._replay(number, starts[number], end)
+            await self._command(f"EXCHANGE TABLES {DATABASE}.{self.table} AND {DATABASE}.{self._beside}")
+            await self._command(f"DROP TABLE {DATABASE}.{self._beside}")
+
+    def _check_room(self) -> None:
+        size = (
+            "SELECT sum(bytes_on_disk) FROM system.parts"
+            " WHERE active AND database = {d:String} AND table = {t:String}"
+        )
+        [[used]] = self._store.query(size, {"d": DATABASE, "t": self.table})
+        self._store.check_room(int(used))
+
+    async def _copy(self, number: int, before: int) -> None:
+        kept = f"kafka_partition = {number:d} AND kafka_offset < {before:d}"
+        counted = f"SELECT count() FROM {DATABASE}.{self.table} WHERE {kept} AND client_id != ''"  # noqa: S608
+        [[rows]] = await self._in_writer(lambda: self._store.query(counted))
+        self.copied += int(rows)
+        await self._command(
+            f"INSERT INTO {DATABASE}.{self._beside} SELECT * FROM {DATABASE}.{self.table} WHERE {kept}"  # noqa: S608
+        )
+
+    async def _replay(self, number: int, start: int, end: int) -> None:
+        sink = self._recorder.sink.beside(self._beside)
+        first = await self._in_writer(lambda: sink.next_offset(number)) or 0
+        async for records in read_chunks(self._connection, self._tp(number), start, end, MAX_ROWS):
+            rows = self._recorder.cut(number, records, first, records[-1].offset)
+            await self._in_writer(lambda rows=rows: sink.write(rows))  # type: ignore[misc]
+            first = records[-1].offset + 1
+            self.rows += rows.size
+            self.done += first - start
+            start = first
+
+    def _tp(self, number: int) -> TopicPartition:
+        return TopicPartition(self._recorder.topic, number)
+
+    async def _command(self, sql: str) -> None:
+        await self._in_writer(lambda: self._store.command(sql))
+
+    async def _in_writer(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)

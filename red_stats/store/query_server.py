@@ -1,0 +1,115 @@
+"""The one process that has chDB open answers queries of ours for the others of this machine.
+
+Loopback only, a token in a file that its owner alone can read (`store.json` in the data folder).
+"""
+
+import asyncio
+import hmac
+import json
+import os
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from red_stats.store.clickhouse import Store, StoreError
+
+FILE: Final = "store.json"
+
+Rebuild = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class StoreServer:
+    """Serves `POST /query` and `POST /rebuild` on a free loopback port."""
+
+    def __init__(self, store: Store, data: Path, readers: Executor, rebuild: Rebuild) -> None:
+        self._store, self._readers, self._rebuild = store, readers, rebuild
+        self._path = data / FILE
+        self._token = secrets.token_urlsafe(32)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listens, and says where in `store.json`."""
+        application = web.Application(client_max_size=1 << 20)
+        application.router.add_post("/query", self._query)
+        application.router.add_post("/rebuild", self._rebuilt)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        partial = self._path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"port": port, "token": self._token, "pid": os.getpid()}, file)
+        partial.replace(self._path)
+
+    async def stop(self) -> None:
+        """Stops answering."""
+        self._path.unlink(missing_ok=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _is_ours(self, request: web.Request) -> bool:
+        return hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {self._token}")
+
+    async def _rebuilt(self, request: web.Request) -> web.StreamResponse:
+        return await self._rebuild(request) if self._is_ours(request) else web.Response(status=401)
+
+    async def _query(self, request: web.Request) -> web.Response:
+        if not self._is_ours(request):
+            return web.Response(status=401)
+        asked = orjson.loads(await request.read())
+        loop = asyncio.get_running_loop()
+        try:
+            rows = await loop.run_in_executor(
+                self._readers, self._store.query, asked["sql"], asked["parameters"]
+            )
+        except StoreError as error:
+            return web.Response(status=500, text=str(error)[:500])
+        return web.Response(body=orjson.dumps(rows, default=str), content_type="application/json")
+
+
+class RemoteStore:
+    """`query` as the store has it, asked over the loopback server; safe in any thread."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / FILE
+
+    def owner_lives(self) -> bool:
+        """Whether the process that wrote `store.json` is still there."""
+        try:
+            os.kill(int(json.loads(self._path.read_text())["pid"]), 0)
+        except PermissionError:
+            return True
+        except (OSError, ValueError, KeyError):
+            return False
+        return True
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query of ours.
+
+        Raises:
+            StoreError: nobody has the store open here, or it refused the query.
+        """
+        try:
+            known = json.loads(self._path.read_text())
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{known['port']}/query",
+                data=orjson.dumps({"sql": sql, "parameters": dict(parameters or {})}),
+                headers={"Authorization": f"Bearer {known['token']}"},
+            )
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=60) as answer:
+                return [tuple(row) for row in orjson.loads(answer.read())]
+        except urllib.error.HTTPError as error:
+            raise StoreError(error.read().decode(errors="replace")) from error
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError("no running worker has the store open (role record)") from error

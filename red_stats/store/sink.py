@@ -1,0 +1,250 @@
+"""The sink protocol: compare-and-set inserts with a marker row per batch (evidence/sink.md 7).
+
+The deduplication token names the expected next offset, so of all rivals that hold the same
+offsets, however cut, one wins; the read-back tells whether it was us. chDB swallows failed
+writes, so the new part is checked before anything is acknowledged.
+"""
+
+import logging
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from red_common import failpoints
+from red_stats import metrics
+from red_stats.domain.column_batch import Cut
+from red_stats.store.clickhouse import DATABASE, Store, StoreError, StoreUnusable
+from red_stats.store.native_format import Columns
+
+log = logging.getLogger(__name__)
+
+ALARM_BUMPS = 3
+STALE_SECONDS = 60.0  # a writer that was away longer asks before it inserts: its token may be forgotten
+
+
+class Rows(NamedTuple):
+    """A batch of one partition, cut at `first` (the expected next offset), ready to insert.
+
+    `cuts` have columns in the order of `columns`, good rows only, with their offsets; `last` is the
+    last offset of the batch whether good or not, `at` the Kafka time of its first record (ms).
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    at: int
+    columns: Sequence[str]
+    cuts: Sequence[Cut]
+
+    @property
+    def size(self) -> int:
+        """How many good rows there are."""
+        return sum(len(cut.offsets) for cut in self.cuts)
+
+
+class Rival(Exception):
+    """Raised when another writer has recorded some of the batch: cut it again from `next`."""
+
+    def __init__(self, following: int) -> None:
+        super().__init__(f"the next offset is {following}")
+        self.next = following
+
+
+class MarkFell(Exception):
+    """Raised when recorded batches are gone from the store: its log has to be read again from the mark."""
+
+
+class Seen(NamedTuple):
+    """A partition's mark as last read: where the store stood, in which epoch, and when."""
+
+    mark: int
+    epoch: int
+    at: float
+
+
+class Sink:
+    """Writes one table, from one writer thread."""
+
+    def __init__(
+        self, store: Store, table: str, empty: Sequence[Any], *, pause: Callable[[float], None]
+    ) -> None:
+        self.store = store
+        self.table = table
+        self._empty = list(empty)  # the event columns of a marker row
+        self._pause = pause
+        self._failed_since_open = False
+        self._seen: dict[int, Seen] = {}
+
+    def beside(self, table: str) -> "Sink":
+        """The same for another table of the same columns."""
+        return Sink(self.store, table, self._empty, pause=self._pause)
+
+    def next_offset(self, partition: int) -> int | None:
+        """The offset after the last recorded one; None when the partition has no marker."""
+        rows = self.store.query(
+            f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{self.table}"
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
+            {"p": partition},
+        )
+        count, last = rows[0]
+        following = int(last) + 1 if count else None
+        self._see(partition, following)
+        return following
+
+    def gaps(self, partition: int) -> list[tuple[int, int]]:
+        """Holes in the ledger: ranges `[from, to)` whose batch was recorded and is gone."""
+        rows = self.store.query(
+            f"SELECT batch_first, kafka_offset FROM {DATABASE}.{self.table}"
+            " WHERE client_id = '' AND kafka_partition = {p:UInt16} ORDER BY kafka_offset",
+            {"p": partition},
+        )
+        expected, holes = None, []
+        for first, last in rows:
+            if expected is not None and first > expected:
+                holes.append((expected, int(first)))
+            expected = last + 1
+        return holes
+
+    def write(self, rows: Rows, *, refill: bool = False) -> None:
+        """Record the batch exactly once; blocks and tries again until it stands.
+
+        Raises:
+            Rival: some of it was recorded by another writer meanwhile.
+            MarkFell: what was recorded before it is gone; nothing of it may be inserted.
+            StoreUnusable: the store cannot be opened again.
+        """
+        token = f"{rows.topic}/{rows.partition}/{rows.first}" + ("#refill" if refill else "")
+        bumps = failures = 0
+        while True:
+            try:
+                stands = not refill and self._is_stale(rows.partition) and self._stands(rows, refill)
+                if not stands:
+                    failpoints.hit("record.before-insert")
+                    with metrics.INSERT_SECONDS.labels(self.table).time():
+                        self._insert(rows, token + (f"#{bumps}" if bumps else ""))
+                        failpoints.hit("record.after-insert")
+                        stands = self._stands(rows, refill)
+            except StoreError as error:
+                failures += 1
+                self._failed_since_open = True
+                metrics.INSERT_RETRIES.inc()
+                log.warning("%s: insert failed, trying again: %s", self.table, _short(error))
+                self._pause(min(0.1 * 2**failures, 5.0))
+                if failures % 5 == 0:
+                    self._reopen()
+                continue
+            if stands:
+                metrics.ROWS.labels(self.table).inc(rows.size)
+                return
+            metrics.INSERT_RETRIES.inc()
+            if self._failed_since_open:
+                self._reopen()
+                continue
+            bumps += 1
+            level = logging.ERROR if bumps >= ALARM_BUMPS else logging.WARNING
+            log.log(level, "%s: token %s was used, bump %d", self.table, token, bumps)
+            self._pause(min(0.05 * 2**bumps, 5.0))
+
+    def _stands(self, rows: Rows, refill: bool) -> bool:
+        """Whether our batch is recorded; raises Rival when something else is."""
+        if refill:
+            mark, part, first = self._mark(rows.partition, f" AND kafka_offset <= {rows.last:d}")
+        else:
+            mark, part, first = self._newest(rows)
+        if not refill:
+            self._must_not_fall(rows, mark)
+        ours = mark == rows.last + 1 and first == rows.first
+        if ours and self.store.embedded and not self._part_is_whole(part):
+            self._failed_since_open = True
+            return False
+        if not refill:
+            self._see(rows.partition, mark)
+        if ours:
+            return True
+        if mark is None or mark <= rows.first:
+            return False
+        raise Rival(mark)
+
+    def _must_not_fall(self, rows: Rows, mark: int | None) -> None:
+        """The caller holds no record below its batch, so it cannot fill what is missing there."""
+        seen = self._seen.get(rows.partition)
+        known = seen.mark if seen else rows.first if mark is not None else 0
+        if (mark or 0) < known:
+            log.error("%s/%d: the mark fell from %d to %s", self.table, rows.partition, known, mark)
+            raise MarkFell(f"{self.table}/{rows.partition}: {known} was recorded, now {mark}")
+
+    def _see(self, partition: int, mark: int | None) -> None:
+        self._seen[partition] = Seen(mark or 0, self.store.epoch, time.monotonic())
+
+    def _is_stale(self, partition: int) -> bool:
+        """Whether the store was opened again, or the token's window may have passed, since we looked."""
+        seen = self._seen.get(partition)
+        return seen is None or seen.epoch != self.store.epoch or time.monotonic() - seen.at > STALE_SECONDS
+
+    def _newest(self, rows: Rows) -> tuple[int | None, str, int | None]:
+        """The partition's mark, looked for from the batch on first: the rest is seldom worth reading."""
+        found = self._mark(rows.partition, f" AND kafka_offset >= {rows.first:d}")
+        return self._mark(rows.partition, "") if found[0] is None else found
+
+    def _mark(self, partition: int, where: str) -> tuple[int | None, str, int | None]:
+        rows = self.store.query(
+            "SELECT count(), max(kafka_offset), argMax(_part, kafka_offset),"
+            f" argMax(batch_first, kafka_offset) FROM {DATABASE}.{self.table}"
+            f" WHERE client_id = '' AND kafka_partition = {{p:UInt16}}{where}",
+            {"p": partition},
+        )
+        count, last, part, first = rows[0]
+        return (int(last) + 1, str(part), int(first)) if count else (None, "", None)
+
+    def _insert(self, rows: Rows, token: str) -> None:
+        total = rows.size
+        columns = (
+            *rows.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at",
+        )  # fmt: skip
+        groups = [[*cut.columns, *_place(rows, cut)] for cut in rows.cuts]
+        marker = *self._empty, rows.partition, rows.last, rows.first, total, rows.at
+        self.store.insert(self.table, columns, [*groups, [[value] for value in marker]], token)
+
+    def _part_is_whole(self, part: str) -> bool:
+        """ChDB goes on after a failed write() with an empty or short file: look before the ack."""
+        checked = self.store.query(
+            f"CHECK TABLE {DATABASE}.{self.table} PART '{part}' SETTINGS check_query_single_value_result = 0"
+        )
+        sound = all(str(row[1]) == "1" for row in checked)
+        paths = self.store.query(
+            "SELECT path FROM system.parts"
+            " WHERE database = {d:String} AND table = {t:String} AND name = {n:String}",
+            {"d": DATABASE, "t": self.table, "n": part},
+        )
+        files = [file for (path,) in paths for file in Path(path).glob("*") if file.is_file()]
+        if sound and all(file.stat().st_size or _may_be_empty(file) for file in files):
+            return True
+        log.error("%s: part %s is damaged on disk", self.table, part)
+        return False
+
+    def _reopen(self) -> None:
+        log.warning("%s: opening the store again to see what is on the disk", self.table)
+        try:
+            self.store.reopen()
+        except (StoreError, StoreUnusable) as error:
+            raise StoreUnusable(str(error)) from error
+        self._failed_since_open = False
+
+
+def _place(rows: Rows, cut: Cut) -> Columns:
+    """Where the rows of a cut come from, and of which batch they are."""
+    count = len(cut.offsets)
+    first, total, at = array("Q", [rows.first]), array("I", [rows.size]), array("q", [rows.at])
+    return [array("H", [rows.partition]) * count, cut.offsets, first * count, total * count, at * count]
+
+
+def _may_be_empty(file: Path) -> bool:
+    """A column of a wide part in which every value is the default one: CHECK knows its length."""
+    return file.suffix == ".bin" and file.name != "data.bin"
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)

@@ -1,0 +1,29 @@
+"""Deliveries of one partition that have not ended."""
+
+from red_stats.domain import deliveries
+from red_stats.domain.deliveries import Row
+
+
+class PendingRows(dict[str, Row]):
+    """Deliveries that have not ended, also by subscription."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: dict[str, dict[str, Row]] = {}
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record over; None deletes."""
+        self.put(key.decode(), None if value is None else deliveries.decode(value))
+
+    def put(self, delivery_id: str, row: Row | None) -> None:
+        """A delivery's new row; None when it has ended."""
+        if row is not None:
+            self[delivery_id] = row
+            self.of.setdefault(row.subscription_id, {})[delivery_id] = row
+            return
+        old = self.pop(delivery_id, None)
+        if old is not None:
+            siblings = self.of[old.subscription_id]
+            del siblings[delivery_id]
+            if not siblings:
+                del self.of[old.subscription_id]

@@ -1,0 +1,116 @@
+"""Live's windows of one partition, by changelog key."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from red_stats.domain import windows
+from red_stats.domain.windows import Window
+
+log = logging.getLogger(__name__)
+
+MAX_HOT = 20_000  # windows kept decoded
+
+
+class WindowRows:
+    """Windows by changelog key, as the changelog has them: a million small ones must fit into memory.
+
+    Those that were changed lately are kept decoded too. Which keys each minute has is for expiry.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._keys_in: dict[int, list[bytes]] = defaultdict(list)  # some are gone or there twice
+        self._hot: dict[bytes, Window] = {}
+
+    key = staticmethod(windows.key_of)
+
+    @staticmethod
+    def named(key: bytes) -> tuple[str, int]:
+        """The client_id and minute of a changelog key."""
+        client_id, _, minute = key.decode().rpartition("|")
+        return client_id, int(minute)
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record over; None deletes."""
+        self._hot.pop(key, None)
+        if value is None:
+            self.drop([key])
+        else:
+            self._set(key, value)
+
+    def window(self, key: bytes) -> Window:
+        """One window; an empty one when there is none."""
+        return self._hot.get(key) or self._decoded(key) or windows.EMPTY
+
+    def of(self, client_id: str) -> dict[int, Window]:
+        """The windows of a client by minute."""
+        found = {minute: self._decoded(self.key(client_id, minute)) for minute in self._keys_in}
+        return {minute: window for minute, window in found.items() if window is not None}
+
+    def put(self, changed: Mapping[bytes, bytes], decoded: Iterable[Window]) -> None:
+        """New values replace the old ones; `decoded` are the same windows."""
+        if len(self._hot) >= MAX_HOT:
+            self._hot.clear()
+        for (key, value), window in zip(changed.items(), decoded, strict=True):
+            self._set(key, value)
+            self._hot[key] = window
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Windows leave memory."""
+        for key in keys:
+            self._values.pop(key, None)
+            self._hot.pop(key, None)
+
+    def expired(self, horizon: int, retention_ms: int) -> list[bytes]:
+        """The keys of every window that the newest Kafka time (ms) has left behind the retention."""
+        found: dict[bytes, None] = {}
+        for minute in [m for m in self._keys_in if windows.is_expired(m, horizon, retention_ms)]:
+            keys = [key for key in self._keys_in[minute] if key in self._values]
+            if keys:
+                found.update(dict.fromkeys(keys))
+            else:
+                del self._keys_in[minute]
+        return list(found)
+
+    def encoded(self) -> dict[bytes, bytes]:
+        """All of them as the changelog has them."""
+        return self._values
+
+    def items(self) -> Iterator[tuple[tuple[str, int], Window]]:
+        """All of them by client_id and minute."""
+        for key in self._values:
+            window = self._decoded(key)
+            if window is not None:
+                yield self.named(key), window
+
+    def _set(self, key: bytes, value: bytes) -> None:
+        if key not in self._values:
+            self._keys_in[int(key[key.rindex(b"|") + 1 :])].append(key)
+        self._values[key] = value
+
+    def _decoded(self, key: bytes) -> Window | None:
+        """A window of ours; what somebody else has written is logged, and none."""
+        value = self._values.get(key)
+        try:
+            return None if value is None else windows.decode(value)
+        except msgspec.MsgspecError as error:
+            log.error("the window %r cannot be read: %s", key, error)
+            return None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __getitem__(self, key: bytes) -> Window:
+        window = self._decoded(key)
+        if window is None:
+            raise KeyError(key)
+        return window
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

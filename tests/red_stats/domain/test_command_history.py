@@ -1,0 +1,71 @@
+"""Answers folded anew give the lists and the remembered answers that live made of the commands."""
+
+from types import SimpleNamespace
+
+import msgspec
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from red_stats.agents.commands import _Work
+from red_stats.domain.command_history import Answered
+from red_stats.domain.subscriptions import still_needed
+from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
+from red_stats.tables.subscriptions import ThresholdRows
+from tests.builders import a_client_of
+from tests.red_stats.domain.test_commands import context
+
+CLIENTS = [a_client_of(3), a_client_of(3, prefix="other")]
+IDS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]
+COMMANDS = st.lists(
+    st.tuples(
+        st.sampled_from(CLIENTS),
+        st.integers(0, 200),  # command ids: some repeat, some after they are forgotten
+        st.sampled_from(["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]),
+        st.sampled_from(IDS),
+        st.sampled_from([0.1, 0.25, 0.5, 0.123456]),
+        st.integers(0, 3),  # measurements since the command before
+    ),
+    max_size=40,
+)
+
+
+class Live:
+    """Live's tables after commands, and every answer it gave."""
+
+    def __init__(self):
+        self.rows = {"thresholds": ThresholdRows(), "answers": AnswerRows()}
+        self.answers = []
+        self.stamp = 0
+
+    def obey(self, offset, client, number, name, subscription, threshold, measured):
+        self.stamp += measured
+        fields = {"command": name, "command_id": f"c-{number}", "client_id": client}
+        fields |= {"subscription_id": subscription}
+        if name == "subscribe":
+            fields |= {"webhook_url": "https://example.com/h", "threshold": threshold}
+        if name == "update":
+            fields |= {"threshold": threshold}
+        work = _Work(SimpleNamespace(rows=self.rows), 3)
+        record = SimpleNamespace(key=client.encode(), value=orjson.dumps(fields), offset=offset)
+        work.take(record, context(offset=offset, stamp=self.stamp, mark=self.stamp - 1))
+        self.answers += [value for topic, _, value in work._out if topic == "red.command-results"]
+        work.apply()
+
+
+@given(COMMANDS)
+def test_the_answers_imply_lists_and_answers(commands):
+    live = Live()
+    for offset, command in enumerate(commands):
+        live.obey(offset, *command)
+
+    answered = Answered(REMEMBERED_ANSWERS)
+    for value in live.answers:
+        answered.add(value)
+
+    mark = live.stamp - 1
+    assert answered.answers == live.rows["answers"]
+    assert answered.pruned(mark) == {
+        name: msgspec.structs.replace(client, past=still_needed(client.past, mark))
+        for name, client in live.rows["thresholds"].items()
+    }

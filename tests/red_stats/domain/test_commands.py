@@ -1,0 +1,125 @@
+import orjson
+import pytest
+
+from red_common.problems import Problem
+from red_stats.domain.commands import Context, decide, read_envelope
+from red_stats.domain.subscriptions import decode, encode, judges_of
+from red_stats.domain.urls import refusal
+from tests.builders import NOW, a_client_of
+
+CLIENT = a_client_of(3)
+
+
+def context(**changes):
+    base = Context(
+        partition=3, partitions=4, offset=0, at=NOW, stamp=100, mark=99,
+        seal=lambda client, subscription: "sealed", opens=lambda *_: True, url_refusal=refusal,
+    )  # fmt: skip
+    return base._replace(**changes)
+
+
+def command(name="subscribe", **fields):
+    base = {"command": name, "command_id": "c-1", "client_id": CLIENT}
+    if name == "subscribe":
+        base |= {"webhook_url": "https://example.com/h", "threshold": 0.25}
+    return orjson.dumps(base | fields)
+
+
+def obeyed(value, client=None, **changes):
+    return decide(value, CLIENT.encode(), client, context(**changes))
+
+
+def refused(value, client=None, key=None):
+    with pytest.raises(Problem) as caught:
+        decide(value, key or CLIENT.encode(), client, context())
+    return caught.value.code
+
+
+@pytest.fixture
+def subscribed():
+    return obeyed(command())
+
+
+def test_a_new_subscription_is_in_force_from_the_stamp(subscribed):
+    assert subscribed.subscription.public()["in_force_from"] == "3:100"
+    assert [j.since for j in judges_of(subscribed.client)] == [100]
+
+
+def test_an_update_ends_the_old_version_where_the_new_one_starts(subscribed):
+    change = obeyed(
+        command("update", subscription_id=subscribed.subscription.id, threshold=0.5),
+        subscribed.client,
+        stamp=150,
+    )
+
+    ranges = [(j.version, j.threshold_bp, j.since, j.until) for j in judges_of(change.client)]
+    assert ranges == [(1, 2500, 100, 150), (2, 5000, 150, None)]
+
+
+def test_a_closed_range_leaves_once_the_mark_has_passed_it(subscribed):
+    named = {"subscription_id": subscribed.subscription.id}
+    second = obeyed(command("disable", **named), subscribed.client, stamp=150)
+    third = obeyed(command("enable", **named), second.client, stamp=160, mark=149)
+
+    assert [j.since for j in judges_of(third.client)] == [160]
+
+
+def test_a_disabled_version_judges_nothing(subscribed):
+    change = obeyed(
+        command("disable", subscription_id=subscribed.subscription.id, reason="gone"),
+        subscribed.client,
+    )
+
+    assert judges_of(change.client) == ()
+    assert change.subscription.disabled_reason == "gone"
+
+
+def test_rotation_keeps_the_old_secret_for_a_day(subscribed):
+    change = obeyed(command("rotate_secret", subscription_id=subscribed.subscription.id), subscribed.client)
+
+    assert [s.until for s in change.subscription.secrets] == [None, NOW + 86_400_000]
+
+
+def test_a_list_survives_its_changelog(subscribed):
+    assert decode(encode(subscribed.client)) == subscribed.client
+
+
+def test_the_hundred_and_first_subscription_is_refused():
+    client = None
+    for number in range(100):
+        client = obeyed(command(command_id=f"c-{number}"), client).client
+
+    assert refused(command(command_id="c-100"), client) == "too_many_subscriptions"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (command("shout"), "unknown_command"),
+        (command(colour="red"), "invalid_command"),
+        (command(threshold=0.12345), "threshold_out_of_range"),
+        (command(threshold=1.5), "threshold_out_of_range"),
+        (command(threshold="high"), "invalid_command"),
+        (command(webhook_url="http://10.0.0.1/"), "webhook_url_refused"),
+        (command("update", subscription_id="nobody", threshold=0.1), "not_found"),
+        (command("update", threshold=0.1), "invalid_command"),
+    ],
+)
+def test_what_is_wrong_with_a_command_has_a_code(value, code):
+    assert refused(value) == code
+
+
+def test_a_key_that_is_not_the_client_is_refused():
+    assert refused(command(), key=b"other") == "key_mismatch"
+
+
+def test_a_stale_version_changes_nothing(subscribed):
+    value = command("disable", subscription_id=subscribed.subscription.id, if_version=7)
+
+    assert refused(value, subscribed.client) == "version_conflict"
+
+
+def test_the_envelope_is_enough_to_answer():
+    envelope = read_envelope(command("shout", colour="red"))
+
+    assert (envelope.command_id, envelope.client_id) == ("c-1", CLIENT)
