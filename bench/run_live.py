@@ -6,29 +6,31 @@ import os
 import sys
 from typing import Any
 
-import mode
 import uvloop
 
 from bench.events import Span
 from bench.runs import Stopwatch
+from red_common.kafka import patches
 from red_stats import topics
-from red_stats.app import create_apps
+from red_stats.app import create_process, die
+from red_stats.faust.worker import Worker
 from red_stats.settings import load
-from red_stats.worker import GC_THRESHOLDS
+from red_stats.worker import GC_THRESHOLDS, without_gc
 
 
 def main(span: Span) -> None:
     uvloop.install()  # as the worker does, and so the next line
     gc.set_threshold(*GC_THRESHOLDS)
     settings = load()
-    [app] = create_apps(settings, ("live",))
-    ownership, watch, started = app.ownership, Stopwatch(), False
-    transact = ownership.transact
+    patches.apply()
+    [app], shared = create_process(settings, ("live",), loading=without_gc)
+    states, watch, started = app.role.states, Stopwatch(), False
+    transact = states.transact
     wanted = {number: end - 1 for number, end in span.end.items() if end > span.start[number]}
 
     def done() -> bool:
         return all(
-            number in ownership.owned and ownership.owned[number].mark(topics.MEASUREMENTS).offset >= last
+            number in states.held and states.held[number].mark(topics.MEASUREMENTS).offset >= last
             for number, last in wanted.items()
         )
 
@@ -44,8 +46,10 @@ def main(span: Span) -> None:
             os._exit(0)
         return folded
 
-    ownership.transact = timed  # type: ignore[method-assign]
-    mode.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
+    states.transact = timed  # type: ignore[method-assign]
+    Worker(
+        app, shared=shared, fatal=die, loglevel="WARNING", redirect_stdouts=False
+    ).execute_from_commandline()
 
 
 if __name__ == "__main__":

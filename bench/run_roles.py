@@ -16,13 +16,15 @@ import uvloop
 
 from bench.events import Span
 from bench.runs import Stopwatch
+from red_common.kafka import patches
 from red_stats import topics
-from red_stats.app import create_apps
+from red_stats.app import create_process, die
 from red_stats.faust.batch_consumer import BatchConsumer
+from red_stats.faust.worker import Worker
 from red_stats.settings import load
 from red_stats.store.recorder import Recorder
-from red_stats.tables.partition_state import Ownership
-from red_stats.worker import GC_THRESHOLDS, Roles
+from red_stats.tables.partition_state import PartitionStates
+from red_stats.worker import GC_THRESHOLDS, without_gc
 
 COUNT = "SELECT count() FROM red.measurements WHERE client_id != ''"
 
@@ -30,7 +32,7 @@ COUNT = "SELECT count() FROM red.measurements WHERE client_id != ''"
 class Run:
     """Starts the watch when every role asks for its first batch, stops it when all have done the set."""
 
-    def __init__(self, span: Span, roles: int, live: Ownership | None) -> None:
+    def __init__(self, span: Span, roles: int, live: PartitionStates[Any] | None) -> None:
         self.events = sum(span.end.values()) - sum(span.start.values())
         self._left = {number: end - 1 for number, end in span.end.items() if end > span.start[number]}
         self._wanted = dict(self._left)
@@ -48,7 +50,7 @@ class Run:
         await self._all_ask.wait()
 
     def put(self, recorder: Recorder, batch: Any) -> None:
-        """The end of the set would wait some seconds for more to come: hasten it."""
+        """The end of the set would wait some seconds for more to come: ask for its insert."""
         last = self._left.get(batch.partition)
         if last is not None and batch.last_offset >= last:
             self._waiting.add(asyncio.create_task(self._finish(recorder, batch.partition, last)))
@@ -65,9 +67,9 @@ class Run:
         print(json.dumps(figures | {"stored": stored}), flush=True)
         os._exit(0)
 
-    def _counted(self, live: Ownership) -> bool:
+    def _counted(self, live: PartitionStates[Any]) -> bool:
         return all(
-            number in live.owned and live.owned[number].mark(topics.MEASUREMENTS).offset >= last
+            number in live.held and live.held[number].mark(topics.MEASUREMENTS).offset >= last
             for number, last in self._wanted.items()
         )
 
@@ -75,12 +77,13 @@ class Run:
 def main(span: Span, roles: Sequence[str]) -> None:
     uvloop.install()  # as the worker does, and so the next line
     gc.set_threshold(*GC_THRESHOLDS)
-    apps = create_apps(load(), tuple(roles))
-    run = Run(span, len(roles), apps[roles.index("live")].ownership if "live" in roles else None)
+    patches.apply()
+    apps, shared = create_process(load(), tuple(roles), loading=without_gc)
+    run = Run(span, len(roles), apps[roles.index("live")].role.states if "live" in roles else None)
     put, getmany = Recorder.put, BatchConsumer._getmany
 
-    def watched(recorder: Recorder, tp: Any, batch: Any, ack: Any) -> None:
-        put(recorder, tp, batch, ack)
+    def watched(recorder: Recorder, tp: Any, batch: Any, ack: Any, fetching: Any) -> None:
+        put(recorder, tp, batch, ack, fetching)
         if recorder.topic == topics.MEASUREMENTS:
             run.put(recorder, batch)
 
@@ -90,7 +93,9 @@ def main(span: Span, roles: Sequence[str]) -> None:
         return await getmany(consumer, partitions, timeout)
 
     Recorder.put, BatchConsumer._getmany = watched, held  # type: ignore[method-assign]
-    Roles(*apps, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
+    Worker(
+        *apps, shared=shared, fatal=die, loglevel="WARNING", redirect_stdouts=False
+    ).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -25,17 +25,20 @@ RATE = "250"  # samples a second
 RUNS = {"live": ("bench.run_live",), "record": ("bench.run_roles", "record")}
 # The first step whose word is in any frame of a stack has the sample.
 STEPS = (
-    ("start", ("create_apps", "_find_and_load", "until_ready")),
-    ("unpack records that are read one by one", ("domain/records.py",)),
-    ("scan the log into columns", ("adapters/scanner.py", "domain/readings.py")),
-    ("decode and check what is read one by one", ("domain/reading.py", "domain/columns.py")),
-    ("encode the block", ("adapters/native.py",)),
+    ("start", ("create_process", "_find_and_load", "until_ready")),
+    ("unpack records that are read one by one", ("domain/record_batches.py",)),
+    ("scan the log into columns", ("kafka/scanner.py", "domain/measurement_columns.py")),
+    ("decode and check what is read one by one", ("domain/measurements.py", "domain/column_batch.py")),
+    ("encode the block", ("store/native_format.py",)),
     ("insert (engine, caller's thread)", ("Store.insert",)),
     ("read the mark back, check the part", ("Sink._stands",)),
     ("count into windows, find alerts", ("domain/counting.py", "domain/windows.py", "domain/alerts.py")),
-    ("keep and encode changed windows", ("tables/rows.py", "tables/faust_table.py", "adapters/changelog.py")),
-    ("send in transactions", ("aiokafka/producer", "adapters/transactions.py")),
-    ("fetch", ("aiokafka/", "asyncio/streams.py", "adapters/receiving.py")),
+    (
+        "keep and encode changed windows",
+        ("tables/windows.py", "faust/loaded_table.py", "kafka/changelog_loader.py"),
+    ),
+    ("send in transactions", ("aiokafka/producer", "kafka/transactions.py")),
+    ("fetch", ("aiokafka/", "asyncio/streams.py", "patches/zero_copy_receive.py")),
     ("agents and tables", ("red_stats/",)),
 )
 

@@ -9,7 +9,7 @@ SECONDS: Final = 10.0
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
 
 
-class Seldom(logging.Filter):
+class Throttle(logging.Filter):
     """For a handler: one record of each kind and library in `seconds`, with how many were left out."""
 
     def __init__(self, seconds: float = SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -32,8 +32,8 @@ class Seldom(logging.Filter):
         return True
 
 
-def hear_libraries_seldom() -> None:
+def throttle_libraries() -> None:
     """On every handler of the root logger."""
-    seldom = Seldom()
+    throttle = Throttle()
     for handler in logging.getLogger().handlers:
-        handler.addFilter(seldom)
+        handler.addFilter(throttle)

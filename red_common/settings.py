@@ -28,7 +28,7 @@ def checked(parse: Any) -> AfterValidator:
 class CommonSettings(BaseSettings):
     """Read once at the start of a process; frozen."""
 
-    model_config = SettingsConfigDict(env_prefix="RED_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RED_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     data: Path = Field(Path("./data"), description="everything that must survive a restart")
     host: str = Field("127.0.0.1", min_length=1, description="address on which both services listen")

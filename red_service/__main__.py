@@ -7,8 +7,9 @@ import sys
 
 import uvloop
 
-from red_common.kafka.patches import header_keys, transaction_backoff
-from red_common.log_throttle import hear_libraries_seldom
+from red_common import failpoints
+from red_common.kafka import patches
+from red_common.log_throttle import throttle_libraries
 from red_service.app import CannotStart, serve
 from red_service.decoding import fast_jpeg, fast_webp, image
 from red_service.local_files import tell
@@ -27,7 +28,7 @@ def main() -> None:
         jpeg = fast_jpeg.DECODER or f"{image.DECODER}, without simplejpeg"
         webp = fast_webp.DECODER or f"{image.DECODER}, without its libwebp"
         others = f"PNG, GIF by {image.DECODER}"
-        print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.told()}")
+        print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.build_and_describe()}")
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]
         raise SystemExit(asyncio.run(tell(names, as_json="--json" in arguments)))
@@ -40,13 +41,13 @@ def main() -> None:
 
 def _serve() -> None:
     settings = load()
-    header_keys.accept_any()
-    transaction_backoff.ask_soon()
+    patches.apply()
+    failpoints.arm(settings.crash_at)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    hear_libraries_seldom()
+    throttle_libraries()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))

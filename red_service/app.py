@@ -134,7 +134,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
 
 
 async def _decoders(settings: Settings, stack: AsyncExitStack) -> DecoderPool:
-    log.info("counting with %s", await asyncio.to_thread(kernel.told))
+    log.info("counting with %s", await asyncio.to_thread(kernel.build_and_describe))
     pool = DecoderPool(
         settings.workers,
         Limits(seconds=settings.decode_seconds),

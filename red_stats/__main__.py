@@ -3,7 +3,7 @@
 import os
 import sys
 
-from red_common.kafka.patches import header_keys
+from red_common.kafka import patches
 from red_stats.cli import images, keys, operate, rebuild, run, show, verify
 from red_stats.cli.base import app
 
@@ -12,7 +12,7 @@ __all__ = ["images", "keys", "operate", "rebuild", "run", "show", "verify"]
 
 def main() -> None:
     """Run the command line; whoever reads its output may stop before the end."""
-    header_keys.accept_any()
+    patches.apply()
     try:
         app()
     except BrokenPipeError:

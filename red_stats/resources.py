@@ -1,25 +1,25 @@
-"""What the roles of one process share: keys, subscriptions, the store, and who owns what."""
+"""What the roles of one process share, made once and opened on one exit stack."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 
-from red_common.api_keys import TOPIC as API_KEYS
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
+from red_stats import topics
 from red_stats.delivery.secret_box import SecretBox, SecretKeyError, load_key
 from red_stats.kafka import scanner
 from red_stats.kafka.scanner import LogReader
-from red_stats.kafka.subscription_cache import Directory
+from red_stats.kafka.subscription_cache import SubscriptionCache
 from red_stats.settings import Settings
 from red_stats.store.clickhouse import Store
 from red_stats.store.query_server import RemoteStore
-from red_stats.store.recorder import Recorder
-from red_stats.tables.partition_state import Ownership
 
-READERS = 4
+READERS: Final = 4
 
 
 class Queries(Protocol):
@@ -29,43 +29,48 @@ class Queries(Protocol):
         """Rows."""
 
 
-class Parts:
-    """Made once per process; roles fill in `ownerships` and `recorders`."""
+class Resources:
+    """Everything but Kafka's partitions; nothing connects before a role opens it.
 
-    def __init__(self, settings: Settings, roles: tuple[str, ...]) -> None:
+    `store` is None in a process without role record that has no ClickHouse server. Changelogs are
+    loaded within `loading()`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        roles: tuple[str, ...],
+        *,
+        loading: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
         self.settings = settings
-        self.roles = roles
+        self.loading = loading
         self.box = SecretBox(load_key(settings.data, settings.secret_key))
         self.keyring = Keyring()
-        self.keys = Follower(settings.connection, API_KEYS, self.keyring.apply)
-        self.directory = Directory(settings.connection, settings.partitions)
+        self.keys = Follower(settings.connection, topics.API_KEYS, self.keyring.apply)
+        self.subscriptions = SubscriptionCache(settings.connection, settings.partitions, loading=loading)
         self.log_reader = LogReader(settings.partitions, scanner.load())
-        self.ownerships: dict[str, Ownership] = {}
-        self.recorders: dict[str, Recorder] = {}
-        self.store: Store | None = None
         self.writer = ThreadPoolExecutor(1, "store-write")
         self.readers = ThreadPoolExecutor(READERS, "store-read")
-        self.checks: dict[str, Callable[[], bool]] = {}
-        if settings.clickhouse:
-            self.store = Store(settings.clickhouse, min_free_bytes=settings.min_free_bytes)
-        elif "record" in roles:
-            self.store = Store.in_folder(settings.store_folder, min_free_bytes=settings.min_free_bytes)
+        self.store = _store(settings, roles)
         self.queries: Queries = self.store or RemoteStore(settings.data)
 
-    async def open_directory(self) -> None:
-        """Follow the subscriptions.
+    @contextlib.asynccontextmanager
+    async def subscriptions_opened(self, on_changed: Callable[[str], None]) -> AsyncIterator[None]:
+        """Follows the subscriptions meanwhile; `on_changed(client_id)` after each change.
 
         Raises:
             KafkaError: Kafka is away.
             SecretKeyError: their secrets were sealed with another key.
         """
-        await self.directory.open()
-        other = self.directory.sealed_otherwise(self.box.key_id)
-        if other is not None:
-            raise SecretKeyError(
-                f"webhook secrets are sealed with key {other}, this is key {self.box.key_id}:"
-                " restore secret.key or set RED_SECRET_KEY"
-            )
+        async with self.subscriptions.opened(on_changed):
+            other = self.subscriptions.sealed_otherwise(self.box.key_id)
+            if other is not None:
+                raise SecretKeyError(
+                    f"webhook secrets are sealed with key {other}, this is key {self.box.key_id}:"
+                    " restore secret.key or set RED_SECRET_KEY"
+                )
+            yield
 
     def partition_of(self, client_id: str) -> int:
         """The partition of everything about a client."""
@@ -79,3 +84,11 @@ class Parts:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.readers, self.queries.query, sql, parameters)
+
+
+def _store(settings: Settings, roles: tuple[str, ...]) -> Store | None:
+    if settings.clickhouse:
+        return Store(settings.clickhouse, min_free_bytes=settings.min_free_bytes)
+    if "record" in roles:
+        return Store.in_folder(settings.store_folder, min_free_bytes=settings.min_free_bytes)
+    return None

@@ -1,40 +1,118 @@
-"""Every topic: name, key, cleanup, retention; created and checked here, never by Faust (design 3)."""
+"""Every topic, a line each: whoever needs to know something about a topic asks its declaration here.
 
-from typing import Final, NamedTuple
+Names are fixed: other programs rely on them. All topics have `message.timestamp.type=LogAppendTime`.
+"""
 
-MEASUREMENTS: Final = "red.measurements"
-SUBSCRIPTION_COMMANDS: Final = "red.subscription-commands"
-COMMAND_RESULTS: Final = "red.command-results"
-SUBSCRIPTIONS: Final = "red.subscriptions"
-ALERTS: Final = "red.alerts"
-DELIVERY_TASKS: Final = "red.delivery-tasks"
-DELIVERIES: Final = "red.deliveries"
-API_KEYS: Final = "red.api-keys"
-DEAD_LETTERS: Final = "red.dead-letters"
+from typing import Any, Final, Literal, NamedTuple
 
-LIVE: Final = "red-stats-live"
-DELIVER: Final = "red-stats-deliver"
-RECORD: Final = "red-stats-record"
-WINDOWS_CHANGELOG: Final = f"{LIVE}-windows-changelog"
-ALERT_SEQUENCES_CHANGELOG: Final = f"{LIVE}-alert_sequences-changelog"
-ANSWERS_CHANGELOG: Final = f"{LIVE}-answers-changelog"
-LIVE_OWNERS: Final = f"{LIVE}-owners"
-PENDING_CHANGELOG: Final = f"{DELIVER}-pending-changelog"
-RECORD_MARKS_CHANGELOG: Final = f"{RECORD}-marks-changelog"
+Role = Literal["live", "deliver", "record"]
 
 DAY_MS: Final = 86_400_000
 KEEP: Final = -1
 DEAD_LETTER_BYTES: Final = 4 << 20  # the largest record of the other topics (1 MiB) in base64, twice over
 
 
-class Topic(NamedTuple):
-    """One topic as it must be; `retention_ms` -1 keeps for ever."""
+class Topic(str):
+    """A topic's name, with everything that is declared about it.
+
+    Attributes:
+        read_by: the roles whose consumer groups read it, each from its mark.
+        dead_letters_by: the role that writes what it cannot read to red.dead-letters; None: nobody does.
+        replayable: a dead letter of it can be sent again.
+        stored_in: the ClickHouse table that role record keeps it in; None: in none.
+        compact: compacted; else kept for `retention_ms`, -1 for ever.
+        single: one partition instead of the configured number.
+        max_bytes: of one record batch; None: the broker's own limit.
+    """
+
+    read_by: tuple[Role, ...]
+    dead_letters_by: Role | None
+    replayable: bool
+    stored_in: str | None
+    compact: bool
+    retention_ms: int
+    single: bool
+    max_bytes: int | None
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        read_by: tuple[Role, ...] = (),
+        dead_letters_by: Role | None = None,
+        replayable: bool = False,
+        stored_in: str | None = None,
+        compact: bool = False,
+        retention_ms: int = KEEP,
+        single: bool = False,
+        max_bytes: int | None = None,
+    ) -> "Topic":
+        """The arguments are the attributes."""
+        topic = super().__new__(cls, name)
+        topic.read_by, topic.dead_letters_by, topic.replayable = read_by, dead_letters_by, replayable
+        topic.stored_in, topic.compact, topic.retention_ms = stored_in, compact, retention_ms
+        topic.single, topic.max_bytes = single, max_bytes
+        return topic
+
+
+def group_of(role: str) -> str:
+    """The consumer group of a role, which is also its Faust app's id."""
+    return f"red-stats-{role}"
+
+
+def _changelog(role: Role, table: str) -> Topic:
+    return Topic(f"{group_of(role)}-{table}-changelog", compact=True)
+
+
+MEASUREMENTS: Final = Topic(
+    "red.measurements",
+    read_by=("live", "record"), dead_letters_by="record", replayable=True, stored_in="measurements",
+)  # fmt: skip
+SUBSCRIPTION_COMMANDS: Final = Topic(
+    "red.subscription-commands", read_by=("live",), dead_letters_by="live", replayable=True
+)
+COMMAND_RESULTS: Final = Topic("red.command-results")
+SUBSCRIPTIONS: Final = Topic("red.subscriptions", compact=True)
+ALERTS: Final = Topic(
+    "red.alerts",
+    read_by=("deliver", "record"), dead_letters_by="deliver", replayable=True, stored_in="alerts",
+    retention_ms=30 * DAY_MS,
+)  # fmt: skip
+DELIVERY_TASKS: Final = Topic(
+    "red.delivery-tasks",
+    read_by=("deliver",), dead_letters_by="deliver", replayable=True, retention_ms=7 * DAY_MS,
+)  # fmt: skip
+DELIVERIES: Final = Topic(
+    "red.deliveries",
+    read_by=("record",), dead_letters_by="record", replayable=True, stored_in="deliveries",
+    retention_ms=30 * DAY_MS,
+)  # fmt: skip
+API_KEYS: Final = Topic("red.api-keys", compact=True, single=True)
+DEAD_LETTERS: Final = Topic("red.dead-letters", retention_ms=30 * DAY_MS, max_bytes=DEAD_LETTER_BYTES)
+
+WINDOWS_CHANGELOG: Final = _changelog("live", "windows")
+ALERT_SEQUENCES_CHANGELOG: Final = _changelog("live", "alert_sequences")
+ANSWERS_CHANGELOG: Final = _changelog("live", "answers")
+LIVE_OWNERS: Final = Topic(f"{group_of('live')}-owners", compact=True, single=True)
+PENDING_CHANGELOG: Final = _changelog("deliver", "pending")
+RECORD_MARKS_CHANGELOG: Final = _changelog("record", "marks")
+
+ALL: Final = tuple(one for one in list(globals().values()) if isinstance(one, Topic))
+
+
+def read_by(role: str) -> tuple[Topic, ...]:
+    """The source topics of a role."""
+    return tuple(topic for topic in ALL if role in topic.read_by)
+
+
+class TopicSettings(NamedTuple):
+    """One topic as it must be in the cluster; `retention_ms` -1 keeps for ever."""
 
     name: str
     partitions: int
-    compact: bool = False
-    retention_ms: int = KEEP
-    max_bytes: int | None = None  # of one record batch; None: the broker's own limit
+    compact: bool
+    retention_ms: int
+    max_bytes: int | None
 
     @property
     def config(self) -> dict[str, str]:
@@ -50,24 +128,17 @@ class Topic(NamedTuple):
         return config | {"retention.ms": str(self.retention_ms)}
 
 
-def all_topics(partitions: int, measurements_retention_days: float | None = None) -> list[Topic]:
-    """Every topic of the system."""
+def wanted(partitions: int, measurements_retention_days: float | None = None) -> list[TopicSettings]:
+    """Every topic of the system; `partitions` of every keyed one."""
     days = measurements_retention_days
-    kept = KEEP if days is None else int(days * DAY_MS)
+    changed: dict[str, Any] = {} if days is None else {MEASUREMENTS: int(days * DAY_MS)}
     return [
-        Topic(MEASUREMENTS, partitions, retention_ms=kept),
-        Topic(SUBSCRIPTION_COMMANDS, partitions),
-        Topic(COMMAND_RESULTS, partitions),
-        Topic(SUBSCRIPTIONS, partitions, compact=True),
-        Topic(ALERTS, partitions, retention_ms=30 * DAY_MS),
-        Topic(DELIVERY_TASKS, partitions, retention_ms=7 * DAY_MS),
-        Topic(DELIVERIES, partitions, retention_ms=30 * DAY_MS),
-        Topic(API_KEYS, 1, compact=True),
-        Topic(DEAD_LETTERS, partitions, retention_ms=30 * DAY_MS, max_bytes=DEAD_LETTER_BYTES),
-        Topic(WINDOWS_CHANGELOG, partitions, compact=True),
-        Topic(ALERT_SEQUENCES_CHANGELOG, partitions, compact=True),
-        Topic(ANSWERS_CHANGELOG, partitions, compact=True),
-        Topic(LIVE_OWNERS, 1, compact=True),
-        Topic(PENDING_CHANGELOG, partitions, compact=True),
-        Topic(RECORD_MARKS_CHANGELOG, partitions, compact=True),
+        TopicSettings(
+            str(topic),
+            1 if topic.single else partitions,
+            topic.compact,
+            changed.get(topic, topic.retention_ms),
+            topic.max_bytes,
+        )
+        for topic in ALL
     ]

@@ -2,14 +2,14 @@
 
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 
 from red_common.events import rfc3339
 from red_common.kafka.partitioner import partition_of
 from red_stats.domain.measurements import from_ms
-from red_stats.domain.record_batches import Batch, Chunk
+from red_stats.domain.record_batches import PartitionBatch, RecordBatch
 
 NOW = 1_790_000_000_000  # ms
 
@@ -42,6 +42,22 @@ def measured(
     return a_record(a_measurement(client_id, red, at), offset, client_id.encode(), logged)
 
 
+def an_alert(**changes: Any) -> bytes:
+    fields = {
+        "id": str(uuid4()),
+        "subscription_id": str(uuid4()),
+        "version": 1,
+        "seq": 1,
+        "prev_seq": 0,
+        "image_id": "0192f0c1-7000-7000-8000-000000000001",
+        "red": 0.5,
+        "threshold": 0.25,
+        "measured_at": "2026-01-01T00:00:00.000Z",
+        "position": "1:7",
+    }
+    return orjson.dumps(fields | changes)
+
+
 def a_subscription_id(number: int = 1) -> str:
     return str(UUID(int=number, version=4))
 
@@ -62,5 +78,5 @@ class AFetchedBatch(list[Any]):
         return int(self[-1].timestamp)
 
 
-def a_batch(topic: str, partition: int, records: list[Any], generation: int = 1) -> Batch:
-    return Batch(topic, partition, generation, [Chunk(AFetchedBatch(records))])
+def a_batch(topic: str, partition: int, records: list[Any], generation: int = 1) -> PartitionBatch:
+    return PartitionBatch(topic, partition, generation, [RecordBatch(AFetchedBatch(records))])

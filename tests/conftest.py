@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from red_common.kafka import patches
 from red_common.kafka.connection import KafkaConnection
-from red_common.kafka.patches import header_keys
 from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.kafka import new_kafka
 
 PARTITIONS = 4
 ROOT = Path(__file__).parent
 SYSTEM_FOLDERS = ("faults", "system")
-header_keys.accept_any()  # what tests write, they read
+patches.apply()  # as every entry point does
 
 
 def free_port() -> int:

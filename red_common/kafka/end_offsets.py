@@ -4,7 +4,8 @@ On a connection that fetches, an answer waits behind a fetch that waits for reco
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka.errors import KafkaTimeoutError
@@ -36,6 +37,14 @@ class LogEnds:
         self._answer_seconds = answer_seconds
         self._consumer: Consumer | None = None
         self._starting = asyncio.Lock()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Connects at the first question, and disconnects in the end."""
+        try:
+            yield
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """Disconnects."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import cast
 
 from red_common.kafka.connection import Consumer, ConsumerRecord, KafkaConnection, KafkaError, TopicPartition
@@ -100,6 +101,19 @@ class Follower:
             await ended(self._consumer.stop())
             self._consumer = None
         await self._log_ends.stop()
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Follows the topic meanwhile.
+
+        Raises:
+            KafkaError: Kafka cannot be reached, or the topic does not exist.
+        """
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
 
     async def caught_up(self) -> dict[int, int]:
         """Returns the ends when everything committed at the time of the call has been applied."""

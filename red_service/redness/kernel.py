@@ -71,7 +71,7 @@ def _is_right(kernel: Kernel) -> bool:
     return True
 
 
-def told() -> str:
+def build_and_describe() -> str:
     """Which code counts here, built if it was not yet."""
     try:
         c_library.build(SOURCE)
@@ -82,7 +82,7 @@ def told() -> str:
 
 def main() -> None:
     """Build, and say in one line which kernel RED will count with."""
-    print(f"red: counting with {told()}")
+    print(f"red: counting with {build_and_describe()}")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,30 @@
 """Subscription commands -> the threshold table and an answer each."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
-
-import msgspec
-import orjson
 
 from red_common.events import InvalidEvent
 from red_common.problems import Problem
 from red_stats import metrics, topics
-from red_stats.domain import subscriptions
-from red_stats.domain.commands import Change, Context, Envelope, decide, read_envelope
+from red_stats.domain import command_results, subscriptions
+from red_stats.domain.command_results import CommandResult
+from red_stats.domain.commands import Context, Envelope, decide, read_envelope
 from red_stats.domain.dead_letters import dead_letter
-from red_stats.domain.record_batches import Batch, Out
+from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
-from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
-from red_stats.tables.subscriptions import ThresholdRows
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 
 EndOf = Callable[[str, int], Awaitable[int]]
 
 
-async def obey_commands(
-    batch: Batch,
+async def handle_commands(
+    batch: PartitionBatch,
     *,
-    ownership: Ownership,
+    states: PartitionStates[LiveTables],
     partitions: int,
     end_of: EndOf,
     seal: Callable[[str, str], str],
@@ -39,12 +38,12 @@ async def obey_commands(
     end read under the partition's lock: acknowledged before is judged by the old version.
     """
 
-    async def build(owned: Owned) -> Effects | None:
-        mark = owned.mark(topics.SUBSCRIPTION_COMMANDS)
+    async def build(state: PartitionState[LiveTables]) -> Effects | None:
+        mark = state.mark(topics.SUBSCRIPTION_COMMANDS)
         records = [record for record in batch.records if record.offset > mark.offset]
         if not records:
             return None
-        work = _Work(owned, batch.partition)
+        work = _Work(state.tables, states.changelogs, batch.partition)
         stamp = await end_of(topics.MEASUREMENTS, batch.partition)
         for record in records:
             context = Context(
@@ -53,31 +52,32 @@ async def obey_commands(
                 offset=record.offset,
                 at=record.timestamp,
                 stamp=stamp,
-                mark=owned.mark(topics.MEASUREMENTS).offset,
+                mark=state.mark(topics.MEASUREMENTS).offset,
                 seal=seal,
                 opens=opens,
                 url_refusal=url_refusal,
             )
-            work.take(record, context)
+            work.handle(record, context)
         last = Mark(batch.last_offset, records[-1].timestamp)
         return Effects(work.records(), {topics.SUBSCRIPTION_COMMANDS: last}, work.apply)
 
-    return await ownership.transact(batch.partition, build, generation=batch.generation)
+    return await states.transact(batch.partition, build, generation=batch.generation)
 
 
 class _Work:
     """What the commands of one batch change, each seeing what those before it did."""
 
-    def __init__(self, owned: Owned, partition: int) -> None:
+    def __init__(self, tables: LiveTables, changelogs: Mapping[str, str], partition: int) -> None:
         self._partition = partition
-        self._thresholds: ThresholdRows = owned.rows["thresholds"]
-        self._answers: AnswerRows = owned.rows["answers"]
+        self._changelogs = changelogs
+        self._thresholds = tables.thresholds
+        self._answers = tables.answers
         self._clients: dict[str, Client] = {}
         self._given: dict[str, OrderedDict[str, bytes]] = {}
         self._out: list[Out] = []
         self._changelog: list[Out] = []
 
-    def take(self, record: Any, context: Context) -> None:
+    def handle(self, record: Any, context: Context) -> None:
         """Answer one command, or send it to the dead letters when it cannot be answered."""
         try:
             envelope = read_envelope(record.value)
@@ -97,7 +97,7 @@ class _Work:
     def records(self) -> list[Out]:
         """Lists first, then the answers: nothing is answered before it is in red.subscriptions."""
         lists = [
-            (topics.SUBSCRIPTIONS, client_id.encode(), subscriptions.encode(client))
+            (self._changelogs["thresholds"], client_id.encode(), subscriptions.encode(client))
             for client_id, client in self._clients.items()
         ]
         return lists + self._changelog + self._out
@@ -110,17 +110,27 @@ class _Work:
 
     def _decide(self, envelope: Envelope, record: Any, context: Context) -> bytes:
         client = self._clients.get(envelope.client_id) or self._thresholds.get(envelope.client_id)
-        answer = {"command_id": envelope.command_id, "client_id": envelope.client_id}
-        position = {"command_position": f"{self._partition}:{record.offset}"}
+        answered = partial(
+            CommandResult,
+            command_id=envelope.command_id,
+            client_id=envelope.client_id,
+            command_position=f"{self._partition}:{record.offset}",
+        )
         try:
             change = decide(record.value, record.key, client, context)
         except Problem as problem:
             metrics.COMMANDS.labels("rejected").inc()
-            rejected = {"status": "rejected", "problem": problem.as_dict()}
-            return orjson.dumps(answer | rejected | position)
+            rejected = answered(status="rejected", problem=problem.as_dict())
+            return command_results.encode(rejected)
         metrics.COMMANDS.labels("accepted").inc()
         self._clients[envelope.client_id] = change.client
-        return orjson.dumps(answer | {"status": "accepted"} | _accepted(change) | position)
+        accepted = answered(
+            status="accepted",
+            subscription=change.subscription.public(),
+            row=None if change.ended else change.subscription,
+            ended=change.ended,
+        )
+        return command_results.encode(accepted)
 
     def _answers_of(self, client_id: str) -> OrderedDict[str, bytes]:
         if client_id not in self._given:
@@ -131,14 +141,8 @@ class _Work:
         given[envelope.command_id] = answer
         client_id = envelope.client_id
         key = AnswerRows.key(client_id, envelope.command_id)
-        self._changelog.append((topics.ANSWERS_CHANGELOG, key, answer))
+        self._changelog.append((self._changelogs["answers"], key, answer))
         while len(given) > REMEMBERED_ANSWERS:
             oldest, _ = given.popitem(last=False)
             key = AnswerRows.key(client_id, oldest)
-            self._changelog.append((topics.ANSWERS_CHANGELOG, key, None))
-
-
-def _accepted(change: Change) -> dict[str, Any]:
-    """The whole version and where it starts: the history that `rebuild` and `verify` fold."""
-    row = None if change.ended else msgspec.to_builtins(change.subscription)
-    return {"subscription": change.subscription.public(), "row": row, "ended": change.ended}
+            self._changelog.append((self._changelogs["answers"], key, None))

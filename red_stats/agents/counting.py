@@ -9,16 +9,19 @@ from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
 from red_stats.domain.measurement_columns import Readings, joined
 from red_stats.domain.measurements import DeadLetter
-from red_stats.domain.record_batches import Batch, Chunk, Out
-from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
+from red_stats.domain.record_batches import Out, PartitionBatch, RecordBatch
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 from red_stats.tables.windows import WindowRows
 
-#: (partition, chunks, first offset) -> what counts of their records, and what cannot be read
-Read = Callable[[int, Sequence[Chunk], int], tuple[Readings, list[DeadLetter]]]
+#: (partition, batches, first offset) -> what counts of their records, and what cannot be read
+Read = Callable[[int, Sequence[RecordBatch], int], tuple[Readings, list[DeadLetter]]]
 SLICE: Final = 2000  # records read before views, webhooks and heartbeats get their turn
 
 
-async def count_measurements(batch: Batch, *, ownership: Ownership, read: Read, retention_ms: int) -> bool:
+async def count_measurements(
+    batch: PartitionBatch, *, states: PartitionStates[LiveTables], read: Read, retention_ms: int
+) -> bool:
     """Fold one batch of `red.measurements`.
 
     Committed together: changed windows, tombstones of expired ones, alert sequences, alerts and
@@ -26,19 +29,19 @@ async def count_measurements(batch: Batch, *, ownership: Ownership, read: Read, 
     Dead letters are `record`'s to write.
     """
 
-    async def build(owned: Owned) -> Effects | None:
-        mark = owned.mark(topics.MEASUREMENTS)
+    async def build(state: PartitionState[LiveTables]) -> Effects | None:
+        mark = state.mark(topics.MEASUREMENTS)
         if batch.last_offset <= mark.offset:
             return None
         readings, dead = await _read_in_turns(batch, read, mark.offset + 1)
-        rows: WindowRows = owned.rows["windows"]
+        rows = state.tables.windows
         folded = fold(
             readings,
             partition=batch.partition,
             key_of=WindowRows.key,
             window_of=rows.window,
-            judges_of=owned.rows["thresholds"].judges,
-            seq_of=owned.rows["alert_sequences"],
+            judges_of=state.tables.thresholds.judges,
+            seq_of=state.tables.alert_sequences,
             horizon=mark.time,
             retention_ms=retention_ms,
         )
@@ -46,31 +49,36 @@ async def count_measurements(batch: Batch, *, ownership: Ownership, read: Read, 
         encode = windows.encode
         changed = {key: encode(window) for key, window in folded.windows.items()}
         return Effects(
-            _records(folded, changed, expired),
+            _records(states.changelogs, folded, changed, expired),
             {topics.MEASUREMENTS: Mark(batch.last_offset, folded.horizon)},
-            lambda: _apply(owned, folded, changed, expired, len(readings), dead),
+            lambda: _apply(state, folded, changed, expired, len(readings), dead),
         )
 
-    return await ownership.transact(batch.partition, build, generation=batch.generation)
+    return await states.transact(batch.partition, build, generation=batch.generation)
 
 
-async def _read_in_turns(batch: Batch, read: Read, since: int) -> tuple[Readings, list[DeadLetter]]:
+async def _read_in_turns(batch: PartitionBatch, read: Read, since: int) -> tuple[Readings, list[DeadLetter]]:
     parts: list[Readings] = []
     dead: list[DeadLetter] = []
-    for chunks in batch.slices(SLICE):
-        some, unreadable = read(batch.partition, chunks, since)
+    for batches in batch.slices(SLICE):
+        some, unreadable = read(batch.partition, batches, since)
         parts.append(some)
         dead += unreadable
         await asyncio.sleep(0)
     return joined(parts), dead
 
 
-def _records(folded: Folded[bytes], changed: Mapping[bytes, bytes], expired: Sequence[bytes]) -> list[Out]:
-    changelog = topics.WINDOWS_CHANGELOG
+def _records(
+    changelogs: Mapping[str, str],
+    folded: Folded[bytes],
+    changed: Mapping[bytes, bytes],
+    expired: Sequence[bytes],
+) -> list[Out]:
+    changelog = changelogs["windows"]
     records: list[Out] = [(changelog, key, value) for key, value in changed.items()]
     records += [(changelog, key, None) for key in expired if key not in changed]
     records += [
-        (topics.ALERT_SEQUENCES_CHANGELOG, subscription_id.encode(), b"%d" % seq)
+        (changelogs["alert_sequences"], subscription_id.encode(), b"%d" % seq)
         for subscription_id, seq in folded.sequences.items()
     ]
     records += [(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
@@ -78,17 +86,16 @@ def _records(folded: Folded[bytes], changed: Mapping[bytes, bytes], expired: Seq
 
 
 def _apply(
-    owned: Owned,
+    state: PartitionState[LiveTables],
     folded: Folded[bytes],
     changed: Mapping[bytes, bytes],
     expired: Sequence[bytes],
     readings: int,
     dead: list[DeadLetter],
 ) -> None:
-    rows: WindowRows = owned.rows["windows"]
-    rows.drop(expired)
-    rows.put(changed, folded.windows.values())
-    owned.rows["alert_sequences"].update(folded.sequences)
+    state.tables.windows.drop(expired)
+    state.tables.windows.put(changed, folded.windows.values())
+    state.tables.alert_sequences.update(folded.sequences)
     metrics.MEASUREMENTS.labels("yes").inc(readings - folded.too_late)
     metrics.MEASUREMENTS.labels("too late").inc(folded.too_late)
     metrics.MEASUREMENTS.labels("unreadable").inc(len(dead))

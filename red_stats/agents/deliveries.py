@@ -1,6 +1,7 @@
-"""Alerts and tasks -> pending deliveries; results of POSTs and changes of subscriptions -> their turns."""
+"""Alerts and tasks -> pending deliveries; outcomes and changes of subscriptions -> their transitions."""
 
 from collections.abc import Callable, Iterable, Sequence, Set
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,20 +11,17 @@ from red_stats import metrics, topics
 from red_stats.domain import deliveries
 from red_stats.domain.alerts import uuid5
 from red_stats.domain.dead_letters import dead_letter
-from red_stats.domain.deliveries import Row, Turn
-from red_stats.domain.record_batches import Batch, Out
+from red_stats.domain.deliveries import Row, Transition
+from red_stats.domain.delivery_kinds import BY_TOPIC, kind_of
+from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.retries import Outcome, verdict
 from red_stats.domain.subscriptions import Subscription
-from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
+from red_stats.tables.deliver import DeliverTables
+from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 from red_stats.tables.pending_deliveries import PendingRows
 
-READERS: dict[str, Callable[[bytes | None, bytes | None, int], Row]] = {
-    topics.ALERTS: deliveries.of_alert,
-    topics.DELIVERY_TASKS: deliveries.of_task,
-}
 
-
-class Posted(NamedTuple):
+class Attempted(NamedTuple):
     """A POST has ended; `attempt` is its number, `version` the subscription's it was sent for."""
 
     row: Row
@@ -34,8 +32,8 @@ class Posted(NamedTuple):
     jitter: float
 
 
-class Steer(NamedTuple):
-    """The state of a subscription asks for turns of its waiting rows; None: it was deleted."""
+class SubscriptionChanged(NamedTuple):
+    """What the state of a subscription means for its waiting rows; None: it was deleted."""
 
     subscription_id: str
     subscription: Subscription | None
@@ -49,13 +47,13 @@ class Expire(NamedTuple):
     at: int
 
 
-News = Posted | Steer | Expire
+News = Attempted | SubscriptionChanged | Expire
 
 
 async def enqueue_deliveries(
-    batch: Batch,
+    batch: PartitionBatch,
     *,
-    ownership: Ownership,
+    states: PartitionStates[DeliverTables],
     begin: Callable[[int, Iterable[Row]], None],
     push: Callable[[int, Iterable[Row]], None],
 ) -> bool:
@@ -66,12 +64,10 @@ async def enqueue_deliveries(
     go out at once is begun while the transaction is under way: should it never commit, the alert
     is read and sent again under the same webhook-id, as after a crash behind the POST.
     """
-    read = READERS[batch.topic]
-    begun = False
+    read = BY_TOPIC[batch.topic].read
 
-    async def build(owned: Owned) -> Effects | None:
-        nonlocal begun
-        mark = owned.mark(batch.topic)
+    async def build(state: PartitionState[DeliverTables]) -> Effects | None:
+        mark = state.mark(batch.topic)
         if batch.last_offset <= mark.offset:
             return None
         rows: list[Row] = []
@@ -84,21 +80,22 @@ async def enqueue_deliveries(
             except InvalidEvent as error:
                 letter = dead_letter(batch.topic, batch.partition, record, str(error))
                 letters.append((topics.DEAD_LETTERS, record.key, letter))
-        turns = [deliveries.enqueued(row) for row in rows]
-        records = [out for row, turn in zip(rows, turns, strict=True) for out in _outs(row, turn)]
-        if not begun:  # once, whatever becomes of the first transaction
-            begun = True
-            begin(batch.partition, rows)
+        transitions = [deliveries.enqueued(row) for row in rows]
+        records = [
+            out
+            for row, transition in zip(rows, transitions, strict=True)
+            for out in _outs(states.changelogs["pending"], row, transition)
+        ]
 
         def apply() -> None:
-            _apply(owned, zip(rows, turns, strict=True))
+            _apply(state, zip(rows, transitions, strict=True))
             metrics.DEAD_LETTERS.labels(batch.topic).inc(len(letters))
             push(batch.partition, rows)
 
         last = Mark(batch.last_offset, batch.records[-1].timestamp)
-        return Effects(records + letters, {batch.topic: last}, apply)
+        return Effects(records + letters, {batch.topic: last}, apply, partial(begin, batch.partition, rows))
 
-    return await ownership.transact(batch.partition, build, generation=batch.generation)
+    return await states.transact(batch.partition, build, generation=batch.generation)
 
 
 async def settle(
@@ -107,80 +104,87 @@ async def settle(
     in_flight: Set[str],
     push: Callable[[int, Iterable[Row]], None],
     *,
-    ownership: Ownership,
+    states: PartitionStates[DeliverTables],
     schedule: Sequence[float],
 ) -> bool:
-    """Give rows their turns; everything that arrived together in one transaction.
+    """Move rows on; everything that arrived together in one transaction.
 
     A result counts only if it is the attempt after the row's last, so a second one (of a worker
     that was paused, or of a transaction that had been committed after all) changes nothing. Rows
     `in_flight` are left to their POST.
     """
 
-    async def build(owned: Owned) -> Effects | None:
-        table: PendingRows = owned.rows["pending"]
+    async def build(state: PartitionState[DeliverTables]) -> Effects | None:
+        table = state.tables.pending
         changed: dict[str, Row | None] = {}
-        told: list[tuple[Row, Turn]] = []
+        moves: list[tuple[Row, Transition]] = []
         commands: list[Out] = []
         for item in news:
-            for row, turn in _turns(item, table, changed, schedule, in_flight):
-                changed[row.id] = turn.row
-                told.append((row, turn))
-                if isinstance(item, Posted) and verdict(item.outcome) == "gone" and turn.row:
+            for row, transition in _transitions(item, table, changed, schedule, in_flight):
+                changed[row.id] = transition.row
+                moves.append((row, transition))
+                if isinstance(item, Attempted) and verdict(item.outcome) == "gone" and transition.row:
                     commands.append(_disable(row, item.version))
-        if not told:
+        if not moves:
             return None
-        records = [out for row, turn in told for out in _outs(row, turn)]
+        records = [
+            out for row, transition in moves for out in _outs(states.changelogs["pending"], row, transition)
+        ]
 
         def apply() -> None:
-            _apply(owned, told)
+            _apply(state, moves)
             push(partition, [row for row in changed.values() if row is not None])
 
         return Effects(records + commands, {}, apply)
 
-    return await ownership.transact(partition, build)
+    return await states.transact(partition, build)
 
 
-def _turns(
+def _transitions(
     item: News,
     table: PendingRows,
     changed: dict[str, Row | None],
     schedule: Sequence[float],
     in_flight: Set[str],
-) -> Iterable[tuple[Row, Turn]]:
-    if isinstance(item, Posted):
+) -> Iterable[tuple[Row, Transition]]:
+    if isinstance(item, Attempted):
         row = _now(item.row.id, table, changed)
         if row is not None and row.attempt + 1 == item.attempt:
-            yield row, deliveries.attempted(row, item.outcome, item.at, schedule, item.jitter)
+            yield (
+                row,
+                deliveries.attempted(
+                    row, item.outcome, item.at, schedule, item.jitter, retried=kind_of(row).retried
+                ),
+            )
         return
     for delivery_id in list(table.of.get(item.subscription_id, ())):
         row = _now(delivery_id, table, changed)
         if row is None or delivery_id in in_flight:
             continue
         if isinstance(item, Expire):
-            turn = deliveries.expired(row, item.at, schedule)
+            transition = deliveries.expired(row, item.at, schedule)
         else:
-            turn = deliveries.steered(row, item.subscription, item.at)
-        if turn is not None:
-            yield row, turn
+            transition = deliveries.on_subscription_changed(row, item.subscription, item.at)
+        if transition is not None:
+            yield row, transition
 
 
 def _now(delivery_id: str, table: PendingRows, changed: dict[str, Row | None]) -> Row | None:
     return changed[delivery_id] if delivery_id in changed else table.get(delivery_id)
 
 
-def _outs(row: Row, turn: Turn) -> tuple[Out, Out]:
-    value = None if turn.row is None else deliveries.encode(turn.row)
+def _outs(changelog: str, row: Row, transition: Transition) -> tuple[Out, Out]:
+    value = None if transition.row is None else deliveries.encode(transition.row)
     return (
-        (topics.PENDING_CHANGELOG, row.id.encode(), value),
-        (topics.DELIVERIES, row.client_id.encode(), turn.event),
+        (changelog, row.id.encode(), value),
+        (topics.DELIVERIES, row.client_id.encode(), transition.event),
     )
 
 
-def _apply(owned: Owned, told: Iterable[tuple[Row, Turn]]) -> None:
-    table: PendingRows = owned.rows["pending"]
-    for row, turn in told:
-        table.put(row.id, turn.row)
+def _apply(state: PartitionState[DeliverTables], moves: Iterable[tuple[Row, Transition]]) -> None:
+    table = state.tables.pending
+    for row, transition in moves:
+        table.put(row.id, transition.row)
 
 
 def _disable(row: Row, version: int) -> Out:

@@ -5,61 +5,62 @@ from datetime import datetime
 
 from red_common import failpoints
 from red_stats import metrics
-from red_stats.agents.deliveries import Posted
-from red_stats.delivery.webhook_client import Poster
+from red_stats.agents.deliveries import Attempted
+from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.deliveries import Row
+from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.retries import verdict
 from red_stats.domain.signatures import headers
 from red_stats.domain.subscriptions import Subscription
-from red_stats.kafka.subscription_cache import Directory
+from red_stats.kafka.subscription_cache import SubscriptionCache
 
 
-class Posting:
+class AttemptSender:
     """`open_secret(client_id, subscription_id, sealed)` gives a secret in clear; `now` is seconds."""
 
     def __init__(
         self,
         *,
-        directory: Directory,
-        new_poster: Callable[[], Poster],
+        subscriptions: SubscriptionCache,
+        new_client: Callable[[], WebhookClient],
         open_secret: Callable[[str, str, str], str],
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._directory = directory
-        self._new_poster = new_poster
+        self._subscriptions = subscriptions
+        self._new_client = new_client
         self._open_secret = open_secret
         self._now = now
         self._jitter = jitter
-        self._poster: Poster | None = None  # made where the loop runs
+        self._client: WebhookClient | None = None  # made where the loop runs
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._poster is not None:
-            await self._poster.close()
+        if self._client is not None:
+            await self._client.close()
 
     async def subscription_of(self, row: Row) -> Subscription | None:
         """The subscription as it is now; None only after reading to the end seen now."""
-        found = self._directory.find(row.client_id, row.subscription_id)
+        found = self._subscriptions.find(row.client_id, row.subscription_id)
         if found is None or found.version < row.version:
-            await self._directory.follower.caught_up()
-            found = self._directory.find(row.client_id, row.subscription_id)
+            await self._subscriptions.follower.caught_up()
+            found = self._subscriptions.find(row.client_id, row.subscription_id)
         return found
 
-    async def post(self, row: Row, subscription: Subscription) -> Posted:
+    async def send(self, row: Row, subscription: Subscription) -> Attempted:
         """Send it once; a second call sends the same bytes under the same webhook-id."""
-        self._poster = self._poster or self._new_poster()
+        self._client = self._client or self._new_client()
         at = self._now()
         signed = headers(self._secrets(row, subscription, at), row.webhook_id, int(at), row.body)
         failpoints.hit("deliver.before-post")
-        outcome = await self._poster.post(subscription.webhook_url, signed, row.body)
+        outcome = await self._client.post(subscription.webhook_url, signed, row.body)
         failpoints.hit("deliver.after-post")
         answer = verdict(outcome)
         metrics.ATTEMPTS.labels(answer).inc()
-        if answer == "delivered" and row.attempt == 0 and row.type == "red.alert":
+        if answer == "delivered" and row.attempt == 0 and kind_of(row).is_timed:
             measured = datetime.fromisoformat(row.timestamp).timestamp()
             metrics.IMAGE_TO_WEBHOOK.observe(max(0.0, self._now() - measured))
-        return Posted(row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter())
+        return Attempted(row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter())
 
     def _secrets(self, row: Row, subscription: Subscription, at: float) -> list[str]:
         return [

@@ -1,8 +1,8 @@
-"""Sends what is due: a lane for each subscription, timers, and room for so many POSTs at a time.
+"""Sends what is due: a queue for each endpoint, timers, and room for so many POSTs at a time.
 
 HTTP never runs inside an agent. What is pending lives in the table's rows; all that is kept here
-(lanes, timers, what is in flight) can be lost and is built again from the rows of the partitions
-owned. A crash between a POST and its commit sends the same webhook-id again.
+(queues, timers, what is in flight) can be lost and is built again from the rows of the partitions
+held. A crash between a POST and its commit sends the same webhook-id again.
 """
 
 import asyncio
@@ -13,16 +13,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from red_stats.agents.deliveries import Expire, Steer
-from red_stats.delivery.attempt import Posting
-from red_stats.delivery.endpoint_queue import Lane
-from red_stats.delivery.outcome_batches import Settle, Settling
+from red_stats.agents.deliveries import Expire, SubscriptionChanged
+from red_stats.delivery.attempt import AttemptSender
+from red_stats.delivery.endpoint_queue import EndpointQueue
+from red_stats.delivery.in_flight import InFlight
+from red_stats.delivery.outcome_batches import OutcomeBatcher, Settle
 from red_stats.domain.deliveries import Row
+from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
-from red_stats.kafka.subscription_cache import Directory
-from red_stats.tables.partition_state import Owned, Ownership
-from red_stats.tables.pending_deliveries import PendingRows
+from red_stats.kafka.subscription_cache import SubscriptionCache
+from red_stats.tables.deliver import DeliverTables
+from red_stats.tables.partition_state import PartitionState, PartitionStates
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +35,14 @@ Key = tuple[int, str]  # partition, subscription_id
 
 
 class Dispatcher:
-    """All lanes of this process. `now` is the wall clock, `monotonic` the lanes' (both seconds)."""
+    """All endpoints of this process. `now` is the wall clock, `monotonic` the queues' (both seconds)."""
 
     def __init__(
         self,
         *,
-        ownership: Ownership,
-        directory: Directory,
-        posting: Posting,
+        states: PartitionStates[DeliverTables],
+        subscriptions: SubscriptionCache,
+        attempts: AttemptSender,
         settle: Settle,
         schedule: Sequence[float],
         partition_of: Callable[[str], int],
@@ -49,46 +51,44 @@ class Dispatcher:
         monotonic: Callable[[], float] = time.monotonic,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        self._ownership = ownership
-        self._directory = directory
-        self._posting = posting
+        self._states = states
+        self._subscriptions = subscriptions
+        self._attempts = attempts
         self._schedule = schedule
         self._partition_of = partition_of
         self._now = now
         self._monotonic = monotonic
         self._jitter = jitter
-        self._max_in_flight = max_in_flight
-        self._lanes: dict[Key, Lane] = {}
+        self._queues: dict[Key, EndpointQueue] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._crowded: deque[Key] = deque()  # lanes that wait for the process, not for time
-        self._in_flight: dict[str, int] = {}  # and by how much the wall clock was ahead of the lanes' then
+        self._crowded: deque[Key] = deque()  # queues that wait for the process, not for time
+        self._in_flight = InFlight(max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._settling = Settling(
-            ownership=ownership,
+        self._outcomes = OutcomeBatcher(
+            states=states,
             settle=settle,
             in_flight=self._in_flight,
             push=self.push,
             spawn=self._spawn,
             on_room=self._pump_crowded,
         )
-        self.stopping = False
+        self._stopping = False
 
     # What others tell us
 
-    async def take(self, owned: Owned) -> None:
-        """A partition is ours: everything pending in it is put into lanes."""
-        self.push(owned.number, list(owned.rows["pending"].values()))
+    async def on_assigned(self, state: PartitionState[DeliverTables]) -> None:
+        """A partition is ours: everything pending in it is queued."""
+        self.push(state.partition, list(state.tables.pending.values()))
 
-    def forget(self, owned: Owned) -> None:
-        """A partition is lost: nothing more goes out.
+    def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
+        """A partition is another worker's: nothing more goes out.
 
-        POSTs under way end; their results count only if the partition comes back, row unchanged.
+        POSTs under way end; their outcomes count only if the partition comes back, row unchanged.
         """
-        for key in [key for key in self._lanes if key[0] == owned.number]:
-            if self._lanes[key].in_flight:
-                self._lanes[key] = self._emptied(self._lanes[key])
-            else:
-                del self._lanes[key]
+        for key in [key for key in self._queues if key[0] == state.partition]:
+            self._queues[key].clear()
+            if not self._queues[key].is_sending:
+                del self._queues[key]
             timer = self._timers.pop(key, None)
             if timer is not None:
                 timer.cancel()
@@ -97,10 +97,10 @@ class Dispatcher:
         """Rows whose transaction is under way: what nothing stands before goes out meanwhile."""
         for row in rows:
             key = (partition, row.subscription_id)
-            lane = self._lane(key)
-            is_free = lane.is_free(self._lane_time()) and len(self._in_flight) < self._max_in_flight
-            if is_free and row.id not in self._in_flight and not self.stopping:
-                self._start(key, lane, row)
+            queue = self._queue(key)
+            is_free = queue.is_free(self._queue_time()) and not self._in_flight.is_full
+            if is_free and row.id not in self._in_flight and not self._stopping:
+                self._start(key, queue, row)
 
     def push(self, partition: int, rows: Iterable[Row], ahead: Mapping[str, int] | None = None) -> None:
         """Rows wait for their due times; called after each commit that made or changed them.
@@ -111,38 +111,39 @@ class Dispatcher:
         touched = set()
         for row in rows:
             key = (partition, row.subscription_id)
-            lane = self._lane(key)
-            self._wait(lane, row, (ahead or {}).get(row.id, now))
-            if row.type == "red.test" and row.attempt == 0:
-                lane.wake()
+            queue = self._queue(key)
+            self._wait(queue, row, (ahead or {}).get(row.id, now))
+            if kind_of(row).at_once and row.attempt == 0:
+                queue.wake()
             touched.add(key)
         for key in touched:
             self._pump(key)
 
-    def changed(self, client_id: str) -> None:
+    def on_subscription_changed(self, client_id: str) -> None:
         """A client's subscriptions changed: wake, hold or cancel what waits."""
         partition = self._partition_of(client_id)
-        owned = self._ownership.owned.get(partition)
-        if owned is None:
+        state = self._states.held.get(partition)
+        if state is None:
             return
-        client = self._directory.get(client_id)
+        pending = state.tables.pending
+        client = self._subscriptions.get(client_id)
         for subscription in client.subscriptions if client else ():
-            if subscription.id in owned.rows["pending"].of:
-                self._steer(partition, subscription.id, subscription)
+            if subscription.id in pending.of:
+                self._apply_subscription(partition, subscription.id, subscription)
         known = {s.id for s in client.subscriptions} if client else set()
         gone = {
             subscription_id
-            for (number, subscription_id), lane in self._lanes.items()
-            if number == partition and subscription_id not in known and lane
+            for (number, subscription_id), queue in self._queues.items()
+            if number == partition and subscription_id not in known and queue
         }
         for subscription_id in gone:
-            rows = owned.rows["pending"].of.get(subscription_id)
+            rows = pending.of.get(subscription_id)
             if rows and next(iter(rows.values())).client_id == client_id:
-                self._steer(partition, subscription_id, None)
+                self._apply_subscription(partition, subscription_id, None)
 
     async def stop(self) -> None:
         """Nothing new goes out; what is under way gets a short time."""
-        self.stopping = True
+        self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
         with contextlib.suppress(TimeoutError):
@@ -153,134 +154,133 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        await self._posting.close()
+        await self._attempts.close()
 
-    # Lanes
+    # Endpoints
 
-    def _lane(self, key: Key) -> Lane:
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(self._schedule)
-        return lane
+    def _queue(self, key: Key) -> EndpointQueue:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = EndpointQueue(self._schedule)
+        return queue
 
-    def _lane_time(self) -> int:
+    def _queue_time(self) -> int:
         return int(self._monotonic() * 1000)
 
     def _ahead(self) -> int:
-        return int(self._now() * 1000) - self._lane_time()
+        return int(self._now() * 1000) - self._queue_time()
 
-    def _wait(self, lane: Lane, row: Row, ahead: int) -> None:
+    def _wait(self, queue: EndpointQueue, row: Row, ahead: int) -> None:
         """Until the row is due by the clock that planned it: who sets it later moves nothing.
 
         A new row is due at once: its time is Kafka's, whose clock may be another.
         """
-        now = self._lane_time()
-        lane.push(row.id, row.due, now + row.left(now + ahead))
+        now = self._queue_time()
+        queue.push(row.id, row.due, now + row.left(now + ahead))
 
-    def _start(self, key: Key, lane: Lane, row: Row) -> None:
-        lane.in_flight += 1
-        self._in_flight[row.id] = self._ahead()
+    def _start(self, key: Key, queue: EndpointQueue, row: Row) -> None:
+        queue.began()
+        self._in_flight.begin(row.id, self._ahead())
         self._spawn(self._send(key, row))
 
-    def _emptied(self, old: Lane) -> Lane:
-        fresh = Lane(self._schedule)
-        fresh.in_flight, fresh.width, fresh.failures = old.in_flight, old.width, old.failures
-        return fresh
-
     def _pump(self, key: Key) -> None:
-        """Start what may go out of one lane now, and set its timer for the rest."""
-        lane = self._lanes.get(key)
-        if lane is None or self.stopping:
+        """Start what may go out of one queue now, and set its timer for the rest."""
+        queue = self._queues.get(key)
+        if queue is None or self._stopping:
             return
-        owned = self._ownership.owned.get(key[0])
-        if owned is None:
+        state = self._states.held.get(key[0])
+        if state is None:
             return
-        now = self._lane_time()
-        table: PendingRows = owned.rows["pending"]
+        now = self._queue_time()
+        table = state.tables.pending
         while True:
-            if len(self._in_flight) >= self._max_in_flight:
+            if self._in_flight.is_full:
                 if key not in self._crowded:
                     self._crowded.append(key)
                 return
-            popped = lane.pop(now)
+            popped = queue.pop(now)
             if popped is None:
                 break
             row = table.get(popped[0])
             if row is None or row.due != popped[1] or row.id in self._in_flight:
                 continue  # stale: it has ended, moved, or is on its way
             if row.held and row.due > now + self._ahead() + 1:  # the clock was set back
-                self._wait(lane, row, self._ahead())
+                self._wait(queue, row, self._ahead())
                 continue
             if row.held:
-                self._steer(key[0], key[1], self._directory.find(row.client_id, key[1]))
+                self._apply_subscription(key[0], key[1], self._subscriptions.find(row.client_id, key[1]))
                 continue
-            self._start(key, lane, row)
-        self._set_timer(key, lane, now)
+            self._start(key, queue, row)
+        self._set_timer(key, queue, now)
 
-    def _set_timer(self, key: Key, lane: Lane, now: int) -> None:
+    def _set_timer(self, key: Key, queue: EndpointQueue, now: int) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-        at = lane.next_at()
+        at = queue.next_at()
         if at is not None:
             seconds = max(0.0, (at - now) / 1000)
             self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._pump, key)
-        elif not lane:
-            self._lanes.pop(key, None)
+        elif not queue:
+            self._queues.pop(key, None)
 
     async def _send(self, key: Key, row: Row) -> None:
-        """One turn of a lane; the slot is free when the POST has ended, the row when its result stands."""
+        """One turn of a queue; the slot is free when the POST has ended, the row when its result stands."""
         try:
-            subscription = await self._posting.subscription_of(row)
+            subscription = await self._attempts.subscription_of(row)
             if subscription is None or not subscription.enabled:
-                self._in_flight.pop(row.id, None)
-                self._steer(key[0], key[1], subscription)
+                self._in_flight.end([row.id])
+                self._apply_subscription(key[0], key[1], subscription)
             else:
-                posted = await self._posting.post(row, subscription)
-                self._judge(key, posted.outcome)
-                self._settling.note(key[0], posted)
+                attempted = await self._attempts.send(row, subscription)
+                self._learn(key, attempted.outcome)
+                self._outcomes.add(key[0], attempted)
         except Exception as error:  # Kafka is away, or a mistake of ours: the row stays, and is tried again
             log.warning("delivery %s could not be sent: %r", row.id, error)
             await asyncio.sleep(1)
-            ahead = self._in_flight.pop(row.id, self._ahead())
-            if (lane := self._lanes.get(key)) is not None:
-                self._wait(lane, row, ahead)
+            ahead = self._in_flight.end([row.id]).get(row.id, self._ahead())
+            if (queue := self._queues.get(key)) is not None:
+                self._wait(queue, row, ahead)
         finally:
             self._left(key)
 
     def _left(self, key: Key) -> None:
-        lane = self._lanes.get(key)
-        if lane is not None:
-            lane.in_flight = max(0, lane.in_flight - 1)
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.ended()
         self._pump(key)
         self._pump_crowded()
 
     def _pump_crowded(self) -> None:
         """Lanes that waited for room in the process, which POSTs and settled results make."""
         for _ in range(len(self._crowded)):
-            if len(self._in_flight) >= self._max_in_flight:
+            if self._in_flight.is_full:
                 break
             self._pump(self._crowded.popleft())
 
-    def _judge(self, key: Key, outcome: Outcome) -> None:
-        """The lane learns how its endpoint does."""
-        lane = self._lanes.get(key)
-        if lane is None:
+    def _learn(self, key: Key, outcome: Outcome) -> None:
+        """The queue learns how its endpoint does."""
+        queue = self._queues.get(key)
+        if queue is None:
             return
         if verdict(outcome) == "delivered":
-            lane.succeeded()
+            queue.succeeded()
             return
         now = self._now()
-        lane.failed(self._lane_time(), retry_after_seconds(outcome, now), self._jitter)
-        if lane.is_open:
-            self._settling.note(key[0], Expire(key[1], int(now * 1000)))
+        queue.failed(self._queue_time(), retry_after_seconds(outcome, now), self._jitter)
+        if queue.is_open:
+            self._outcomes.add(key[0], Expire(key[1], int(now * 1000)))
 
-    def _steer(self, partition: int, subscription_id: str, subscription: Subscription | None) -> None:
+    def _apply_subscription(
+        self, partition: int, subscription_id: str, subscription: Subscription | None
+    ) -> None:
         if subscription is not None and subscription.enabled:
-            lane = self._lanes.get((partition, subscription_id))
-            if lane is not None:
-                lane.wake()
-        self._settling.note(partition, Steer(subscription_id, subscription, int(self._now() * 1000)))
+            queue = self._queues.get((partition, subscription_id))
+            if queue is not None:
+                queue.wake()
+        self._outcomes.add(
+            partition, SubscriptionChanged(subscription_id, subscription, int(self._now() * 1000))
+        )
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,31 +1,41 @@
-"""Results on their way into transactions: those of a partition that come meanwhile go together."""
+"""Batches delivery outcomes: those that arrive during a commit share the partition's next transaction."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 
-from red_stats.agents.deliveries import News, Posted
+from red_stats.agents.deliveries import Attempted, News
+from red_stats.delivery.in_flight import InFlight
 from red_stats.domain.deliveries import Row
-from red_stats.tables.partition_state import Ownership
+from red_stats.tables.deliver import DeliverTables
+from red_stats.tables.partition_state import PartitionStates
 
-Moved = Callable[[int, Iterable[Row]], None]
-Settle = Callable[[int, Sequence[News], Set[str], Moved], Awaitable[bool]]
+Requeue = Callable[[int, Iterable[Row]], None]
+Settle = Callable[[int, Sequence[News], Set[str], Requeue], Awaitable[bool]]
 Push = Callable[[int, Iterable[Row], Mapping[str, int]], None]
 
 
-class Settling:
-    """`in_flight` are the rows under way (a settled one leaves it), `push` takes the rows that go on."""
+class OutcomeBatcher:
+    """Commits what happened to deliveries, a transaction at a time for each partition.
+
+    Args:
+        settle: one transaction; False when the partition is not held.
+        in_flight: a delivery leaves it when its outcome is committed.
+        push: takes the rows that go on.
+        spawn: runs work beside everything else.
+        on_room: called after each transaction: there is room in flight.
+    """
 
     def __init__(
         self,
         *,
-        ownership: Ownership,
+        states: PartitionStates[DeliverTables],
         settle: Settle,
-        in_flight: dict[str, int],
+        in_flight: InFlight,
         push: Push,
         spawn: Callable[[Awaitable[None]], None],
         on_room: Callable[[], None],
     ) -> None:
-        self._ownership = ownership
+        self._states = states
         self._settle = settle
         self._in_flight = in_flight
         self._push = push
@@ -34,7 +44,7 @@ class Settling:
         self._news: dict[int, list[News]] = {}
         self._under_way: set[int] = set()
 
-    def note(self, partition: int, item: News) -> None:
+    def add(self, partition: int, item: News) -> None:
         """Into the next transaction of that partition."""
         self._news.setdefault(partition, []).append(item)
         if partition not in self._under_way:
@@ -49,20 +59,15 @@ class Settling:
             self._under_way.discard(partition)
 
     async def _settle_some(self, partition: int, news: Sequence[News]) -> None:
-        done = {item.row.id for item in news if isinstance(item, Posted)}
+        done = {item.row.id for item in news if isinstance(item, Attempted)}
 
-        def moved(partition: int, rows: Iterable[Row]) -> None:
-            ahead = self._landed(done)
-            done.clear()
-            self._push(partition, rows, ahead)
+        def requeue(partition: int, rows: Iterable[Row]) -> None:
+            self._push(partition, rows, self._in_flight.end(done))
 
         # False while a rebalance takes the partition anew; then the new state decides.
-        while not await self._settle(partition, news, self._in_flight.keys() - done, moved):
-            if partition not in self._ownership.owned:
+        while not await self._settle(partition, news, self._in_flight.without(done), requeue):
+            if partition not in self._states.held:
                 break
             await asyncio.sleep(0)
-        self._landed(done)
+        self._in_flight.end(done)
         self._on_room()
-
-    def _landed(self, done: Set[str]) -> dict[str, int]:
-        return {name: self._in_flight.pop(name) for name in done if name in self._in_flight}

@@ -53,7 +53,7 @@ class GuardResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Poster:
+class WebhookClient:
     """POSTs to webhooks over one guarded session; made inside a running loop."""
 
     def __init__(

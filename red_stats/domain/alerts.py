@@ -4,23 +4,70 @@ So anyone can prove them: the measurements above the threshold within the range 
 """
 
 import hashlib
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
+import msgspec
 import orjson
 
-from red_stats.domain.measurements import Reading, rfc3339_of
+from red_common.events import InvalidEvent, to_basis_points
+from red_stats.domain.measurements import Reading, rfc3339_of, to_ms
 from red_stats.domain.subscriptions import Judge
+
+_MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The value of a record on `red.alerts`; its key is the client_id.
+
+    `seq` counts the alerts of a subscription from 1, `position` is the measurement's partition:offset,
+    `red` and `threshold` are shares in 0..1 with at most four decimals.
+    """
+
+    id: str
+    subscription_id: str
+    version: int
+    seq: int
+    prev_seq: int
+    image_id: str
+    red: float
+    threshold: float
+    measured_at: str
+    position: str
+
+    @property
+    def measured_ms(self) -> int:
+        """Event time in ms since 1970."""
+        return to_ms(msgspec.convert(self.measured_at, _MOMENT))
+
+
+_decoder = msgspec.json.Decoder(AlertRaised)
+
+
+def decode(value: bytes | None) -> AlertRaised:
+    """The event in the value of a record; total: any bytes give an alert or InvalidEvent."""
+    try:
+        alert = _decoder.decode(value or b"")
+        alert.measured_ms  # noqa: B018 it must be a time
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise InvalidEvent(f"no alert: {error}") from error
+    to_basis_points(alert.red)
+    to_basis_points(alert.threshold)
+    return alert
 
 
 class Alert(NamedTuple):
-    """An alert as it stands on `red.alerts`; `value` is its JSON, `seq` counts per subscription."""
+    """An alert to be written: its client, and the event as it will stand on `red.alerts`."""
 
     client_id: str
-    subscription_id: str
-    seq: int
-    value: bytes
+    event: AlertRaised
+
+    @property
+    def value(self) -> bytes:
+        """The JSON value of its record."""
+        return orjson.dumps(msgspec.structs.asdict(self.event))
 
 
 def uuid5(namespace: bytes, name: str) -> str:
@@ -43,16 +90,16 @@ def _namespace(subscription_id: str) -> bytes:
 def make(reading: Reading, judge: Judge, seq: int, partition: int) -> Alert:
     """The alert that `judge` raises about `reading`, as the `seq`-th of its subscription."""
     position = f"{partition}:{reading.offset}"
-    fields: dict[str, Any] = {
-        "id": alert_id(judge.subscription_id, position),
-        "subscription_id": judge.subscription_id,
-        "version": judge.version,
-        "seq": seq,
-        "prev_seq": seq - 1,
-        "image_id": reading.image_id,
-        "red": reading.red_bp / 10000,
-        "threshold": judge.threshold_bp / 10000,
-        "measured_at": rfc3339_of(reading.at),
-        "position": position,
-    }
-    return Alert(reading.client_id, judge.subscription_id, seq, orjson.dumps(fields))
+    event = AlertRaised(
+        id=alert_id(judge.subscription_id, position),
+        subscription_id=judge.subscription_id,
+        version=judge.version,
+        seq=seq,
+        prev_seq=seq - 1,
+        image_id=reading.image_id,
+        red=reading.red_bp / 10000,
+        threshold=judge.threshold_bp / 10000,
+        measured_at=rfc3339_of(reading.at),
+        position=position,
+    )
+    return Alert(reading.client_id, event)

@@ -5,14 +5,11 @@ A row stands in deliver's table while the delivery is not at its end; every turn
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
-from uuid import UUID
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-import orjson
 
-from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
-from red_stats.domain.alerts import uuid5
+from red_common.events import rfc3339
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.retries import HOLD_SECONDS, Outcome, delay, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
@@ -24,7 +21,7 @@ State = Literal["pending", "held", "delivered", "exhausted", "cancelled"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A delivery that has not ended; `data` is the alert as it stands on `red.alerts`."""
+    """A delivery that has not ended; `data` is what its webhook says beside type and time, as JSON."""
 
     id: str
     webhook_id: str
@@ -32,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     client_id: str
     subscription_id: str
     version: int
-    type: Literal["red.alert", "red.test"]
+    type: str  # of its kind
     timestamp: str  # measured_at
     data: str
     since: int
@@ -55,28 +52,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-class Turn(NamedTuple):
-    """What happens to a delivery: its new row (None: it has ended) and the event that tells it."""
+class Transition(NamedTuple):
+    """One state transition: the new row (None once finished) and the event that records it."""
 
     row: Row | None
     event: bytes
-
-
-class _Alert(msgspec.Struct, frozen=True):
-    id: str
-    subscription_id: str
-    version: int
-    measured_at: str
-
-
-class TestTask(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="test"):
-    """A task on `red.delivery-tasks`: send a test event to one subscription."""
-
-    task_id: str
-    client_id: str
-    subscription_id: str
-    version: int
-    threshold: float
 
 
 _encoder = msgspec.json.Encoder()
@@ -85,124 +65,88 @@ encode = _encoder.encode
 decode = _rows.decode
 
 
-def _named(alert_id: str) -> tuple[str, str]:
-    try:
-        return uuid5(UUID(alert_id).bytes, "delivery"), "msg_" + UUID(alert_id).hex
-    except ValueError as error:
-        raise InvalidEvent("the id is not a UUID") from error
-
-
-def of_alert(key: bytes | None, value: bytes | None, at: int) -> Row:
-    """The delivery of a record of `red.alerts`; its ids follow from the alert's.
-
-    Raises:
-        InvalidEvent: the record is no alert.
-    """
-    try:
-        alert = msgspec.json.decode(value or b"", type=_Alert)
-        client_id, data = (key or b"").decode(), (value or b"").decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"no alert: {error}") from error
-    if not CLIENT_ID.fullmatch(client_id):
-        raise InvalidEvent("the record's key is no client_id")
-    delivery_id, webhook_id = _named(alert.id)
-    return Row(
-        id=delivery_id, webhook_id=webhook_id, alert_id=alert.id, client_id=client_id,
-        subscription_id=alert.subscription_id, version=alert.version, type="red.alert",
-        timestamp=alert.measured_at, data=data, since=at, due=at,
-    )  # fmt: skip
-
-
-def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
-    """The delivery that a record of `red.delivery-tasks` asks for: a test event.
-
-    Raises:
-        InvalidEvent: the record is no task.
-    """
-    try:
-        task = msgspec.json.decode(value or b"", type=TestTask)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"no delivery task: {error}") from error
-    if not CLIENT_ID.fullmatch(task.client_id) or key != task.client_id.encode():
-        raise InvalidEvent("the record's key is not its client_id")
-    delivery_id, webhook_id = _named(task.task_id)
-    moment = rfc3339(from_ms(at))
-    sample = {
-        "id": task.task_id, "subscription_id": task.subscription_id, "version": task.version,
-        "seq": 0, "prev_seq": 0, "image_id": "00000000-0000-0000-0000-000000000000", "red": 1.0,
-        "threshold": task.threshold, "measured_at": moment, "position": "",
-    }  # fmt: skip
-    return Row(
-        id=delivery_id, webhook_id=webhook_id, alert_id="", client_id=task.client_id,
-        subscription_id=task.subscription_id, version=task.version, type="red.test",
-        timestamp=moment, data=orjson.dumps(sample).decode(), since=at, due=at,
-    )  # fmt: skip
-
-
-def test_ids(task: TestTask) -> tuple[str, str]:
-    """The delivery id and webhook-id that a test event will have."""
-    return _named(task.task_id)
-
-
-def enqueued(row: Row) -> Turn:
+def enqueued(row: Row) -> Transition:
     """A new delivery, due at once."""
-    return Turn(row, _event(row, "pending", row.since, due=row.due))
+    return Transition(row, _event(row, "pending", row.since, due=row.due))
 
 
-def attempted(row: Row, outcome: Outcome, at: int, schedule: Sequence[float], jitter: float) -> Turn:
+def attempted(
+    row: Row, outcome: Outcome, at: int, schedule: Sequence[float], jitter: float, *, retried: bool = True
+) -> Transition:
     """After the POST that began at `at`: delivered, tried again later, held (410) or exhausted.
 
-    A test event is sent once: it asks how the endpoint answers now.
+    A kind that is not `retried` is sent once.
     """
     tried = msgspec.structs.replace(row, attempt=row.attempt + 1)
     answer = verdict(outcome)
     if answer == "delivered":
-        return Turn(None, _event(tried, "delivered", at, outcome))
-    if row.type == "red.test":
-        return Turn(None, _event(tried, "exhausted", at, outcome))
+        return Transition(None, _event(tried, "delivered", at, outcome))
+    if not retried:
+        return Transition(None, _event(tried, "exhausted", at, outcome))
     if answer == "gone":
         kept = _held(tried, at)
-        return Turn(kept, _event(kept, "held", at, outcome, due=kept.due))
+        return Transition(kept, _event(kept, "held", at, outcome, due=kept.due))
     hint = retry_after_seconds(outcome, at / 1000)
     if outcome.blocked and schedule:
         hint = min(BLOCKED_SECONDS, max(schedule))
     seconds = delay(tried.attempt, schedule, jitter, hint)
     if seconds is None:
-        return Turn(None, _event(tried, "exhausted", at, outcome))
+        return Transition(None, _event(tried, "exhausted", at, outcome))
     wait = outcome.ms + int(seconds * 1000)
     later = msgspec.structs.replace(tried, due=at + wait, wait=wait)
-    return Turn(later, _event(later, "pending", at, outcome, due=later.due))
+    return Transition(later, _event(later, "pending", at, outcome, due=later.due))
 
 
-def steered(row: Row, subscription: Subscription | None, at: int) -> Turn | None:
+def on_subscription_changed(row: Row, subscription: Subscription | None, at: int) -> Transition | None:
     """What the subscription's state means for a waiting row; None when nothing changes."""
     if subscription is None:
-        return Turn(None, _event(row, "cancelled", at))
+        return Transition(None, _event(row, "cancelled", at))
     if not subscription.enabled:
         if not row.held:
             kept = _held(row, at)
-            return Turn(kept, _event(kept, "held", at, due=kept.due))
+            return Transition(kept, _event(kept, "held", at, due=kept.due))
         if row.due <= at:
             gone = Outcome(None, "the webhook stayed disabled for 72 h", 0)
-            return Turn(None, _event(row, "exhausted", at, gone, attempt=0))
+            return Transition(None, _event(row, "exhausted", at, gone, attempt=0))
         return None
     if row.held:
         woken = msgspec.structs.replace(row, held=False, due=at, wait=0)
-        return Turn(woken, _event(woken, "pending", at, due=at))
+        return Transition(woken, _event(woken, "pending", at, due=at))
     return None
 
 
-def expired(row: Row, at: int, schedule: Sequence[float]) -> Turn | None:
+def expired(row: Row, at: int, schedule: Sequence[float]) -> Transition | None:
     """The end of a row that waited behind a failing endpoint for longer than its whole schedule."""
     if at - row.since <= max(MAX_AGE_MS, int(1200 * sum(schedule))):
         return None
     late = Outcome(None, "the webhook failed for longer than the whole schedule", 0)
-    return Turn(None, _event(row, "exhausted", at, late, attempt=0))
+    return Transition(None, _event(row, "exhausted", at, late, attempt=0))
 
 
 def _held(row: Row, at: int) -> Row:
     wait = int(HOLD_SECONDS * 1000)
     return msgspec.structs.replace(row, held=True, due=at + wait, wait=wait)
+
+
+class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of a record on `red.deliveries`; its key is the client_id.
+
+    `attempt` 0 is a transition without a POST; `ms` is how long the POST took.
+    """
+
+    id: str
+    webhook_id: str
+    alert_id: str | None
+    client_id: str
+    subscription_id: str
+    version: int
+    state: str
+    attempt: int
+    at: str
+    status: int | None
+    error: str | None
+    ms: int
+    due_at: str | None
 
 
 def _event(
@@ -214,21 +158,20 @@ def _event(
     due: int = 0,
     attempt: int | None = None,
 ) -> bytes:
-    """The value on `red.deliveries`; attempt 0 is a turn without a POST."""
     posted = (row.attempt if outcome is not None else 0) if attempt is None else attempt
-    fields: dict[str, Any] = {
-        "id": row.id,
-        "webhook_id": row.webhook_id,
-        "alert_id": row.alert_id or None,
-        "client_id": row.client_id,
-        "subscription_id": row.subscription_id,
-        "version": row.version,
-        "state": state,
-        "attempt": posted,
-        "at": rfc3339(from_ms(at)),
-        "status": outcome.status if outcome else None,
-        "error": outcome.error if outcome else None,
-        "ms": outcome.ms if outcome else 0,
-        "due_at": rfc3339(from_ms(due)) if due else None,
-    }
-    return orjson.dumps(fields)
+    event = DeliveryEvent(
+        id=row.id,
+        webhook_id=row.webhook_id,
+        alert_id=row.alert_id or None,
+        client_id=row.client_id,
+        subscription_id=row.subscription_id,
+        version=row.version,
+        state=state,
+        attempt=posted,
+        at=rfc3339(from_ms(at)),
+        status=outcome.status if outcome else None,
+        error=outcome.error if outcome else None,
+        ms=outcome.ms if outcome else 0,
+        due_at=rfc3339(from_ms(due)) if due else None,
+    )
+    return _encoder.encode(event)

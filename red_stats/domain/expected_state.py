@@ -8,15 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from red_common.events import to_basis_points
-from red_stats.domain import windows
+from red_common.events import InvalidEvent, to_basis_points
+from red_stats.domain import command_results, windows
 from red_stats.domain.alerts import Alert
 from red_stats.domain.counting import fold
 from red_stats.domain.measurement_columns import columns_of
 from red_stats.domain.measurements import Reading
-from red_stats.domain.subscriptions import Judge
+from red_stats.domain.subscriptions import Judge, PublicSubscription, Subscription
 from red_stats.domain.windows import Window
 
 PRUNE_EVERY = 200_000
@@ -33,28 +31,6 @@ class Version(NamedTuple):
     since: int
 
 
-class _Row(msgspec.Struct):
-    id: str
-    version: int
-    enabled: bool
-    threshold: float
-    since: int
-
-
-class _Public(msgspec.Struct):
-    id: str
-    version: int
-    in_force_from: str
-
-
-class _Answer(msgspec.Struct):
-    client_id: str
-    status: str
-    subscription: _Public | None = None
-    row: _Row | None = None
-    ended: bool = False
-
-
 class History:
     """Every version ever accepted; a repeated answer changes nothing."""
 
@@ -64,17 +40,21 @@ class History:
     def add(self, value: bytes | None) -> None:
         """Take one record of red.command-results over; what is no accepted answer is skipped."""
         try:
-            answer = msgspec.json.decode(value or b"", type=_Answer)
-        except msgspec.MsgspecError:
-            return
-        if answer.status != "accepted" or answer.subscription is None:
+            answer = command_results.decode(value)
+        except InvalidEvent:
             return
         public, row = answer.subscription, answer.row
-        enabled = row is not None and row.enabled and not answer.ended
-        bp = to_basis_points(row.threshold) if row is not None else 0
-        since = int(public.in_force_from.partition(":")[2])
-        found = Version(answer.client_id, public.id, public.version, enabled, bp, since)
-        self._versions[public.id, public.version] = found
+        if not isinstance(public, PublicSubscription):
+            return
+        version = row if isinstance(row, Subscription) else None
+        self._versions[public.id, public.version] = Version(
+            client_id=answer.client_id,
+            subscription_id=public.id,
+            version=public.version,
+            enabled=version is not None and version.enabled and answer.ended is not True,
+            threshold_bp=to_basis_points(version.threshold) if version is not None else 0,
+            since=public.since,
+        )
 
     def judges(self) -> Mapping[str, Sequence[Judge]]:
         """By client: every enabled version with the range of offsets it judged, `[since, until)`."""
@@ -156,15 +136,9 @@ class Implied(Replayed):
     def raised(self, alerts: Sequence[Alert]) -> None:
         """Keep them."""
         for alert in alerts:
-            told = msgspec.json.decode(alert.value, type=_Alert)
-            self.alerts[told.subscription_id, told.position] = told.version
-            self.owners[told.subscription_id] = alert.client_id
-
-
-class _Alert(msgspec.Struct):
-    subscription_id: str
-    version: int
-    position: str
+            event = alert.event
+            self.alerts[event.subscription_id, event.position] = event.version
+            self.owners[event.subscription_id] = alert.client_id
 
 
 def difference(

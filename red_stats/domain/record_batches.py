@@ -1,6 +1,6 @@
 """Records as they come in and go out: batches of a partition, unpacked when they are folded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 #: A record to be written, always to the partition of its writer: topic, key, value.
@@ -16,7 +16,7 @@ class Record(Protocol):
     value: bytes | None
 
 
-class Chunk:
+class RecordBatch:
     """A record batch of the log, unpacked when it is folded and not by the thread that fetches.
 
     Stands in for it while aiokafka walks over what it fetched (aborted transactions, control
@@ -51,48 +51,48 @@ class Chunk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __iter__(self) -> Iterator["Chunk"]:
+    def __iter__(self) -> Iterator["RecordBatch"]:
         return iter((self,))
 
     def __next__(self) -> Any:
         return next(self._batch)  # asked of control batches only
 
 
-class Batch(NamedTuple):
+class PartitionBatch(NamedTuple):
     """What fetches brought for one partition, offsets ascending, with holes."""
 
     topic: str
     partition: int
     generation: int
-    chunks: Sequence[Chunk]
+    batches: Sequence[RecordBatch]
 
     @property
     def last_offset(self) -> int:
         """Offset of the last record."""
-        return self.chunks[-1].offset
+        return self.batches[-1].offset
 
     @property
     def lag(self) -> int:
         """How many records the log has after it, at least."""
-        return self.chunks[-1].lag
+        return self.batches[-1].lag
 
     @property
     def size(self) -> int:
         """How many records there are at most, before any is unpacked."""
-        return sum([chunk.size for chunk in self.chunks])
+        return sum([batch.size for batch in self.batches])
 
     @property
     def records(self) -> list[Record]:
         """All of them."""
-        return [record for chunk in self.chunks for record in chunk.records]
+        return [record for batch in self.batches for record in batch.records]
 
-    def slices(self, size: int) -> Iterator[list[Chunk]]:
-        """All of its chunks, about `size` records at a time."""
-        found: list[Chunk] = []
+    def slices(self, size: int) -> Iterator[list[RecordBatch]]:
+        """All of its batches, about `size` records at a time."""
+        found: list[RecordBatch] = []
         records = 0
-        for chunk in self.chunks:
-            found.append(chunk)
-            records += chunk.size
+        for batch in self.batches:
+            found.append(batch)
+            records += batch.size
             if records >= size:
                 yield found
                 found, records = [], 0
@@ -100,16 +100,39 @@ class Batch(NamedTuple):
             yield found
 
 
-def records_of(chunks: Sequence[Chunk], since: int) -> list[Record]:
-    """The records of chunks from an offset on."""
-    return [record for chunk in chunks for record in chunk.records if record.offset >= since]
+def records_of(batches: Sequence[RecordBatch], since: int) -> list[Record]:
+    """The records of batches from an offset on."""
+    return [record for batch in batches for record in batch.records if record.offset >= since]
 
 
-class Flow(Protocol):
-    """Stops and resumes the fetching of one partition."""
+class FetchSettings(NamedTuple):
+    """How long a fetch waits for how many bytes: each fetch costs the broker and us."""
 
-    def hold(self, tp: Any) -> None:
+    max_wait_ms: int = 500
+    min_bytes: int = 1
+
+
+class Fetching(Protocol):
+    """Pauses and resumes the fetching of one partition."""
+
+    def pause(self, tp: Any) -> None:
         """Fetch no more of it for now."""
 
-    def release(self, tp: Any) -> None:
+    def resume(self, tp: Any) -> None:
         """Fetch it again."""
+
+
+Ack = Callable[[], Awaitable[Any]]
+#: Folds a batch; True once it may be acknowledged.
+Fold = Callable[["PartitionBatch"], Awaitable[bool]]
+
+
+class Recording(Protocol):
+    """What takes the batches of one topic and acknowledges each when it has been recorded."""
+
+    @property
+    def topic(self) -> str:
+        """Its source topic."""
+
+    def put(self, tp: Any, batch: "PartitionBatch", ack: Ack, fetching: Fetching) -> None:
+        """Take a batch; `ack` is awaited once it is recorded."""

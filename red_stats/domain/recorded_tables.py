@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
 from red_common.events import InvalidEvent, to_basis_points
+from red_stats import topics
+from red_stats.domain import alerts
 from red_stats.domain.column_batch import Cut, MeasurementReader
+from red_stats.domain.deliveries import DeliveryEvent
 from red_stats.domain.measurements import to_ms
 
 EPOCH: Final = 0  # times go in as ms since 1970
@@ -45,70 +48,36 @@ def _by_rows(read: Read, width: int) -> ReadAll:
     return read_all
 
 
-class _Alert(msgspec.Struct, frozen=True):
-    id: str
-    subscription_id: str
-    version: int
-    seq: int
-    prev_seq: int
-    image_id: str
-    red: float
-    threshold: float
-    measured_at: datetime
-    position: str
+_deliveries = msgspec.json.Decoder(DeliveryEvent)
+_MOMENT: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Delivery(msgspec.Struct, frozen=True):
-    id: str
-    webhook_id: str
-    alert_id: str | None
-    client_id: str
-    subscription_id: str
-    version: int
-    state: str
-    attempt: int
-    at: datetime
-    status: int | None
-    error: str | None
-    ms: int
-    due_at: datetime | None
-
-
-def _decoded(kind: Any) -> Callable[[Any], Any]:
-    decoder = msgspec.json.Decoder(kind)
-
-    def decode(record: Any) -> Any:
-        try:
-            return decoder.decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidEvent(str(error)) from error
-
-    return decode
+def _ms(text: str) -> int:
+    return to_ms(msgspec.convert(text, _MOMENT))
 
 
 def _alert_reader(partition: int, partitions: int) -> ReadAll:
-    decode = _decoded(_Alert)
-
     def row(record: Any) -> tuple[Any, ...]:
-        a = decode(record)
+        a = alerts.decode(record.value)
         return (
             (record.key or b"").decode(errors="replace"), a.subscription_id, a.seq, a.prev_seq, a.id,
             a.version, a.image_id, to_basis_points(a.red), to_basis_points(a.threshold),
-            to_ms(a.measured_at), a.position,
+            a.measured_ms, a.position,
         )  # fmt: skip
 
     return _by_rows(row, len(ALERTS.columns))
 
 
 def _delivery_reader(partition: int, partitions: int) -> ReadAll:
-    decode = _decoded(_Delivery)
-
     def row(record: Any) -> tuple[Any, ...]:
-        d = decode(record)
+        try:
+            d = _deliveries.decode(record.value or b"")
+            at, due = _ms(d.at), _ms(d.due_at) if d.due_at else EPOCH
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+            raise InvalidEvent(str(error)) from error
         return (
             d.client_id, d.id, d.webhook_id, d.alert_id or "", d.subscription_id, d.version, d.state,
-            d.attempt, to_ms(d.at), d.status or 0, d.error or "", d.ms,
-            to_ms(d.due_at) if d.due_at else EPOCH,
+            d.attempt, at, d.status or 0, d.error or "", d.ms, due,
         )  # fmt: skip
 
     return _by_rows(row, len(DELIVERIES.columns))
@@ -141,3 +110,10 @@ DELIVERIES: Final = Recorded(
     ("", "", "", "", "", 0, "", 0, EPOCH, 0, "", 0, EPOCH),
     _delivery_reader,
 )  # fmt: skip
+
+#: Of each source topic that is stored, how.
+RECORDED: Final = {
+    topic: {one.table: one for one in (MEASUREMENTS, ALERTS, DELIVERIES)}[topic.stored_in]
+    for topic in topics.ALL
+    if topic.stored_in
+}

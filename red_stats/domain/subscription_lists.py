@@ -4,7 +4,7 @@ A million of them must fit into memory and be read within seconds; few are asked
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -54,9 +54,13 @@ class Lists:
         client = self._known[client_id] = _decoded(client_id, value)
         return client
 
-    def encoded(self) -> dict[str, bytes]:
+    def values_of(self) -> Iterable[bytes]:
         """All of them as they stand on the topic."""
-        return self._values
+        return self._values.values()
+
+    def encoded(self) -> dict[bytes, bytes]:
+        """All of them as they stand on the topic, by key."""
+        return {name.encode(): value for name, value in self._values.items()}
 
     def items(self) -> Iterator[tuple[str, Client]]:
         """All of them."""

@@ -5,7 +5,7 @@ versions are in `Client.subscriptions`; closed ranges stay in `Client.past` unti
 measurements has passed them, so a decision is a pure function of the log (design 5, rule 3).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,20 +39,40 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
     secrets: tuple[Secret, ...] = ()
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> "PublicSubscription":
         """As clients see it: never a secret."""
-        return {
-            "id": self.id,
-            "version": self.version,
-            "webhook_url": self.webhook_url,
-            "threshold": self.threshold,
-            "description": self.description,
-            "enabled": self.enabled,
-            "disabled_reason": self.disabled_reason,
-            "in_force_from": f"{self.partition}:{self.since}",
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
+        return PublicSubscription(
+            id=self.id,
+            version=self.version,
+            webhook_url=self.webhook_url,
+            threshold=self.threshold,
+            description=self.description,
+            enabled=self.enabled,
+            disabled_reason=self.disabled_reason,
+            in_force_from=f"{self.partition}:{self.since}",
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription as clients see it; `in_force_from` is the partition:offset its version starts at."""
+
+    id: str
+    version: int
+    webhook_url: str
+    threshold: float
+    description: str | None
+    enabled: bool
+    disabled_reason: str | None
+    in_force_from: str
+    created_at: str
+    updated_at: str
+
+    @property
+    def since(self) -> int:
+        """The offset at which the version starts."""
+        return int(self.in_force_from.partition(":")[2])
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):

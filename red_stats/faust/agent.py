@@ -1,4 +1,4 @@
-"""How an agent of ours hangs on a Faust stream: a lane per partition, acknowledged after its commit.
+"""How a fold hangs on a Faust stream: a queue per partition, acknowledged after its commit.
 
 Each partition's batches are folded one after the other, and what waits is folded together; the
 partitions take turns while the transactions of others are under way.
@@ -9,38 +9,28 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 from red_common import failpoints
-from red_stats.domain.record_batches import Batch, Flow
+from red_stats.domain.record_batches import Ack, Fetching, Fold, PartitionBatch, Recording
 
 log = logging.getLogger(__name__)
 
 MAX_RECORDS: Final = 50_000  # folded in one transaction
-HOLD_RECORDS: Final = 60_000  # waiting: no more is fetched until half of it is done
+PAUSE_RECORDS: Final = 60_000  # waiting: no more is fetched until half of it is done
+
+Agent = Callable[[Any], Awaitable[None]]
+Fatal = Callable[[str], NoReturn]
 
 
-class Recording(Protocol):
-    """What takes the batches of one topic and acknowledges each when it has been recorded."""
-
-    topic: str
-
-    def put(self, tp: Any, batch: Batch, ack: Callable[[], Awaitable[Any]]) -> None:
-        """Take a batch; `ack` is awaited once it is recorded."""
-
-
-Fold = Callable[[Batch], Awaitable[bool]]
-Ack = Callable[[], Awaitable[Any]]
-
-
-def bind(role: str, fold: Fold, flow: Flow, fatal: Callable[[str], NoReturn]) -> Callable[[Any], Any]:
+def fold_agent(role: str, fold: Fold, fetching: Fetching, fatal: Fatal) -> Agent:
     """A Faust agent around a fold.
 
     Faust acknowledges an event whose agent raised, and it is lost; so no exception leaves the
     body: what a fold cannot retry or dead-letter stops the process, and the mark replays it.
     """
 
-    async def folded(batch: Batch) -> bool:
+    async def folded(batch: PartitionBatch) -> bool:
         try:
             return await fold(batch)
         except Exception as error:
@@ -48,50 +38,50 @@ def bind(role: str, fold: Fold, flow: Flow, fatal: Callable[[str], NoReturn]) ->
             fatal(f"{role}: {error!r}")
 
     async def agent(stream: Any) -> None:
-        lanes: dict[Any, Lane] = {}
+        queues: dict[Any, PartitionQueue] = {}
         try:
             async for event in stream.noack().events():
                 tp = event.message.tp
-                lane = lanes.get(tp)
-                if lane is None:
-                    lane = lanes[tp] = Lane(role, tp, folded, flow)
-                lane.put(event.value, partial(stream.ack, event))
+                queue = queues.get(tp)
+                if queue is None:
+                    queue = queues[tp] = PartitionQueue(role, tp, folded, fetching)
+                queue.put(event.value, partial(stream.ack, event))
         finally:
-            for lane in lanes.values():
-                await lane.stop()
+            for queue in queues.values():
+                await queue.stop()
 
     return agent
 
 
-def bind_recorder(recorder: Recording, fatal: Callable[[str], NoReturn]) -> Callable[[Any], Any]:
+def recording_agent(recording: Recording, fetching: Fetching, fatal: Fatal) -> Agent:
     """A Faust agent that hands batches to a recorder, which acknowledges each after its insert."""
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
-                recorder.put(event.message.tp, event.value, partial(stream.ack, event))
+                recording.put(event.message.tp, event.value, partial(stream.ack, event), fetching)
             except Exception as error:
-                log.exception("%s: a batch cannot be buffered", recorder.topic)
+                log.exception("%s: a batch cannot be buffered", recording.topic)
                 fatal(f"record: {error!r}")
 
     return agent
 
 
-class Lane:
+class PartitionQueue:
     """The batches of one partition that wait for their fold."""
 
-    def __init__(self, role: str, tp: Any, fold: Fold, flow: Flow) -> None:
-        self._role, self._tp, self._fold, self._flow = role, tp, fold, flow
-        self._waiting: deque[tuple[Batch, Ack]] = deque()
+    def __init__(self, role: str, tp: Any, fold: Fold, fetching: Fetching) -> None:
+        self._role, self._tp, self._fold, self._fetching = role, tp, fold, fetching
+        self._waiting: deque[tuple[PartitionBatch, Ack]] = deque()
         self._records = 0
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, batch: Batch, ack: Ack) -> None:
-        """A batch waits; too many hold their partition."""
+    def put(self, batch: PartitionBatch, ack: Ack) -> None:
+        """A batch waits; too many records pause the fetching of their partition."""
         self._waiting.append((batch, ack))
         self._records += batch.size
-        if self._records >= HOLD_RECORDS:
-            self._flow.hold(self._tp)
+        if self._records >= PAUSE_RECORDS:
+            self._fetching.pause(self._tp)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"fold {self._tp}")
 
@@ -104,16 +94,16 @@ class Lane:
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, acks = self._taken()
+            batch, acks = self._next()
             if await self._fold(batch):
                 failpoints.hit(f"{self._role}.before-ack")
                 for ack in acks:
                     await ack()
             self._records -= batch.size
-            if self._records < HOLD_RECORDS // 2:
-                self._flow.release(self._tp)
+            if self._records < PAUSE_RECORDS // 2:
+                self._fetching.resume(self._tp)
 
-    def _taken(self) -> tuple[Batch, list[Ack]]:
+    def _next(self) -> tuple[PartitionBatch, list[Ack]]:
         """Everything that waits, as one batch of one generation."""
         batch, ack = self._waiting.popleft()
         acks, size = [ack], batch.size
@@ -122,6 +112,6 @@ class Lane:
             if size > MAX_RECORDS:
                 break
             following, ack = self._waiting.popleft()
-            batch = batch._replace(chunks=[*batch.chunks, *following.chunks])
+            batch = batch._replace(batches=[*batch.batches, *following.batches])
             acks.append(ack)
         return batch, acks

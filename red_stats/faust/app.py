@@ -1,130 +1,195 @@
-"""A Faust app of ours: batched transport, tables that load themselves, services beside its streams."""
+"""A Faust app of ours: batched transport, tables that load themselves, resources around its streams."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, NamedTuple, NoReturn, cast
 
 import faust
 from aiohttp import web
 from faust.types import TP
+from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
-from red_stats.faust.batch_consumer import BatchConsumer, BatchTransport, Patience
-from red_stats.faust.loaded_table import Tables, declare_tables
+from red_stats import topics
+from red_stats.domain.record_batches import FetchSettings, Fold, Recording
+from red_stats.faust.agent import fold_agent, recording_agent
+from red_stats.faust.batch_consumer import BatchConsumer, BatchTransport
+from red_stats.faust.loaded_table import LoadedTables, declare_tables
 from red_stats.settings import Settings
-from red_stats.tables.partition_state import Owned, Ownership
+from red_stats.tables.partition_state import PartitionState, PartitionStates, Tables
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 64 << 10
-MAX_FETCH = 8 << 20  # bytes of one partition in one fetch
-Step = Callable[[], Awaitable[None]]
+MAX_BODY: Final = 64 << 10
+MAX_FETCH: Final = 8 << 20  # bytes of one partition in one fetch
+Resource = Callable[[], AbstractAsyncContextManager[Any]]
+Fatal = Callable[[str], NoReturn]
+
+
+class Site(NamedTuple):
+    """What a process answers over HTTP."""
+
+    middlewares: Sequence[Any]
+    routes: Sequence[web.RouteDef]
+
+
+def after_mark(state: PartitionState[Any] | None, topic: str) -> int:
+    """The offset after the one the mark names; 0 when nothing was folded yet."""
+    return 0 if state is None else state.mark(topic).offset + 1
+
+
+async def _nothing(state: PartitionState[Any]) -> None:
+    """A role without a wish."""
+
+
+@dataclass(frozen=True)
+class Role(Generic[Tables]):
+    """One role, declared: what it holds, what it does with each of its topics, what it needs open.
+
+    `folds` and `recordings` are by source topic. `resume_offset(state, topic)` says where a partition
+    goes on after an assignment. `resources` are opened in order before the streams, however long Kafka
+    is away, and closed after them; `stopping` are the first steps behind the streams' end.
+    """
+
+    states: PartitionStates[Tables]
+    folds: dict[topics.Topic, Fold] = field(default_factory=dict)
+    recordings: dict[topics.Topic, Recording] = field(default_factory=dict)
+    on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing
+    on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None
+    resume_offset: Callable[[PartitionState[Tables] | None, str], int] = after_mark
+    fetch: FetchSettings = field(default_factory=FetchSettings)
+    resources: Sequence[Resource] = ()
+    stopping: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class StatsApp(faust.App):
-    """Opens what its agents and views need before the streams, and closes it after them."""
+    """Runs one role; `site` is what its web server answers, None for no server."""
 
-    ownership: Ownership
-    patience: Patience
-    opening: list[Step]
-    closing: list[Step]
-    go_on: Callable[[Owned | None, str], int | None]
+    def __init__(self, settings: Settings, role: Role[Any], *, site: Site | None = None) -> None:
+        app_id = role.states.app_id
+        super().__init__(app_id, **_options(settings, app_id, site))
+        self.role = role
+        self._stats_settings, self._site = settings, site
+        self._exit_stack = AsyncExitStack()
+        declare_tables(self, role.states, settings.partitions)
+        for topic, fold in role.folds.items():
+            self._bind(topic, fold_agent(role.states.role, fold, self, role.states.fatal))
+        for topic, recording in role.recordings.items():
+            self._bind(topic, recording_agent(recording, self, role.states.fatal))
 
     async def on_start(self) -> None:
         """Open in order, however long Kafka is away."""
         await super().on_start()
-        for step in self.opening:
-            await self._patiently(step)
+        role, stack = self.role, self._exit_stack
+        for resource in role.resources:
+            await enter_patiently(
+                stack, resource, role.states.app_id, lambda: self.should_stop, role.states.fatal
+            )
+        stack.push_async_callback(role.states.close, role.on_revoked)
+        for step in role.stopping:
+            stack.push_async_callback(step)
 
     async def on_stop(self) -> None:
         """Close after the streams, last opened first."""
         await super().on_stop()
-        for step in reversed(self.closing):
-            await step()
+        await self._exit_stack.aclose()
 
-    def next_offset(self, tp: TP) -> int | None:
-        """Where a source partition goes on; None when nothing was folded yet."""
-        return self.go_on(self.ownership.owned.get(tp.partition), tp.topic)
+    async def rebalance(self, partitions: set[int], generation: int) -> None:
+        """Every assigned partition is taken anew."""
+        role = self.role
+        await role.states.rebalance(
+            partitions, generation, on_assigned=role.on_assigned, on_revoked=role.on_revoked
+        )
 
-    def hold(self, tp: TP) -> None:
+    def resume_offset(self, tp: TP) -> int:
+        """Where a source partition goes on."""
+        return self.role.resume_offset(self.role.states.held.get(tp.partition), tp.topic)
+
+    def pause(self, tp: TP) -> None:
         """Fetch no more of a source partition: too much of it waits."""
-        cast(BatchConsumer, self.consumer).hold(tp)
+        cast(BatchConsumer, self.consumer).pause(tp)
 
-    def release(self, tp: TP) -> None:
+    def resume(self, tp: TP) -> None:
         """Fetch it again."""
-        cast(BatchConsumer, self.consumer).release(tp)
+        cast(BatchConsumer, self.consumer).resume(tp)
 
-    async def _patiently(self, step: Step) -> None:
-        told = False
-        while not self.should_stop:
-            try:
-                await step()
-                return
-            except (KafkaError, OSError) as error:
-                if not told:
-                    log.warning("%s: waiting for Kafka: %r", self.conf.id, error)
-                    told = True
-                await asyncio.sleep(0.5)
-            except Exception as error:  # what nobody can wait for: one line, and out
-                self.ownership.fatal(str(error))
+    def _bind(self, topic: str, agent: Callable[[Any], Any]) -> None:
+        channel = self.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes)
+        self.agent(channel, name=f"{self.role.states.role}-{topic}")(agent)
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self, loop=None)
+
+    def _new_web(self) -> Web:
+        return _SiteServer(self, self._site)
 
 
-def after_mark(owned: Owned | None, topic: str) -> int | None:
-    """The offset after the one the mark names; None when nothing was folded yet."""
-    offset = -1 if owned is None else owned.mark(topic).offset
-    return None if offset < 0 else offset + 1
+async def enter_patiently(
+    stack: AsyncExitStack, resource: Resource, who: str, should_stop: Callable[[], bool], fatal: Fatal
+) -> None:
+    """Open a resource on a stack, however long Kafka is away; any other failure is fatal."""
+    waited = False
+    while not should_stop():
+        try:
+            await stack.enter_async_context(resource())
+            return
+        except (KafkaError, OSError) as error:
+            if not waited:
+                log.warning("%s: waiting for Kafka: %r", who, error)
+                waited = True
+            await asyncio.sleep(0.5)
+        except Exception as error:  # what nobody can wait for: one line, and out
+            fatal(str(error))
 
 
-def new_app(settings: Settings, app_id: str, ownership: Ownership) -> StatsApp:
-    """A Faust app with the settings every role shares; what they are for is in design.md 4-6."""
-    instance: dict[str, Any] = {}
+class _SiteServer(Web):
+    """Faust's web server with our routes only: its own views answer anybody about any key."""
+
+    def __init__(self, app: faust.App, site: Site | None) -> None:
+        super().__init__(app)
+        if site is not None:
+            self.web_app.add_routes(site.routes)
+        self._runner = web.AppRunner(self.web_app, access_log=None, shutdown_timeout=2)
+
+    def _enabled_blueprints(self) -> list[Any]:
+        return []
+
+
+def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, Any]:
+    """The settings of Faust; docs/architecture.md, "Beneath Faust", says what they are for."""
+    options: dict[str, Any] = {}
     if settings.instance:
-        instance["consumer_group_instance_id"] = f"{app_id}-{settings.instance}"
-    app = StatsApp(
-        app_id,
-        broker=f"kafka://{settings.connection.bootstrap.replace(',', ';')}",
-        broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
+        options["consumer_group_instance_id"] = f"{app_id}-{settings.instance}"
+    if site is not None:
+        options |= {
+            "web_bind": settings.host,
+            "web_port": settings.stats_port,
+            "web_in_thread": False,
+            "web_application_options": {"middlewares": site.middlewares, "client_max_size": MAX_BODY},
+        }
+    return options | {
+        "broker": f"kafka://{settings.connection.bootstrap.replace(',', ';')}",
+        "broker_session_timeout": settings.session_timeout,
+        "broker_heartbeat_interval": settings.session_timeout / 5,
         # a connection that died without a word is noticed after this; Faust's default is 90 s
-        broker_request_timeout=max(20.0, 2.5 * settings.session_timeout),
-        broker_max_poll_records=50_000,
-        consumer_max_fetch_size=MAX_FETCH,
-        consumer_auto_offset_reset="earliest",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        table_standby_replicas=0,
-        stream_wait_empty=False,
-        stream_recovery_delay=0,
-        producer_linger=0,
-        web_enabled=False,
-        datadir=settings.data / "faust",
-        TableManager=Tables,
-        **instance,
-    )
-    # Faust refuses an assignment that names another address, as a named worker gets it that was
-    # started again on another port; we tell addresses in our own way (adapters/whereabouts.py).
-    app.conf.canonical_url = URL(f"http://{app_id}")
-    app.ownership, app.go_on, app.patience = ownership, after_mark, Patience()
-    app.opening, app.closing = [], [ownership.close]
-    app.transport = BatchTransport(app.conf.broker_consumer, app, loop=None)
-    declare_tables(app, ownership, settings.partitions)
-    return app
-
-
-def source(app: StatsApp, topic: str) -> Any:
-    """A topic whose fetched batches come as they are."""
-    return app.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes)
-
-
-def serve(app: StatsApp, settings: Settings, middlewares: list[Any], routes: list[web.RouteDef]) -> None:
-    """Open Faust's web server with our routes only: its own views answer anybody about any key."""
-    app.conf.web_enabled = True
-    app.conf.web_bind, app.conf.web_port = settings.host, settings.stats_port
-    app.conf.web_in_thread = False
-    app.conf.web_application_options = {"middlewares": middlewares, "client_max_size": MAX_BODY}
-    server: Any = app.web
-    server.blueprints._enabled.clear()
-    server.web_app.add_routes(routes)
-    server._runner = web.AppRunner(server.web_app, access_log=None, shutdown_timeout=2)
+        "broker_request_timeout": max(20.0, 2.5 * settings.session_timeout),
+        "broker_max_poll_records": 50_000,
+        "consumer_max_fetch_size": MAX_FETCH,
+        "consumer_auto_offset_reset": "earliest",
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0,
+        "producer_linger": 0,
+        "web_enabled": site is not None,
+        "datadir": settings.data / "faust",
+        "TableManager": LoadedTables,
+        # Faust refuses an assignment that names another address, as a named worker gets it that was
+        # started again on another port; ours are on a topic (kafka/partition_owners.py).
+        "canonical_url": URL(f"http://{app_id}"),
+    }

@@ -8,24 +8,20 @@ holds it.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from red_common.kafka.connection import Consumer, TopicPartition
-from red_stats.domain.record_batches import Batch, Chunk
-from red_stats.kafka.packed_batches import Fetched
+from red_stats.domain.record_batches import PartitionBatch, RecordBatch
+from red_stats.kafka.packed_batches import PackedFetches
 
-HELD_SECONDS = 0.02  # how soon a fetch looks again when every partition is held
+if TYPE_CHECKING:
+    from red_stats.faust.app import Role
 
-
-class Patience(NamedTuple):
-    """How long a fetch waits (ms) for how many bytes: each fetch costs the broker and us."""
-
-    wait_ms: int = 500
-    min_bytes: int = 1
+PAUSED_SECONDS = 0.02  # how soon a fetch looks again when every partition is paused
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -61,20 +57,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         options = consumer._isolation_level, consumer._fetch_max_wait_ms, consumer._fetch_min_bytes
         assert options == ("read_uncommitted", 1500, 1), "faust-streaming has changed"
         consumer._isolation_level = "read_committed"
-        patience: Patience = self.app.patience  # type: ignore[attr-defined]
-        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = patience
+        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = _role(self.app).fetch
         return consumer
 
     async def _fetch_records(self, consumer: Consumer, *args: Any, **options: Any) -> Any:
         """As the driver has it, with records left as they were fetched, and how many come behind them."""
         fetcher = consumer._fetcher
-        if not isinstance(fetcher._records, Fetched):
-            fetcher._records = Fetched(fetcher._records, lambda: self.sought)
+        if not isinstance(fetcher._records, PackedFetches):
+            fetcher._records = PackedFetches(fetcher._records, lambda: self.sought)
         found = await super()._fetch_records(consumer, *args, **options)
-        for tp, chunks in found.items():
-            if chunks and consumer._subscription.is_assigned(tp):
+        for tp, batches in found.items():
+            if batches and consumer._subscription.is_assigned(tp):
                 end = consumer.last_stable_offset(tp) or 0
-                chunks[-1].lag = max(0, end - chunks[-1].offset - 1)
+                batches[-1].lag = max(0, end - batches[-1].offset - 1)
         return found
 
 
@@ -82,14 +77,14 @@ class BatchConsumer(driver.Consumer):
     """Delivers batches of the source topics; commits from a queue of its own.
 
     Committed offsets are only a hint for lag monitors: after every rebalance each source
-    partition is sought to where its *mark* says (`app.next_offset`), and only what was taken
+    partition is sought to where its *mark* says (`StatsApp.resume_offset`), and only what was taken
     behind that seek is delivered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._done: dict[TP, int] = {}
-        self._held: set[TP] = set()
+        self._paused: set[TP] = set()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -104,28 +99,28 @@ class BatchConsumer(driver.Consumer):
             if fetched[0].generation == self.app.consumer_generation_id:
                 yield tp, self._to_batch(tp, fetched, fetched[0].generation)
 
-    def hold(self, tp: TP) -> None:
+    def pause(self, tp: TP) -> None:
         """Fetch no more of a partition whose batches wait; the others go on."""
-        self._held.add(tp)
+        self._paused.add(tp)
 
-    def release(self, tp: TP) -> None:
+    def resume(self, tp: TP) -> None:
         """Fetch it again."""
-        self._held.discard(tp)
+        self._paused.discard(tp)
 
-    async def _fetched(self, timeout: float) -> Mapping[TP, Sequence[Chunk]]:
+    async def _fetched(self, timeout: float) -> Mapping[TP, Sequence[RecordBatch]]:
         if not self.flow_active:
             await self.wait(cast(Any, self.can_resume_flow))
-        wanted = self._get_active_partitions() - self._held
+        wanted = self._get_active_partitions() - self._paused
         if not wanted:
-            await asyncio.sleep(HELD_SECONDS)
+            await asyncio.sleep(PAUSED_SECONDS)
             return {}
-        # what is released meanwhile must not wait for news of the others
-        seconds = HELD_SECONDS if self._held else timeout
-        return cast(Mapping[TP, Sequence[Chunk]], await self._getmany(wanted, seconds))
+        # what is resumed meanwhile must not wait for news of the others
+        seconds = PAUSED_SECONDS if self._paused else timeout
+        return cast(Mapping[TP, Sequence[RecordBatch]], await self._getmany(wanted, seconds))
 
-    def _to_batch(self, tp: TP, fetched: Sequence[Chunk], generation: int) -> ConsumerMessage:
+    def _to_batch(self, tp: TP, fetched: Sequence[RecordBatch], generation: int) -> ConsumerMessage:
         last = fetched[-1]
-        batch = Batch(tp.topic, tp.partition, generation, fetched)
+        batch = PartitionBatch(tp.topic, tp.partition, generation, fetched)
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, 1,
             None, None, cast(Any, batch), None, 0, 0, tp,
@@ -139,18 +134,18 @@ class BatchConsumer(driver.Consumer):
         answer past that, and stock recovery would wait for ever for records it is never given.
         """
         found: dict[TP, int] = dict(await super().highwaters(*partitions))
-        ends = self.app.ownership.ends  # type: ignore[attr-defined]
+        ends = _role(self.app).states.ends
         return {tp: ends.get(TopicPartition(*tp), end) for tp, end in found.items()}
 
     async def perform_seek(self) -> None:
         """Every source partition to its mark; where none is known, to the beginning."""
         await super().perform_seek()
-        generation: int = self.app.ownership.generation  # type: ignore[attr-defined]
-        next_offset: Callable[[TP], int | None] = self.app.next_offset  # type: ignore[attr-defined]
+        generation = _role(self.app).states.generation
+        resume_offset: Callable[[TP], int] = self.app.resume_offset  # type: ignore[attr-defined]
         sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
         if sources:
             thread = cast(BatchConsumerThread, self._thread)
-            offsets = {tp: next_offset(tp) or 0 for tp in sources}
+            offsets = {tp: resume_offset(tp) for tp in sources}
             await thread.seek_sources(offsets, generation)
             # a predecessor that was killed had not committed all that its mark says
             self._done.update({tp: offset for tp, offset in offsets.items() if offset})
@@ -180,7 +175,7 @@ class BatchConsumer(driver.Consumer):
         """The queue belongs to the generation that ends here."""
         await super().on_partitions_revoked(revoked)
         self._done.clear()
-        self._held.clear()
+        self._paused.clear()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust looks for events that it counted itself, and would call changelogs stuck for ever.
@@ -196,3 +191,9 @@ class BatchTransport(driver.Transport):
     """Faust's aiokafka transport with the batched consumer."""
 
     Consumer = BatchConsumer
+
+
+def _role(app: Any) -> "Role[Any]":
+    """The role that a Faust app of ours runs."""
+    role: Role[Any] = app.role
+    return role

@@ -1,14 +1,13 @@
 """Reading a changelog to its end in bulk: a million rows in seconds where stock recovery takes minutes."""
 
 import asyncio
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from red_common.kafka.connection import ConsumerRecord, KafkaConnection, TopicPartition
 from red_common.kafka.shutdown import ended
 from red_stats.domain.record_batches import Record
-from red_stats.kafka.packed_batches import Fetched
+from red_stats.kafka.packed_batches import PackedFetches
 
 Apply = Callable[[ConsumerRecord], None]
 Load = Callable[[Sequence[Record]], None]
@@ -47,16 +46,12 @@ async def load_to_end(connection: KafkaConnection, loaders: Mapping[TopicPartiti
         KafkaError: Kafka cannot be reached or a topic does not exist.
     """
 
-    def take(tp: TopicPartition, chunks: Sequence[Any]) -> None:
+    def take(tp: TopicPartition, steps: Sequence[Any]) -> None:
         load = loaders[tp]
-        for chunk in chunks:
-            load(chunk.records)
+        for batch in steps:
+            load(batch.records)
 
-    gc.disable()  # a load makes no garbage in cycles, and millions of objects to walk over again and again
-    try:
-        return await _read(connection, list(loaders), take, None, chunked=True)
-    finally:
-        gc.enable()  # the first of several that end, for all
+    return await _read(connection, list(loaders), take, None, packed=True)
 
 
 async def _read(
@@ -65,7 +60,7 @@ async def _read(
     take: Callable[[TopicPartition, Sequence[Any]], None],
     ends: Ends | None,
     *,
-    chunked: bool = False,
+    packed: bool = False,
 ) -> Ends:
     consumer = connection.consumer(
         isolation_level="read_committed",
@@ -75,8 +70,8 @@ async def _read(
         max_partition_fetch_bytes=FETCH_BYTES,
     )
     await consumer.start()
-    if chunked:
-        consumer._fetcher._records = Fetched(consumer._fetcher._records)
+    if packed:
+        consumer._fetcher._records = PackedFetches(consumer._fetcher._records)
     try:
         consumer.assign(partitions)
         ends = ends or await consumer.end_offsets(partitions)

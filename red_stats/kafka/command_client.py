@@ -9,15 +9,15 @@ from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_common.problems import Problem
 from red_stats import topics
-from red_stats.kafka.record_sender import NotSent, Sender
+from red_stats.kafka.record_sender import NotSent, RecordSender
 
 SECONDS = 5.0
 
 
-class Commands:
+class CommandClient:
     """Any process may ask: the answer carries the command_id, whichever worker decided it."""
 
-    def __init__(self, connection: KafkaConnection, sender: Sender, seconds: float = SECONDS) -> None:
+    def __init__(self, connection: KafkaConnection, sender: RecordSender, seconds: float = SECONDS) -> None:
         self.follower = Follower(connection, topics.COMMAND_RESULTS, self._answered, from_end=True)
         self._sender = sender
         self._seconds = seconds

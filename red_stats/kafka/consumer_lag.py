@@ -7,17 +7,13 @@ end is counted record by record while it is little, since offsets have holes.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.kafka.range_reader import read_chunks
+from red_stats.kafka.range_reader import read_in_steps
 
-SOURCES: Final = {
-    "live": (topics.LIVE, (topics.MEASUREMENTS, topics.SUBSCRIPTION_COMMANDS)),
-    "deliver": (topics.DELIVER, (topics.ALERTS, topics.DELIVERY_TASKS)),
-    "record": (topics.RECORD, (topics.MEASUREMENTS, topics.ALERTS, topics.DELIVERIES)),
-}
+ROLES: Final = get_args(topics.Role)
 COUNTED: Final = 2_000  # offsets behind below which records are counted
 
 
@@ -36,7 +32,7 @@ class Lag(NamedTuple):
 async def lag_of(
     connection: KafkaConnection,
     partitions: int,
-    roles: Sequence[str] = tuple(SOURCES),
+    roles: Sequence[str] = ROLES,
     now: Callable[[], float] = time.time,
 ) -> list[Lag]:
     """Every partition of every source topic.
@@ -52,9 +48,12 @@ async def lag_of(
             isolation_level="read_committed", enable_auto_commit=False
         ) as consumer:
             for role in roles:
-                group, sources = SOURCES[role]
-                committed = await admin.list_consumer_group_offsets(group)
-                tps = [TopicPartition(topic, number) for topic in sources for number in range(partitions)]
+                committed = await admin.list_consumer_group_offsets(topics.group_of(role))
+                tps = [
+                    TopicPartition(topic, number)
+                    for topic in topics.read_by(role)
+                    for number in range(partitions)
+                ]
                 ends = await consumer.end_offsets(tps)
                 starts = await consumer.beginning_offsets(tps)
                 for tp in tps:
@@ -75,8 +74,8 @@ async def _behind(
     if at >= end:
         return 0, None
     is_little, count, oldest = end - at <= COUNTED, 0, None
-    async with aclosing(read_chunks(connection, tp, at, end, COUNTED if is_little else 1)) as chunks:
-        async for records in chunks:
+    async with aclosing(read_in_steps(connection, tp, at, end, COUNTED if is_little else 1)) as steps:
+        async for records in steps:
             count += len(records)
             oldest = records[0].timestamp if oldest is None else oldest
             if not is_little:

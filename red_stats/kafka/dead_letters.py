@@ -16,13 +16,7 @@ from red_common.kafka.partitioner import partition_of
 from red_stats import topics
 from red_stats.kafka.range_reader import read_range
 
-REPLAYABLE: Final = (
-    topics.MEASUREMENTS,
-    topics.SUBSCRIPTION_COMMANDS,
-    topics.ALERTS,
-    topics.DELIVERY_TASKS,
-    topics.DELIVERIES,
-)
+REPLAYABLE: Final = tuple(topic for topic in topics.ALL if topic.replayable)
 TRANSACTIONAL_ID: Final = "red-stats-dead-letters"
 
 

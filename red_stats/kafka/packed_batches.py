@@ -12,14 +12,14 @@ from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from crc32c import crc32c
 
 from red_common.kafka.connection import TopicPartition
-from red_stats.domain.record_batches import Chunk
+from red_stats.domain.record_batches import RecordBatch
 
 _MAGIC: Final = 16  # where it stands in a record batch,
 _CHECKSUM: Final = 17  # and the CRC-32C of all that is behind it
 _CHECKED: Final = 21
 
 
-class FetchedChunk(Chunk):
+class CheckedBatch(RecordBatch):
     """A record batch whose checksum is looked at by the processor's own instruction, ten times as fast."""
 
     def validate_crc(self) -> bool:
@@ -30,8 +30,8 @@ class FetchedChunk(Chunk):
         return crc32c(content[_CHECKED:]) == int.from_bytes(content[_CHECKSUM:_CHECKED])
 
 
-class _Chunks:
-    """Fetched bytes, walked over chunk by chunk."""
+class _Batches:
+    """Fetched bytes, walked over record batch by record batch."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
@@ -39,39 +39,39 @@ class _Chunks:
     def has_next(self) -> bool:
         return bool(self._records.has_next())
 
-    def next_batch(self) -> Chunk:
-        return FetchedChunk(self._records.next_batch())
+    def next_batch(self) -> RecordBatch:
+        return CheckedBatch(self._records.next_batch())
 
 
-class ChunkedRecords(PartitionRecords):  # type: ignore[misc]
-    """A fetched partition that yields chunks: unpacking would fight the fold for the interpreter."""
+class PackedRecords(PartitionRecords):  # type: ignore[misc]
+    """A fetched partition that yields batches: unpacking would fight the fold for the interpreter."""
 
     _generation: Callable[[], int]
 
-    def __iter__(self) -> Iterator[Chunk]:
-        return cast(Iterator[Chunk], self._records_iterator)
+    def __iter__(self) -> Iterator[RecordBatch]:
+        return cast(Iterator[RecordBatch], self._records_iterator)
 
-    def _consumer_record(self, tp: TopicPartition, chunk: Chunk) -> Chunk:
-        chunk.start = self.next_fetch_offset
-        chunk.generation = self._generation()  # now that it is taken out of the fetcher
-        return chunk
+    def _consumer_record(self, tp: TopicPartition, batch: RecordBatch) -> RecordBatch:
+        batch.start = self.next_fetch_offset
+        batch.generation = self._generation()  # now that it is taken out of the fetcher
+        return batch
 
 
-class Fetched(OrderedDict[TopicPartition, Any]):
-    """What a fetcher holds by partition; each result is chunked as it comes in.
+class PackedFetches(OrderedDict[TopicPartition, Any]):
+    """What a fetcher holds by partition; each result is packed as it comes in.
 
-    `generation()` is noted on a chunk at the moment it is taken out.
+    `generation()` is noted on a batch at the moment it is taken out.
     """
 
     def __init__(
         self, fetched: Mapping[TopicPartition, Any], generation: Callable[[], int] = lambda: -1
     ) -> None:
-        self._generation = generation  # first: what was fetched by now is chunked too
+        self._generation = generation  # first: what was fetched by now is packed too
         super().__init__(fetched)
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if isinstance(result, FetchResult):
             fetched = result._partition_records
-            fetched.__class__, fetched._records = ChunkedRecords, _Chunks(fetched._records)
+            fetched.__class__, fetched._records = PackedRecords, _Batches(fetched._records)
             fetched._generation = self._generation
         super().__setitem__(tp, result)

@@ -26,11 +26,11 @@ async def read_range(
     Raises:
         KafkaError: Kafka cannot be reached.
     """
-    async with aclosing(read_chunks(connection, tp, start, end)) as chunks:
-        return [record async for chunk in chunks for record in chunk]
+    async with aclosing(read_in_steps(connection, tp, start, end)) as steps:
+        return [record async for batch in steps for record in batch]
 
 
-async def read_chunks(
+async def read_in_steps(
     connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None, most: int | None = None
 ) -> AsyncGenerator[list[Any], None]:
     """The same, at most `most` records at a time.

@@ -12,7 +12,7 @@ class NotSent(Exception):
     """Raised when Kafka did not acknowledge a record; whether it has it is unknown."""
 
 
-class Sender:
+class RecordSender:
     """One idempotent producer, replaced after any failure: its later sends would fail as well."""
 
     def __init__(self, connection: KafkaConnection, seconds: float = SECONDS) -> None:

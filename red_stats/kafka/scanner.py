@@ -19,7 +19,7 @@ from red_common import c_library
 from red_stats.domain.column_batch import Cut, Texts
 from red_stats.domain.measurement_columns import Readings, columns_of
 from red_stats.domain.measurements import BatchReader, ClientsOf, DeadLetter
-from red_stats.domain.record_batches import Chunk, records_of
+from red_stats.domain.record_batches import RecordBatch, records_of
 
 SOURCE: Final = Path(__file__).with_name("scan.c")
 HEADER: Final = 61  # bytes before the records of a batch
@@ -67,12 +67,12 @@ class Scanner:
         self._rows = self._bytes = 0
         self._column: dict[str, npt.NDArray[Any]] = {}
 
-    def readings(self, chunks: Sequence[Chunk], since: int, client_of: ClientOf) -> Readings | None:
+    def readings(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> Readings | None:
         """What live needs of the records from offset `since` on; None if they have to be read carefully.
 
         `client_of` gives the client_id of a record's key, None where it is none of this partition.
         """
-        clients = self._taken(chunks, since, client_of, described=False)
+        clients = self._taken(batches, since, client_of, described=False)
         if clients is None:
             return None
         number = self._number
@@ -87,9 +87,9 @@ class Scanner:
             images=self._text("image"),
         )
 
-    def cut(self, chunks: Sequence[Chunk], since: int, client_of: ClientOf) -> Cut | None:
+    def cut(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> Cut | None:
         """Rows of the table `measurements`; None if the records have to be read carefully."""
-        if self._taken(chunks, since, client_of, described=True) is None or not self._c.rows:
+        if self._taken(batches, since, client_of, described=True) is None or not self._c.rows:
             return None
         text, number = self._texts, self._array
         columns = [
@@ -101,22 +101,24 @@ class Scanner:
         return Cut(columns, offsets, [], offsets[0], int(self._number("logged_at")[0]), offsets[-1])
 
     def _taken(
-        self, chunks: Sequence[Chunk], since: int, client_of: ClientOf, *, described: bool
+        self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf, *, described: bool
     ) -> list[str] | None:
         """The clients by their numbers, when everything was taken."""
-        batches = [found for chunk in chunks if (found := _unpacked(chunk)) is not None]
-        if len(batches) < len(chunks):
+        unpacked = [found for batch in batches if (found := _unpacked(batch)) is not None]
+        if len(unpacked) < len(batches):
             return None
-        self._make_room(sum(count for _, _, count in batches), sum(len(records) for _, records, _ in batches))
+        self._make_room(
+            sum(count for _, _, count in unpacked), sum(len(records) for _, records, _ in unpacked)
+        )
         columns = self._c
         columns.rows = columns.names = 0
         columns.described = described
         for name in _TEXTS:
             getattr(columns, name).size = 0
         self._column["slots"][: columns.slot_mask + 1].fill(-1)
-        for chunk, (header, records, _) in zip(chunks, batches, strict=True):
+        for batch, (header, records, _) in zip(batches, unpacked, strict=True):
             place = np.frombuffer(records, np.uint8).ctypes.data
-            if not self._scan(columns, header, place, len(records), max(since, chunk.start)):
+            if not self._scan(columns, header, place, len(records), max(since, batch.start)):
                 return None
         names = self._column["name"][: columns.names * _NAME].tobytes()
         lengths = self._column["name_length"][: columns.names].tolist()
@@ -156,18 +158,18 @@ class Scanner:
         return Texts(self._text(name), self._c.rows)
 
 
-def _unpacked(chunk: Chunk) -> Unpacked | None:
-    if chunk.content is None:
+def _unpacked(batch: RecordBatch) -> Unpacked | None:
+    if batch.content is None:
         return None
-    header, records = bytes(chunk.content[:HEADER]), chunk.content[HEADER:]
+    header, records = bytes(batch.content[:HEADER]), batch.content[HEADER:]
     count = int.from_bytes(header[-4:], "big", signed=True)
     if header[22] & _DefaultRecordBatchPy.CODEC_MASK:
-        batch: Any = _DefaultRecordBatchPy(chunk.content)
+        slow: Any = _DefaultRecordBatchPy(batch.content)
         try:
-            batch._maybe_uncompress()
+            slow._maybe_uncompress()
         except Exception:  # whatever the codec says; the careful reader meets it again
             return None
-        records = memoryview(batch._buffer)
+        records = memoryview(slow._buffer)
     return (header, records, count) if 0 <= count <= len(records) else None
 
 
@@ -180,21 +182,21 @@ class LogReader:
         self._careful = cache(partial(BatchReader, partitions=partitions))
 
     def readings(
-        self, partition: int, chunks: Sequence[Chunk], since: int
+        self, partition: int, batches: Sequence[RecordBatch], since: int
     ) -> tuple[Readings, list[DeadLetter]]:
         """Everything from offset `since` on, split into what counts and what is dead."""
         if self._scanner is not None:
-            found = self._scanner.readings(chunks, since, self._clients_of(partition).__getitem__)
+            found = self._scanner.readings(batches, since, self._clients_of(partition).__getitem__)
             if found is not None:
                 return found, []
-        good, dead = self._careful(partition).read_all(records_of(chunks, since), since - 1)
+        good, dead = self._careful(partition).read_all(records_of(batches, since), since - 1)
         return columns_of(good), dead
 
-    def cut(self, partition: int, chunks: Sequence[Chunk], since: int) -> Cut | None:
+    def cut(self, partition: int, batches: Sequence[RecordBatch], since: int) -> Cut | None:
         """Rows of the table `measurements` from offset `since` on; None where they are read one by one."""
         if self._scanner is None:
             return None
-        return self._scanner.cut(chunks, since, self._clients_of(partition).__getitem__)
+        return self._scanner.cut(batches, since, self._clients_of(partition).__getitem__)
 
 
 def load() -> Scanner | None:
@@ -205,7 +207,7 @@ def load() -> Scanner | None:
         return None
 
 
-def told() -> str:
+def build_and_describe() -> str:
     """How measurements are read here, built if it was not yet."""
     try:
         c_library.build(SOURCE)
@@ -216,7 +218,7 @@ def told() -> str:
 
 def main() -> None:
     """Build, and say in one line how measurements will be read."""
-    print(f"red-stats: reading measurements by {told()}")
+    print(f"red-stats: reading measurements by {build_and_describe()}")
 
 
 if __name__ == "__main__":

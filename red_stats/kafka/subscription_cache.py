@@ -1,7 +1,7 @@
 """The subscriptions of all clients as `red.subscriptions` tells them, for whoever is not live."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,41 +16,49 @@ from red_stats.kafka.changelog_loader import load_to_end
 _partition = lru_cache(maxsize=200_000)(partition_of)
 
 
-class Directory:
-    """Follows the compacted topic; `on_change(client_id)` is told after each change."""
+class SubscriptionCache:
+    """Follows the compacted topic while it is `opened`; changelogs are read within `loading()`."""
 
     def __init__(
-        self, connection: KafkaConnection, partitions: int, topic: str = topics.SUBSCRIPTIONS
+        self,
+        connection: KafkaConnection,
+        partitions: int,
+        *,
+        topic: str = topics.SUBSCRIPTIONS,
+        loading: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
+        self._on_changed: Callable[[str], None] = lambda client_id: None
+        self._loading = loading
         self._lists = [Lists() for _ in range(partitions)]
-        self.follower = Follower(connection, topic, self.apply)
-        self.on_change: Callable[[str], None] = lambda client_id: None
+        self.follower = Follower(connection, topic, self._apply)
         self._connection = connection
-        self._opening = asyncio.Lock()  # two roles of a process may ask at once
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
-    async def open(self) -> None:
-        """Read everything in bulk, then follow what comes; at once when it runs.
+    @asynccontextmanager
+    async def opened(self, on_changed: Callable[[str], None]) -> AsyncIterator[None]:
+        """Reads everything in bulk, then follows what comes; `on_changed(client_id)` after each change.
 
         Raises:
             KafkaError: Kafka cannot be reached.
         """
-        async with self._opening:
-            if self.follower.running:
-                return
-            loaders = {tp: partial(self._load, tp.partition) for tp in self._partitions}
+        loaders = {tp: partial(self._load, tp.partition) for tp in self._partitions}
+        with self._loading():
             ends = await load_to_end(self._connection, loaders)
-            await self.follower.start({tp.partition: end for tp, end in ends.items()})
-
-    def apply(self, record: Any) -> None:
-        """Fold one record in."""
-        self._load(record.partition, [record])
-        self.on_change((record.key or b"").decode(errors="replace"))
+        self._on_changed = on_changed
+        await self.follower.start({tp.partition: end for tp, end in ends.items()})
+        try:
+            yield
+        finally:
+            await self.follower.stop()
 
     async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[JudgingLists, int]]:
         """The lists of partitions as committed now, and the end of each, for who would read them again."""
         ends = await self.follower.caught_up() if partitions else {}
         return {number: (self._lists[number].judging(), ends[number]) for number in partitions}
+
+    def _apply(self, record: Any) -> None:
+        self._load(record.partition, [record])
+        self._on_changed((record.key or b"").decode(errors="replace"))
 
     def _load(self, partition: int, records: Sequence[Any]) -> None:
         load = self._lists[partition].load
@@ -61,7 +69,7 @@ class Directory:
         """The id of another key that a secret was sealed with, or None when all are ours."""
         start, ours = b'"encrypted":"', b'"encrypted":"%s.' % key_id.encode()
         for lists in self._lists:
-            for value in lists.encoded().values():
+            for value in lists.values_of():
                 at = value.rfind(start)  # the last stands for all: no process runs with two keys
                 if at >= 0 and not value.startswith(ours, at):
                     return value[at + len(start) :].partition(b".")[0].decode(errors="replace")

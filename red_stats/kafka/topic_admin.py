@@ -5,7 +5,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from red_common.kafka.connection import AdminClient, KafkaConnection
-from red_stats.topics import Topic, all_topics
+from red_stats.topics import TopicSettings, wanted
 
 
 class TopicMismatch(Exception):
@@ -17,30 +17,30 @@ async def ensure_topics(
     partitions: int,
     replication: int = 1,
     measurements_retention_days: float | None = None,
-) -> list[Topic]:
+) -> list[TopicSettings]:
     """Create what is missing and check what is there; returns all of them.
 
     Raises:
         TopicMismatch: an existing topic has other partitions, cleanup or timestamps.
         KafkaError: Kafka cannot be reached.
     """
-    wanted = all_topics(partitions, measurements_retention_days)
+    topics = wanted(partitions, measurements_retention_days)
     admin = connection.admin()
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in existing]
+        missing = [topic for topic in topics if topic.name not in existing]
         if missing:
             await _create(admin, missing, replication)
-        differences = await _differences(admin, [t for t in wanted if t.name in existing])
+        differences = await _differences(admin, [t for t in topics if t.name in existing])
     finally:
         await admin.close()
     if differences:
         raise TopicMismatch("; ".join(differences))
-    return wanted
+    return topics
 
 
-async def _create(admin: AdminClient, missing: list[Topic], replication: int) -> None:
+async def _create(admin: AdminClient, missing: list[TopicSettings], replication: int) -> None:
     response = await admin.create_topics(
         [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config) for topic in missing]
     )
@@ -50,7 +50,7 @@ async def _create(admin: AdminClient, missing: list[Topic], replication: int) ->
             raise error(f"{name} could not be created")
 
 
-async def _differences(admin: AdminClient, topics: list[Topic]) -> list[str]:
+async def _differences(admin: AdminClient, topics: list[TopicSettings]) -> list[str]:
     if not topics:
         return []
     found = []

@@ -31,7 +31,7 @@ def examine(settings: Settings) -> list[Finding]:
         "java": _java,
         "kafka jars": _jars,
         "decoders": _decoders,
-        "reader": lambda: (True, f"measurements are read by {scanner.told()}"),
+        "reader": lambda: (True, f"measurements are read by {scanner.build_and_describe()}"),
         "store": _store,
         "room": lambda: _room(settings.data),
         "ports": lambda: _ports(settings),

@@ -5,31 +5,24 @@ red.command-results kept; lists and remembered answers from red.command-results.
 raised again: those of what is replayed stand in the log already.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.domain import subscriptions, windows
-from red_stats.domain.command_history import Answered
+from red_stats.domain import windows
+from red_stats.domain.command_history import CommandHistory
 from red_stats.domain.expected_state import History, Replayed
 from red_stats.domain.record_batches import Out
 from red_stats.kafka.range_reader import read_range
 from red_stats.replay.partition_log import PartitionLog
-from red_stats.tables.alert_sequences import SequenceRows
-from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
-from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
-from red_stats.tables.subscriptions import ThresholdRows
+from red_stats.tables.command_results import REMEMBERED_ANSWERS
+from red_stats.tables.declarations import changelogs_of
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 from red_stats.tables.windows import WindowRows
 
-CHANGELOGS: Final = {
-    "windows": topics.WINDOWS_CHANGELOG,
-    "alert_sequences": topics.ALERT_SEQUENCES_CHANGELOG,
-    "thresholds": topics.SUBSCRIPTIONS,
-    "answers": topics.ANSWERS_CHANGELOG,
-}
-Rows = dict[str, dict[bytes, bytes]]  # table -> changelog key -> value
+Rows = dict[str, Mapping[bytes, bytes]]  # table -> changelog key -> value
 
 
 class CannotRebuild(Exception):
@@ -49,14 +42,14 @@ class LiveReplay:
 
     def __init__(
         self,
-        ownership: Ownership,
+        states: PartitionStates[LiveTables],
         number: int,
         *,
         connection: KafkaConnection,
         partitions: int,
         retention_ms: int,
     ) -> None:
-        self._ownership, self._number, self._connection = ownership, number, connection
+        self._states, self._number, self._connection = states, number, connection
         self._retention_ms = retention_ms
         self._log = PartitionLog(number, partitions, Replayed(number, {}, retention_ms))
         self.total = 0
@@ -77,48 +70,51 @@ class LiveReplay:
         """
         await self._log.open(self._connection)
         try:
-            owned = self._ownership.owned.get(self._number)
+            state = self._states.held.get(self._number)
             if marks and marks[topics.MEASUREMENTS].offset >= self._log.end:
                 raise CannotRebuild("an alert names a measurement that Kafka has not (any more)")
-            mark = (marks or owned.marks).get(topics.MEASUREMENTS, Mark()) if owned else Mark()
+            mark = (marks or state.marks).get(topics.MEASUREMENTS, Mark()) if state else Mark()
             self.total = mark.offset + 1 - self._log.beginning
             await self._judged()
             await self._log.read_on(mark.offset)
             rebuilt: list[Rebuilt] = []
 
-            async def build(owned: Owned) -> Effects:
-                effects, told = await self._effects(owned, marks or {})
+            async def build(state: PartitionState[LiveTables]) -> Effects:
+                effects, told = await self._effects(state, marks or {})
                 rebuilt[:] = [told]
                 return effects
 
-            if not await self._ownership.transact(self._number, build):
+            if not await self._states.transact(self._number, build):
                 raise CannotRebuild(f"partition {self._number} is not held here (any more)")
             return rebuilt[0]
         finally:
             await self._log.close()
 
-    async def _effects(self, owned: Owned, marks: Mapping[str, Mark]) -> tuple[Effects, Rebuilt]:
-        mark = marks.get(topics.MEASUREMENTS) or owned.mark(topics.MEASUREMENTS)
+    async def _effects(
+        self, state: PartitionState[LiveTables], marks: Mapping[str, Mark]
+    ) -> tuple[Effects, Rebuilt]:
+        mark = marks.get(topics.MEASUREMENTS) or state.mark(topics.MEASUREMENTS)
         answered = await self._judged()  # under the lock nobody decides a command
         await self._log.read_on(mark.offset)
         if marks:
             mark = Mark(mark.offset, self._log.folded.horizon)
             marks = {**marks, topics.MEASUREMENTS: mark}
         self._check(mark)
-        fresh = self._rows(owned, answered, mark)
-        before = _encoded(owned.rows)
+        fresh = self._tables(state, answered, mark)
+        before, after = _encoded(state.tables), _encoded(fresh)
         changed = sum(
             before[table].get(key) != rows.get(key)
-            for table, rows in fresh.items()
+            for table, rows in after.items()
             for key in before[table].keys() | rows.keys()
         )
-        told = Rebuilt(self._number, {table: len(rows) for table, rows in fresh.items()}, changed)
-        return Effects(list(_records(before, fresh)), marks, lambda: _apply(owned, fresh)), told
+        told = Rebuilt(self._number, {table: len(rows) for table, rows in after.items()}, changed)
+        records = list(_records(self._states.changelogs, before, after))
+        return Effects(records, marks, lambda: state.replace(fresh)), told
 
-    async def _judged(self) -> Answered:
+    async def _judged(self) -> CommandHistory:
         """Every answer so far; what follows is judged by the versions they made."""
         tp = TopicPartition(topics.COMMAND_RESULTS, self._number)
-        history, answered = History(), Answered(REMEMBERED_ANSWERS)
+        history, answered = History(), CommandHistory(REMEMBERED_ANSWERS)
         for record in await read_range(self._connection, tp, 0, None):
             history.add(record.value)
             answered.add(record.value)
@@ -131,62 +127,31 @@ class LiveReplay:
             text = f"{topics.MEASUREMENTS}/{self._number} begins at offset {self._log.beginning}, after some"
             raise CannotRebuild(f"{text} of the windows that are kept: they cannot be made again")
 
-    def _rows(self, owned: Owned, answered: Answered, mark: Mark) -> Rows:
-        folded = self._log.folded
+    def _tables(self, state: PartitionState[LiveTables], answered: CommandHistory, mark: Mark) -> LiveTables:
+        folded, made = self._log.folded, LiveTables()
         folded.prune(mark.time)
-        sequences = dict(folded.sequences)
+        for client_id, held in folded.windows.items():
+            for minute, window in held.items():
+                made.windows.load(WindowRows.key(client_id, minute), windows.encode(window))
+        made.alert_sequences.update(folded.sequences)
         if self._log.beginning:  # the alerts of what Kafka dropped were counted too
-            for name, seq in owned.rows["alert_sequences"].items():
-                sequences[name] = max(seq, sequences.get(name, 0))
-        clients = answered.pruned(mark.offset)
-        return {
-            "windows": {
-                WindowRows.key(client_id, minute): windows.encode(window)
-                for client_id, held in folded.windows.items()
-                for minute, window in held.items()
-            },
-            "alert_sequences": {name.encode(): b"%d" % seq for name, seq in sequences.items()},
-            "thresholds": {name.encode(): subscriptions.encode(client) for name, client in clients.items()},
-            "answers": _answers(answered.answers),
-        }
+            for name, seq in state.tables.alert_sequences.items():
+                made.alert_sequences[name] = max(seq, made.alert_sequences.get(name, 0))
+        for client in answered.pruned(mark.offset).values():
+            made.thresholds.put(client)
+        made.answers.update(answered.answers)
+        return made
 
 
-def _answers(answers: dict[str, OrderedDict[str, bytes]]) -> dict[bytes, bytes]:
-    return {
-        AnswerRows.key(client_id, command_id): value
-        for client_id, given in answers.items()
-        for command_id, value in given.items()
-    }
+def _encoded(tables: LiveTables) -> Rows:
+    """The rows of each table, as its changelog has them."""
+    return {name: getattr(tables, name).encoded() for name in changelogs_of(tables)}
 
 
-def _encoded(rows: dict[str, Any]) -> Rows:
-    """The rows held now, as their changelogs have them."""
-    return {
-        "windows": rows["windows"].encoded(),
-        "alert_sequences": {name.encode(): b"%d" % seq for name, seq in rows["alert_sequences"].items()},
-        "thresholds": {name.encode(): value for name, value in rows["thresholds"].encoded().items()},
-        "answers": _answers(rows["answers"]),
-    }
-
-
-def _records(before: Rows, fresh: Rows) -> Iterable[Out]:
+def _records(changelogs: Mapping[str, str], before: Rows, after: Rows) -> Iterable[Out]:
     """Everything anew, and tombstones for what is no more."""
-    for table, changelog in CHANGELOGS.items():
-        for key in before[table].keys() - fresh[table].keys():
+    for table, changelog in changelogs.items():
+        for key in before[table].keys() - after[table].keys():
             yield changelog, key, None
-        for key, value in fresh[table].items():
+        for key, value in after[table].items():
             yield changelog, key, value
-
-
-def _apply(owned: Owned, fresh: Rows) -> None:
-    made: dict[str, Callable[[], Any]] = {
-        "windows": WindowRows,
-        "alert_sequences": SequenceRows,
-        "thresholds": ThresholdRows,
-        "answers": AnswerRows,
-    }
-    for table, new_rows in made.items():
-        rows = new_rows()
-        for key, value in fresh[table].items():
-            rows.load(key, value)
-        owned.rows[table] = rows

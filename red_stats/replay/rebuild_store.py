@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
-from red_stats.kafka.range_reader import beginning_of, read_chunks
+from red_stats.kafka.range_reader import beginning_of, read_in_steps
 from red_stats.store.clickhouse import DATABASE, Store
 from red_stats.store.recorder import Recorder
 
@@ -66,7 +66,7 @@ class RecordReplay:
     async def _replay(self, number: int, start: int, end: int) -> None:
         sink = self._recorder.sink.beside(self._beside)
         first = await self._in_writer(lambda: sink.next_offset(number)) or 0
-        async for records in read_chunks(self._connection, self._tp(number), start, end, MAX_ROWS):
+        async for records in read_in_steps(self._connection, self._tp(number), start, end, MAX_ROWS):
             rows = self._recorder.cut(number, records, first, records[-1].offset)
             await self._in_writer(lambda rows=rows: sink.write(rows))  # type: ignore[misc]
             first = records[-1].offset + 1

@@ -8,31 +8,32 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
+from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.kafka.range_reader import read_chunks
+from red_stats.domain import alerts, command_results
+from red_stats.kafka.range_reader import read_in_steps
 from red_stats.replay.rebuild_live import CannotRebuild, LiveReplay
-from red_stats.tables.partition_state import Mark, Owned, Ownership
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import Mark, PartitionState, PartitionStates
 
 log = logging.getLogger(__name__)
 
 
-class _Told(msgspec.Struct):
-    """Of an alert where its measurement stands, of an answer where its command does: `partition:offset`."""
+#: Of each topic that tells from live's state: its source, and the source's position in a record's value.
+SOURCE_OF: Final[dict[str, tuple[str, Callable[[bytes | None], str]]]] = {
+    topics.ALERTS: (topics.MEASUREMENTS, lambda value: alerts.decode(value).position),
+    topics.COMMAND_RESULTS: (
+        topics.SUBSCRIPTION_COMMANDS,
+        lambda value: command_results.decode(value).command_position,
+    ),
+}
 
-    position: str = ""
-    command_position: str = ""
 
-
-SOURCE_OF: Final = {topics.ALERTS: topics.MEASUREMENTS, topics.COMMAND_RESULTS: topics.SUBSCRIPTION_COMMANDS}
-
-
-async def mend(
-    owned: Owned,
+async def restore_lost_state(
+    state: PartitionState[LiveTables],
     *,
-    ownership: Ownership,
+    states: PartitionStates[LiveTables],
     connection: KafkaConnection,
     new_replay: Callable[[int], LiveReplay],
 ) -> None:
@@ -40,30 +41,34 @@ async def mend(
 
     Nothing is raised or answered again; a second call finds the marks that the first has written.
     """
-    if owned.marks:
+    if state.marks:
         return
-    told = {source: await _last_told(connection, topic, owned.number) for topic, source in SOURCE_OF.items()}
-    if all(mark.offset < 0 for mark in told.values()):
+    marks = {
+        source: await _last_told(connection, topic, state.partition, position_of)
+        for topic, (source, position_of) in SOURCE_OF.items()
+    }
+    if all(mark.offset < 0 for mark in marks.values()):
         return
-    log.warning("live/%d: its state is gone, and made again from the log", owned.number)
+    log.warning("live/%d: its state is gone, and made again from the log", state.partition)
     try:
-        await new_replay(owned.number).run(told)
+        await new_replay(state.partition).run(marks)
     except CannotRebuild as error:
-        ownership.fatal(f"the state of live/{owned.number} is gone: {error}")
+        states.fatal(f"the state of live/{state.partition} is gone: {error}")
 
 
-async def _last_told(connection: KafkaConnection, topic: str, number: int) -> Mark:
+async def _last_told(
+    connection: KafkaConnection, topic: str, number: int, position_of: Callable[[bytes | None], str]
+) -> Mark:
     """The largest source offset that a record of ours names; others' records may stand among them."""
     last = -1
-    async for records in read_chunks(connection, TopicPartition(topic, number), 0, None):
-        last = max(last, *(_offset_of(record.value, number) for record in records))
+    async for records in read_in_steps(connection, TopicPartition(topic, number), 0, None):
+        last = max(last, *(_offset_of(record.value, number, position_of) for record in records))
     return Mark(last)
 
 
-def _offset_of(value: bytes | None, number: int) -> int:
+def _offset_of(value: bytes | None, number: int, position_of: Callable[[bytes | None], str]) -> int:
     try:
-        told = msgspec.json.decode(value or b"", type=_Told)
-    except msgspec.MsgspecError:
+        partition, _, offset = position_of(value).partition(":")
+    except InvalidEvent:
         return -1
-    partition, _, offset = (told.position or told.command_position).partition(":")
     return int(offset) if partition == str(number) and offset.isascii() and offset.isdigit() else -1

@@ -25,7 +25,8 @@ from red_stats.replay.verify_scope import Scope
 from red_stats.replay.verify_waits import Waiting
 from red_stats.resources import Queries
 from red_stats.settings import Settings
-from red_stats.tables.partition_state import MARK_PREFIX, Mark, decode_mark
+from red_stats.tables.declarations import MARK_PREFIX
+from red_stats.tables.partition_state import Mark, decode_mark
 from red_stats.tables.windows import WindowRows
 
 Found = dict[str, Any] | None

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.end_offsets import LogEnds
 from red_stats import topics
-from red_stats.domain.deliveries import of_alert
+from red_stats.domain import alerts
+from red_stats.domain.delivery_kinds import of_alert
 from red_stats.domain.expected_state import difference
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.dead_letters import letters
@@ -21,15 +20,6 @@ from red_stats.resources import Queries
 
 STATES = ("delivered", "pending", "held", "exhausted", "cancelled")
 Key = tuple[str, str]  # subscription_id, position of the measurement
-
-
-class _Alert(msgspec.Struct):
-    subscription_id: str
-    position: str
-    version: int
-    id: str
-    seq: int
-    prev_seq: int
 
 
 class Sent:
@@ -84,8 +74,8 @@ class Sent:
         self._last[record.partition] = record.offset
         try:
             client_id = of_alert(record.key, record.value, at=0).client_id
-            alert = msgspec.json.decode(record.value, type=_Alert)
-        except (InvalidEvent, msgspec.MsgspecError):
+            alert = alerts.decode(record.value)
+        except InvalidEvent:
             self.unreadable.add(f"{place[0]}:{place[1]}")
             return
         key = (alert.subscription_id, alert.position)

@@ -8,7 +8,8 @@ from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_stats.replay.verify_scope import CouldNotRun
 from red_stats.resources import Queries
-from red_stats.tables.partition_state import MARK_PREFIX, decode_mark
+from red_stats.tables.declarations import MARK_PREFIX
+from red_stats.tables.partition_state import decode_mark
 
 STALLED_SECONDS = 30.0
 POLL_SECONDS = 0.25

@@ -16,23 +16,24 @@ from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import metrics, topics
 from red_stats.domain.column_batch import Cut
 from red_stats.domain.dead_letters import dead_letter
-from red_stats.domain.record_batches import Batch, Chunk, Flow, Out, records_of
+from red_stats.domain.record_batches import Ack, Fetching, Out, PartitionBatch, RecordBatch, records_of
 from red_stats.domain.recorded_tables import Recorded
 from red_stats.kafka.range_reader import read_range
 from red_stats.store.clickhouse import StoreError, StoreUnusable
-from red_stats.store.insert_buffer import INTERVAL, Ack, Buffer
+from red_stats.store.insert_buffer import INTERVAL, Buffer
 from red_stats.store.sink import Rival, Rows, Sink
-from red_stats.tables.partition_state import Effects, Mark, Owned, Ownership
+from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
+from red_stats.tables.record import RecordTables
+from red_stats.topics import Topic
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.0
 SLICE: Final = 2000  # records cut before others have their turn: about 1 ms
-DEAD_LETTERED: Final = (topics.MEASUREMENTS, topics.DELIVERIES)  # deliver tells of red.alerts'
 
 
-#: (partition, chunks, first offset) -> their rows, or None if they have to be read one by one.
-Scan = Callable[[int, Sequence[Chunk], int], Cut | None]
+#: (partition, batches, first offset) -> their rows, or None if they have to be read one by one.
+Scan = Callable[[int, Sequence[RecordBatch], int], Cut | None]
 
 
 class Recorder:
@@ -40,15 +41,14 @@ class Recorder:
 
     def __init__(
         self,
-        topic: str,
+        topic: Topic,
         recorded: Recorded,
         sink: Sink,
         *,
-        ownership: Ownership,
+        states: PartitionStates[RecordTables],
         partitions: int,
         connection: KafkaConnection,
         writer: Executor,
-        flow: Flow,
         interval: float = INTERVAL,
         scan: Scan | None = None,
     ) -> None:
@@ -57,12 +57,11 @@ class Recorder:
         self.table = recorded.table
         self.sink = sink
         self._recorded = recorded
-        self._ownership = ownership
+        self._states = states
         self._reader = cache(partial(recorded.reader, partitions=partitions))
         self._scan = scan
         self._connection = connection
         self._writer = writer
-        self._flow = flow
         self._interval = interval
         self._buffers: dict[int, Buffer] = {}
         self._moved = asyncio.Condition()
@@ -77,58 +76,58 @@ class Recorder:
         async with self._writing:
             yield
 
-    async def take_over(self, owned: Owned) -> None:
+    async def take_over(self, state: PartitionState[RecordTables]) -> None:
         """Ask the store where to go on, and fill the holes its ledger shows."""
-        number = owned.number
+        number = state.partition
         self.next[number] = await self._patiently(lambda: self.sink.next_offset(number)) or 0
         for start, end in await self._patiently(lambda: self.sink.gaps(number)):
             log.error("%s/%d: offsets %d to %d are missing in the store", self.topic, number, start, end)
             await self._refill(number, start, end)
         await self._notify()
 
-    def lose(self, owned: Owned) -> None:
+    def drop(self, state: PartitionState[RecordTables]) -> None:
         """What waits for a lost partition is the next owner's."""
-        buffer = self._buffers.pop(owned.number, None)
+        buffer = self._buffers.pop(state.partition, None)
         if buffer is not None:
-            buffer.forget()
+            buffer.drop()
 
-    def put(self, tp: Any, batch: Batch, ack: Ack) -> None:
+    def put(self, tp: Any, batch: PartitionBatch, ack: Ack, fetching: Fetching) -> None:
         """Buffer a batch until it is inserted."""
-        self._buffer_of(tp, batch.partition).put(batch, ack)
+        self._buffer_of(tp, batch.partition, fetching).put(batch, ack)
 
     async def reached(self, partition: int, offset: int) -> None:
-        """Returns once the store has recorded that offset of a partition owned here; hastens it."""
+        """Returns once the store has recorded that offset of a partition owned here; asks for its insert."""
         if (buffer := self._buffers.get(partition)) is not None:
-            buffer.hasten(offset)
+            buffer.request_flush(offset)
         async with self._moved:
             await self._moved.wait_for(lambda: self.next.get(partition, 0) > offset)
 
-    def next_of(self, owned: Owned | None) -> int | None:
-        """Where a partition goes on: at the store's mark; None when it is not owned."""
-        return None if owned is None else self.next.get(owned.number, 0)
+    def resume_offset(self, state: PartitionState[RecordTables] | None) -> int:
+        """Where a partition goes on: at the store's mark; at the beginning when it is not held."""
+        return 0 if state is None else self.next.get(state.partition, 0)
 
     async def stop(self) -> None:
         """Insert what is buffered, for a short time; the rest is read again."""
         await asyncio.gather(*(buffer.finish(STOP_SECONDS) for buffer in self._buffers.values()))
 
-    def _buffer_of(self, tp: Any, partition: int) -> Buffer:
+    def _buffer_of(self, tp: Any, partition: int, fetching: Fetching) -> Buffer:
         buffer = self._buffers.get(partition)
         if buffer is None:
             buffer = self._buffers[partition] = Buffer(
                 partial(self._write, partition),
-                hold=partial(self._flow.hold, tp),
-                release=partial(self._flow.release, tp),
+                pause=partial(fetching.pause, tp),
+                resume=partial(fetching.resume, tp),
                 interval=self._interval,
             )
         return buffer
 
-    async def _write(self, partition: int, batches: Sequence[Batch]) -> bool:
+    async def _write(self, partition: int, batches: Sequence[PartitionBatch]) -> bool:
         try:
             return await self._record(partition, batches)
         except Exception:
             # an offset not recorded is not acknowledged; die and be replayed rather than skip
             log.exception("%s/%d cannot be recorded", self.topic, partition)
-            self._ownership.fatal(f"record: {self.topic}/{partition} cannot be recorded")
+            self._states.fatal(f"record: {self.topic}/{partition} cannot be recorded")
         finally:
             await self._notify()
 
@@ -136,10 +135,10 @@ class Recorder:
         async with self._moved:
             self._moved.notify_all()
 
-    async def _record(self, partition: int, batches: Sequence[Batch]) -> bool:
+    async def _record(self, partition: int, batches: Sequence[PartitionBatch]) -> bool:
         """Cut while others are inserted, then insert; again when something else was recorded meanwhile."""
-        owned = self._ownership.owned.get(partition)
-        if owned is None or not (batches := [b for b in batches if b.generation == owned.generation]):
+        state = self._states.held.get(partition)
+        if state is None or not (batches := [b for b in batches if b.generation == state.generation]):
             return False
         while True:
             first = self.next[partition]
@@ -147,11 +146,11 @@ class Recorder:
             if rows is None:
                 return any(batch.records for batch in batches)
             async with self._writing:
-                if self._ownership.owned.get(partition) is not owned:
+                if self._states.held.get(partition) is not state:
                     return False
                 if self.next[partition] != first:
                     continue
-                if unreadable and not await self._tell(partition, unreadable):
+                if unreadable and not await self._dead_letter(partition, unreadable):
                     return False
                 try:
                     await self._patiently(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
@@ -163,13 +162,13 @@ class Recorder:
                 return True
 
     async def _cut_in_turns(
-        self, partition: int, batches: Sequence[Batch], first: int
+        self, partition: int, batches: Sequence[PartitionBatch], first: int
     ) -> tuple[Rows | None, list[tuple[Any, str]]]:
         """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
         cuts: list[Cut] = []
         async with self._cutting:
-            for chunks in (part for batch in batches for part in batch.slices(SLICE)):
-                cut = self._cut(partition, chunks, first)
+            for piece in (piece for batch in batches for piece in batch.slices(SLICE)):
+                cut = self._cut(partition, piece, first)
                 if cut is not None:
                     cuts.append(cut)
                 await asyncio.sleep(0)
@@ -178,11 +177,11 @@ class Recorder:
         unreadable = [one for cut in cuts for one in cut.unreadable]
         return self._rows(partition, cuts, first, cuts[-1].last), unreadable
 
-    def _cut(self, partition: int, chunks: Sequence[Chunk], first: int) -> Cut | None:
-        found = None if self._scan is None else self._scan(partition, chunks, first)
+    def _cut(self, partition: int, batches: Sequence[RecordBatch], first: int) -> Cut | None:
+        found = None if self._scan is None else self._scan(partition, batches, first)
         if found is not None:
             return found
-        records = records_of(chunks, first)
+        records = records_of(batches, first)
         return self._reader(partition)(records) if records else None
 
     def cut(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
@@ -200,24 +199,24 @@ class Recorder:
             cuts=cuts,
         )
 
-    async def _tell(self, partition: int, unreadable: list[tuple[Any, str]]) -> bool:
+    async def _dead_letter(self, partition: int, unreadable: list[tuple[Any, str]]) -> bool:
         """Dead letters with a mark, committed before the insert, so that each is written once."""
 
-        async def build(owned: Owned) -> Effects | None:
-            mark = owned.mark(self.topic).offset
+        async def build(state: PartitionState[RecordTables]) -> Effects | None:
+            mark = state.mark(self.topic).offset
             fresh = [(record, reason) for record, reason in unreadable if record.offset > mark]
             if not fresh:
                 return None
             letters: list[Out] = [
                 (topics.DEAD_LETTERS, record.key, dead_letter(self.topic, partition, record, reason))
                 for record, reason in fresh
-                if self.topic in DEAD_LETTERED
+                if self.topic.dead_letters_by == self._states.role
             ]
             last = Mark(fresh[-1][0].offset, fresh[-1][0].timestamp)
             count = metrics.DEAD_LETTERS.labels(self.topic)
             return Effects(letters, {self.topic: last}, lambda: count.inc(len(letters)))
 
-        return await self._ownership.transact(partition, build)
+        return await self._states.transact(partition, build)
 
     async def _refill(self, partition: int, start: int, end: int) -> None:
         records = await read_range(self._connection, TopicPartition(self.topic, partition), start, end)

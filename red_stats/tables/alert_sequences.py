@@ -10,3 +10,7 @@ class SequenceRows(dict[str, int]):
             self.pop(key.decode(), None)
         else:
             self[key.decode()] = int(value)
+
+    def encoded(self) -> dict[bytes, bytes]:
+        """Every sequence as the changelog has it."""
+        return {name.encode(): b"%d" % seq for name, seq in self.items()}

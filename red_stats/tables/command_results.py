@@ -23,7 +23,10 @@ class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
         elif not held:
             del self[client_id]
 
-    def answer(self, client_id: str, command_id: str) -> bytes | None:
-        """The first answer to that command, or None."""
-        held = self.get(client_id)
-        return None if held is None else held.get(command_id)
+    def encoded(self) -> dict[bytes, bytes]:
+        """Every answer as the changelog has it."""
+        return {
+            self.key(client_id, command_id): value
+            for client_id, held in self.items()
+            for command_id, value in held.items()
+        }

@@ -1,15 +1,19 @@
-"""Which partitions this process owns, and the state it holds for each (design 5, rules 1 and 2).
+"""The partitions that this process holds for one role, and its state for each.
 
 At every rebalance, for every partition *assigned* (a worker that slept through a rebalance
 believes that nothing changed): first a new producer epoch, which fences the predecessor, then
-the changelogs read to their end. State lives per partition, so what is lost is dropped whole.
+the changelogs read to their end. State lives per partition, so what is revoked is dropped whole.
+See docs/architecture.md, "The four exactness rules", 1 and 2.
 """
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
@@ -19,10 +23,12 @@ from red_stats import metrics
 from red_stats.domain.record_batches import Out, Record
 from red_stats.kafka.changelog_loader import Load, load_to_end
 from red_stats.kafka.transactions import Fenced, PartitionWriter, WriteFailed
+from red_stats.tables.declarations import MARK_PREFIX, Rows, TableSet, changelogs_of
+from red_stats.topics import group_of
 
 log = logging.getLogger(__name__)
 
-MARK_PREFIX = b"!"  # no client_id and no id begins with it
+Tables = TypeVar("Tables", bound=TableSet)
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -37,229 +43,236 @@ def decode_mark(value: bytes) -> Mark:
     return msgspec.json.decode(value, type=Mark)
 
 
-class Rows(Protocol):
-    """The rows of one table in one partition."""
-
-    def load(self, key: bytes, value: bytes | None) -> object:
-        """Take one changelog record over; None deletes."""
-
-
-ReadAlready = Callable[[Sequence[int]], Awaitable[Mapping[int, tuple[Any, int]]]]
-
-
-class TableSpec(NamedTuple):
-    """A table: its name, its changelog topic, and how to make its rows for one partition.
-
-    `read_already` gives the rows of partitions, and the end of the changelog of each, from somebody in
-    this process who follows it anyhow.
-    """
-
-    name: str
-    changelog: str
-    new_rows: Callable[[], Any]
-    read_already: ReadAlready | None = None
-
-
-class NoRows(dict[bytes, bytes]):
-    """A table of marks only."""
-
-    def load(self, key: bytes, value: bytes | None) -> None:
-        """Marks are taken by the ownership; nothing else is written here."""
+#: Rows of a table for some partitions with the end of the changelog of each, from somebody in this
+#: process who follows it anyhow.
+Follow = Callable[[Sequence[int]], Awaitable[Mapping[int, tuple[Any, int]]]]
 
 
 class Effects(NamedTuple):
     """What a batch causes, decided before anything is written.
 
-    `records` go out in one transaction with the mark; `apply` changes memory after the commit.
+    `records` go out in one transaction with the marks; `apply` changes memory after the commit.
+    `meanwhile` is what may begin while the first transaction is under way, whatever becomes of it.
     """
 
     records: list[Out]
     marks: Mapping[str, Mark]
     apply: Callable[[], None]
+    meanwhile: Callable[[], None] | None = None
 
 
-class Owned:
-    """One partition owned by this process: writer, lock, rows of every table, marks."""
+class PartitionState(Generic[Tables]):
+    """One partition held by this process: writer, lock, tables, marks."""
 
-    def __init__(self, number: int, tables: Iterable[TableSpec]) -> None:
-        self.number = number
+    def __init__(self, partition: int, tables: Tables) -> None:
+        self.partition = partition
         self.generation = 0
         self.lock = asyncio.Lock()
         self.closed = False
         self.writer: PartitionWriter | None = None
         self.marks: dict[str, Mark] = {}
-        self.rows: dict[str, Any] = {spec.name: spec.new_rows() for spec in tables}
+        self.tables = tables
 
     def mark(self, topic: str) -> Mark:
         """The mark of a source topic; offset -1 when nothing was folded yet."""
         return self.marks.get(topic, Mark())
 
+    def replace(self, tables: Tables, marks: Mapping[str, Mark] | None = None) -> None:
+        """Tables that were read or made anew take the place of these, at one stroke for every reader."""
+        self.tables = tables
+        if marks is not None:
+            self.marks = dict(marks)
 
-Build = Callable[[Owned], Awaitable[Effects | None]]
+
+Build = Callable[[PartitionState[Tables]], Awaitable[Effects | None]]
 
 
-class Ownership:
-    """All partitions of one app in this process. The first table's changelog holds the marks."""
+async def _nothing(state: PartitionState[Any]) -> None:
+    """What a role without a wish does when a partition is assigned."""
+
+
+class PartitionStates(Generic[Tables]):
+    """Every partition of one role in this process, by number in `held`.
+
+    Args:
+        connection: how Kafka is reached.
+        role: its consumer group and transactional ids are named after it.
+        new_tables: makes the empty tables of a partition: a dataclass of `table` fields.
+        fatal: ends the process; after a fence or a failed fold nothing more may be written.
+        follow: by table, rows that need not be read, since this process follows their changelog.
+        loading: a context in which changelogs are loaded.
+        pause: how to wait between two attempts to reach Kafka.
+        app_id: instead of the role's (tests).
+    """
 
     def __init__(
         self,
         connection: KafkaConnection,
-        app_id: str,
-        tables: Sequence[TableSpec],
+        role: str,
+        new_tables: Callable[[], Tables],
         *,
         fatal: Callable[[str], NoReturn],
+        follow: Mapping[str, Follow] | None = None,
+        loading: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        app_id: str | None = None,
     ) -> None:
-        self.app_id = app_id
-        self._role = app_id.rpartition("-")[2]
-        self.tables = tuple(tables)
-        self.owned: dict[int, Owned] = {}
+        self.role = role
+        self.app_id = app_id or group_of(role)
+        self.changelogs = changelogs_of(new_tables())
+        self.held: dict[int, PartitionState[Tables]] = {}
         self.generation = -1
         self.ends: dict[TopicPartition, int] = {}
-        self._connection = connection
         self.fatal = fatal
-        self.on_owned: list[Callable[[Owned], Awaitable[None]]] = []
-        self.on_lost: list[Callable[[Owned], None]] = []
+        self._connection = connection
+        self._new_tables = new_tables
+        self._follow = dict(follow or {})
+        self._loading = loading
         self._pause = pause
         self._moved = asyncio.Condition()
 
     @property
     def marks_topic(self) -> str:
         """The changelog that carries the marks."""
-        return self.tables[0].changelog
+        return next(iter(self.changelogs.values()))
 
-    async def on_rebalance(self, numbers: Iterable[int], generation: int) -> None:
+    async def rebalance(
+        self,
+        partitions: Iterable[int],
+        generation: int,
+        *,
+        on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing,
+        on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None,
+    ) -> None:
         """Take every assigned partition anew and drop the others; idempotent per generation."""
         if generation == self.generation:
             return
-        for owned in list(self.owned.values()):
-            await self._close(owned)
+        await self.close(on_revoked)
         started = time.monotonic()
-        fresh = [Owned(number, self.tables) for number in sorted(set(numbers))]
-        await asyncio.gather(*(self._fence(owned) for owned in fresh))
+        fresh = [PartitionState(number, self._new_tables()) for number in sorted(set(partitions))]
+        await asyncio.gather(*(self._fence(state) for state in fresh))
         await self._load(fresh)
-        for owned in fresh:
-            owned.generation = generation
-            self.owned[owned.number] = owned
-            for told in self.on_owned:
-                await told(owned)
+        for state in fresh:
+            state.generation = generation
+            self.held[state.partition] = state
+            await on_assigned(state)
         self.generation = generation
         seconds = time.monotonic() - started
-        log.info("%s: %d partitions taken in %.2f s", self.app_id, len(fresh), seconds)
+        log.info("%s: %d partitions assigned, state loaded in %.2f s", self.app_id, len(fresh), seconds)
         await self._notify()
 
-    async def transact(self, number: int, build: Build, *, generation: int | None = None) -> bool:
-        """Run `build` under the partition's lock, commit what it says, then apply it to memory.
+    async def transact(self, partition: int, build: Build[Tables], *, generation: int | None = None) -> bool:
+        """Run `build` under the partition's lock, commit what it decides, then apply it to memory.
 
         After a failed transaction the state is read again and `build` decides anew: what had
-        been committed after all is then below the mark.
+        been committed after all is then below the mark. So `build` must cause nothing itself.
 
         Returns:
-            False when the partition is not owned (any more, or in that generation).
+            False when the partition is not held (any more, or in that generation).
         """
-        owned = self.owned.get(number)
-        if owned is None or (generation is not None and owned.generation != generation):
+        state = self.held.get(partition)
+        if state is None or (generation is not None and state.generation != generation):
             return False
-        async with owned.lock:
-            while not owned.closed:
-                effects = await build(owned)
+        began = False
+        async with state.lock:
+            while not state.closed:
+                effects = await build(state)
                 if effects is None:
                     return True
+                if effects.meanwhile is not None and not began:
+                    began = True
+                    effects.meanwhile()
                 try:
-                    await self._commit(owned, effects)
+                    await self._commit(state, effects)
                 except Fenced as error:
                     self.fatal(str(error))
                 except WriteFailed as error:
-                    log.warning("transaction failed, reading the state again: %s", error)
-                    await self._retake(owned)
+                    log.warning("a transaction failed, reading the state again: %s", error)
+                    await self._retake(state)
                     continue
                 await self._notify()
                 return True
         return False
 
-    async def reached(self, topic: str, number: int, offset: int) -> None:
+    async def reached(self, topic: str, partition: int, offset: int) -> None:
         """Returns once the mark of that partition has passed `offset`, whoever moved it."""
         async with self._moved:
             await self._moved.wait_for(
-                lambda: number in self.owned and self.owned[number].mark(topic).offset >= offset
+                lambda: partition in self.held and self.held[partition].mark(topic).offset >= offset
             )
 
-    async def close(self) -> None:
+    async def close(self, on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None) -> None:
         """Finish what is under way and stop the writers."""
-        for owned in list(self.owned.values()):
-            await self._close(owned)
+        for state in list(self.held.values()):
+            async with state.lock:  # what is under way ends first, so we never fence ourselves
+                state.closed = True
+                self.held.pop(state.partition, None)
+                on_revoked(state)
+                if state.writer is not None:
+                    await state.writer.stop()
 
-    async def _commit(self, owned: Owned, effects: Effects) -> None:
-        assert owned.writer is not None
+    async def _commit(self, state: PartitionState[Tables], effects: Effects) -> None:
+        assert state.writer is not None
         marks: list[Out] = [
             (self.marks_topic, MARK_PREFIX + topic.encode(), msgspec.json.encode(mark))
             for topic, mark in effects.marks.items()
         ]
-        failpoints.hit(f"{self._role}.before-transaction")
-        with metrics.TRANSACTION_SECONDS.labels(self._role).time():
-            await owned.writer.commit(
-                effects.records + marks, lambda: failpoints.hit(f"{self._role}.in-transaction")
+        failpoints.hit(f"{self.role}.before-transaction")
+        with metrics.TRANSACTION_SECONDS.labels(self.role).time():
+            await state.writer.commit(
+                effects.records + marks, lambda: failpoints.hit(f"{self.role}.in-transaction")
             )
-        failpoints.hit(f"{self._role}.after-transaction")
+        failpoints.hit(f"{self.role}.after-transaction")
         effects.apply()
-        owned.marks.update(effects.marks)
+        state.marks.update(effects.marks)
 
-    async def _close(self, owned: Owned) -> None:
-        async with owned.lock:  # what is under way ends first, so we never fence ourselves
-            owned.closed = True
-            self.owned.pop(owned.number, None)
-            for told in self.on_lost:
-                told(owned)
-            if owned.writer is not None:
-                await owned.writer.stop()
+    async def _fence(self, state: PartitionState[Tables]) -> None:
+        state.writer = PartitionWriter(self._connection, self.app_id, state.partition)
+        await state.writer.start()
 
-    async def _fence(self, owned: Owned) -> None:
-        owned.writer = PartitionWriter(self._connection, self.app_id, owned.number)
-        await owned.writer.start()
-
-    async def _load(self, fresh: Sequence[Owned]) -> None:
+    async def _load(self, fresh: Sequence[PartitionState[Tables]]) -> None:
         loaders = {
-            TopicPartition(spec.changelog, owned.number): _loader(owned, spec)
-            for owned in fresh
-            for spec in self.tables
-            if spec.read_already is None
+            TopicPartition(changelog, state.partition): _loader(state, table, changelog)
+            for state in fresh
+            for table, changelog in self.changelogs.items()
+            if table not in self._follow
         }
         if loaders:
-            self.ends.update(await load_to_end(self._connection, loaders))
-        for spec in self.tables:
-            if spec.read_already is None:
-                continue
-            found = await spec.read_already([owned.number for owned in fresh])
-            for owned in fresh:
-                owned.rows[spec.name], end = found[owned.number]
-                self.ends[TopicPartition(spec.changelog, owned.number)] = end
+            with self._loading():
+                self.ends.update(await load_to_end(self._connection, loaders))
+        for table, rows_of in self._follow.items():
+            found = await rows_of([state.partition for state in fresh])
+            for state in fresh:
+                rows, end = found[state.partition]
+                state.replace(dataclasses.replace(state.tables, **{table: rows}))
+                self.ends[TopicPartition(self.changelogs[table], state.partition)] = end
 
-    async def _retake(self, owned: Owned) -> None:
+    async def _retake(self, state: PartitionState[Tables]) -> None:
         """New epoch and state for a partition whose last transaction has an unknown outcome."""
         while True:
             try:
-                if owned.writer is not None:
-                    await owned.writer.stop()
-                await self._fence(owned)
-                read = Owned(owned.number, self.tables)  # beside: views go on reading what was
+                if state.writer is not None:
+                    await state.writer.stop()
+                await self._fence(state)
+                read = PartitionState(state.partition, self._new_tables())  # views go on reading what was
                 await self._load([read])
-                self._must_not_fall(owned, read)
-                owned.marks, owned.rows = read.marks, read.rows
+                self._must_not_go_back(state, read)
+                state.replace(read.tables, read.marks)
                 return
             except (KafkaError, OSError) as error:
-                log.warning("%s-%d: %r, trying again", self.app_id, owned.number, error)
+                log.warning("%s-%d: %r, trying again", self.app_id, state.partition, error)
                 await self._pause(0.5)
 
-    def _must_not_fall(self, owned: Owned, read: Owned) -> None:
-        """What was folded behind a mark that fell is not here any more: a new start reads it again.
+    def _must_not_go_back(self, state: PartitionState[Tables], read: PartitionState[Tables]) -> None:
+        """What was folded behind a mark that went back is lost here: a new start reads it again.
 
         Seen when Kafka is stopped: it acknowledges transactions of partitions without a leader, and
-        writes their end nowhere (docs/adr/0007).
+        writes their end nowhere (docs/adr/0007-a-mark-that-fell.md).
         """
-        for topic, mark in owned.marks.items():
+        for topic, mark in state.marks.items():
             if (now := read.mark(topic).offset) < mark.offset:
                 self.fatal(
-                    f"{self.app_id}-{owned.number}: Kafka has lost what it had acknowledged:"
+                    f"{self.app_id}-{state.partition}: Kafka has lost what it had acknowledged:"
                     f" {topic} was folded to {mark.offset}, now {now}; starting again from there"
                 )
 
@@ -268,8 +281,8 @@ class Ownership:
             self._moved.notify_all()
 
 
-def _loader(owned: Owned, spec: TableSpec) -> Load:
-    rows: Rows = owned.rows[spec.name]
+def _loader(state: PartitionState[Any], table: str, changelog: str) -> Load:
+    rows: Rows = getattr(state.tables, table)
     load = rows.load
 
     def take(records: Sequence[Record]) -> None:
@@ -279,8 +292,9 @@ def _loader(owned: Owned, spec: TableSpec) -> Load:
                 if not key.startswith(MARK_PREFIX):
                     load(key, value)
                 elif value is not None:
-                    owned.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(value)
+                    state.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(value)
             except (msgspec.MsgspecError, ValueError) as error:  # somebody else's: ours can be read
-                log.error("%s/%d offset %d is no row: %s", spec.changelog, owned.number, record.offset, error)
+                offset = record.offset
+                log.error("%s/%d offset %d is no row: %s", changelog, state.partition, offset, error)
 
     return take

@@ -27,3 +27,7 @@ class PendingRows(dict[str, Row]):
             del siblings[delivery_id]
             if not siblings:
                 del self.of[old.subscription_id]
+
+    def encoded(self) -> dict[bytes, bytes]:
+        """Every row as the changelog has it."""
+        return {name.encode(): deliveries.encode(row) for name, row in self.items()}

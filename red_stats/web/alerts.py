@@ -9,8 +9,8 @@ from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
-from red_stats.resources import Parts
-from red_stats.web.at_least import Folded
+from red_stats.resources import Resources
+from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.parameters import LARGEST, count_of, invalid, known, positions_of
 
 COLUMNS = (
@@ -22,9 +22,9 @@ COLUMNS = (
 class Alerts:
     """Read from ClickHouse; a missed webhook can be made up for with `after=<last seq>`."""
 
-    def __init__(self, parts: Parts, folded: Folded) -> None:
-        self._parts = parts
-        self._folded = folded
+    def __init__(self, resources: Resources, read_your_writes: ReadYourWrites) -> None:
+        self._resources = resources
+        self._read_your_writes = read_your_writes
 
     def routes(self) -> list[web.RouteDef]:
         """Where they are."""
@@ -40,10 +40,10 @@ class Alerts:
         if "cursor" in given and subscription is not None:
             raise invalid("cursor", "goes without subscription; use after")
         limit = count_of(given, "limit", 100, 1, 1000)
-        positions = positions_of(request, self._parts.settings.partitions)
+        positions = positions_of(request, self._resources.settings.partitions)
         after = count_of(given, "after", 0, 0, LARGEST)
         cursor = count_of(given, "cursor", LARGEST, 0, LARGEST)
-        await self._folded.alerts(positions, request)
+        await self._read_your_writes.alerts(positions, request)
         if subscription is None:
             where, order = "kafka_offset < {x:UInt64}", "kafka_offset DESC"
             rows = await self._rows(client_id, where, order, limit, {"x": cursor})
@@ -57,7 +57,7 @@ class Alerts:
     async def _rows(
         self, client_id: str, where: str, order: str, limit: int, values: dict[str, Any]
     ) -> list[tuple[Any, ...]]:
-        return await self._parts.query(
+        return await self._resources.query(
             f"SELECT {COLUMNS} FROM red.alerts WHERE client_id = {{c:String}} AND {where}"  # noqa: S608
             f" ORDER BY {order} LIMIT {limit + 1:d}",
             {"c": client_id, **values},
@@ -65,7 +65,7 @@ class Alerts:
 
     async def _is_known(self, client_id: str, subscription: str) -> bool:
         """A subscription of this client: present, or deleted after it had raised alerts."""
-        if self._parts.directory.find(client_id, subscription) is not None:
+        if self._resources.subscriptions.find(client_id, subscription) is not None:
             return True
         where = "subscription_id = {s:String}"
         return bool(await self._rows(client_id, where, "seq", 1, {"s": subscription}))

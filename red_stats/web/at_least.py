@@ -1,7 +1,7 @@
 """`at_least=`: an answer waits until the named measurements are folded into what it reads."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 
 from aiohttp import web
 
@@ -10,22 +10,29 @@ from red_common.kafka.end_offsets import LogEnds
 from red_common.problems import Problem
 from red_stats import topics
 from red_stats.kafka.range_reader import read_range
-from red_stats.resources import Parts
-from red_stats.store.clickhouse import TABLES, StoreError
-from red_stats.web.owner_proxy import SECONDS, Owners
+from red_stats.resources import Resources
+from red_stats.store.clickhouse import StoreError
+from red_stats.store.recorder import Recorder
+from red_stats.web.owner_proxy import SECONDS, OwnerProxy
 from red_stats.web.parameters import Position
 
 POLL_SECONDS = 0.1
-TABLE_OF = dict(zip((topics.MEASUREMENTS, topics.ALERTS, topics.DELIVERIES), TABLES, strict=True))
 
 
-class Folded:
+class ReadYourWrites:
     """Waits for live's mark and the store's; 503 `not_yet` after 5 s."""
 
-    def __init__(self, parts: Parts, owners: Owners, seconds: float = SECONDS) -> None:
-        self._parts = parts
-        self._owners = owners
-        self._ends = LogEnds(parts.settings.connection)
+    def __init__(
+        self,
+        resources: Resources,
+        proxy: OwnerProxy,
+        recorders: Mapping[str, Recorder],
+        seconds: float = SECONDS,
+    ) -> None:
+        self._resources = resources
+        self._recorders = recorders
+        self._proxy = proxy
+        self._ends = LogEnds(resources.settings.connection)
         self._seconds = seconds
 
     async def live(self, positions: Iterable[Position], request: web.Request) -> None:
@@ -54,7 +61,7 @@ class Folded:
             raise Problem("not_yet", detail) from error
 
     async def _live(self, positions: Iterable[Position], request: web.Request) -> None:
-        await _all([self._owners.passed(position, request) for position in positions])
+        await _all([self._proxy.passed(position, request) for position in positions])
 
     async def _alerts(self, positions: list[Position], request: web.Request) -> None:
         await self._live(positions, request)
@@ -66,24 +73,24 @@ class Folded:
         # The end with what is committed but not yet marked so; and since the end holds control
         # records, which are never recorded, it is the last alert before it that is waited for.
         end = await self._ends.end(topics.ALERTS, number)
-        raised = await read_range(self._parts.settings.connection, tp, start, end)
+        raised = await read_range(self._resources.settings.connection, tp, start, end)
         if raised:
             await self._recorded(topics.ALERTS, number, raised[-1].offset)
 
-    async def _recorded(self, topic: str, number: int, offset: int) -> None:
-        recorder = self._parts.recorders.get(topic)
+    async def _recorded(self, topic: topics.Topic, number: int, offset: int) -> None:
+        recorder = self._recorders.get(topic)
         if recorder is not None:
             await recorder.reached(number, offset)
             return
         while await self._next(topic, number) <= offset:  # noqa: ASYNC110 another process moves it
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _next(self, topic: str, number: int) -> int:
-        recorder = self._parts.recorders.get(topic)
+    async def _next(self, topic: topics.Topic, number: int) -> int:
+        recorder = self._recorders.get(topic)
         if recorder is not None:
             return recorder.next.get(number, 0)
-        [[count, last]] = await self._parts.query(
-            f"SELECT count(), max(kafka_offset) FROM red.{TABLE_OF[topic]}"  # noqa: S608
+        [[count, last]] = await self._resources.query(
+            f"SELECT count(), max(kafka_offset) FROM red.{topic.stored_in}"  # noqa: S608
             " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
             {"p": number},
         )

@@ -9,7 +9,7 @@ from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
-from red_stats.resources import Parts
+from red_stats.resources import Resources
 from red_stats.web.parameters import LARGEST, count_of, invalid, known
 
 STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
@@ -23,8 +23,8 @@ SELECT = (
 class Deliveries:
     """Read from ClickHouse, newest first."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
 
     def routes(self) -> list[web.RouteDef]:
         """Where they are."""
@@ -60,7 +60,7 @@ class Deliveries:
     ) -> list[tuple[Any, ...]]:
         conditions = " AND ".join(["client_id = {c:String}", *where])
         kept = f" HAVING {' AND '.join(having)}" if having else ""
-        return await self._parts.query(
+        return await self._resources.query(
             f"{SELECT} WHERE {conditions} GROUP BY id{kept} ORDER BY first DESC LIMIT {limit:d}",
             {"c": client_id, **values},
         )

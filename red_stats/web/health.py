@@ -1,20 +1,29 @@
 """Whether the process lives, whether it can be used, and its metrics."""
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from red_common.problems import Problem
 from red_common.web.responses import json_response, metrics_response
 from red_stats import metrics
-from red_stats.resources import Parts
+from red_stats.resources import Resources
+from red_stats.tables.partition_state import PartitionStates
 
 
 class Health:
     """`/health/live`, `/health/ready`, `/metrics`."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        resources: Resources,
+        states: Mapping[str, PartitionStates[Any]],
+        *,
+        checks: Mapping[str, Callable[[], bool]],
+    ) -> None:
+        self._resources, self._states, self._checks = resources, states, checks
 
     def routes(self) -> list[web.RouteDef]:
         """Where they are."""
@@ -34,25 +43,25 @@ class Health:
         if not all(checks.values()):
             missing = ", ".join(name for name, good in checks.items() if not good)
             raise Problem("not_ready", f"Not ready: {missing}.", checks=checks)
-        held = {role: sorted(live.owned) for role, live in self._parts.ownerships.items()}
+        held = {role: sorted(states.held) for role, states in self._states.items()}
         return json_response({"status": "ready", "checks": checks, "partitions": held})
 
     def checks(self) -> dict[str, bool]:
         """Each thing that readiness needs, and whether it is so."""
-        roles = {role: owned.generation >= 0 for role, owned in self._parts.ownerships.items()}
-        return roles | {name: check() for name, check in self._parts.checks.items()}
+        roles = {role: states.generation >= 0 for role, states in self._states.items()}
+        return roles | {name: check() for name, check in self._checks.items()}
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text; for this machine only unless RED_METRICS_PUBLIC."""
         self._gauge()
-        return metrics_response(request, metrics.REGISTRY, public=self._parts.settings.metrics_public)
+        return metrics_response(request, metrics.REGISTRY, public=self._resources.settings.metrics_public)
 
     def _gauge(self) -> None:
-        metrics.KEYS_FOLLOWED.set(self._parts.keys.is_current)
-        deliver = self._parts.ownerships.get("deliver")
+        metrics.KEYS_FOLLOWED.set(self._resources.keys.is_current)
+        deliver = self._states.get("deliver")
         if deliver is None:
             return
-        rows = [row for owned in deliver.owned.values() for row in owned.rows["pending"].values()]
+        rows = [row for state in deliver.held.values() for row in state.tables.pending.values()]
         waiting = [row for row in rows if not row.held]
         metrics.PENDING.labels("pending").set(len(waiting))
         metrics.PENDING.labels("held").set(len(rows) - len(waiting))

@@ -13,10 +13,11 @@ from red_stats import topics
 from red_stats.domain import windows
 from red_stats.domain.measurements import WINDOW_MS, from_ms
 from red_stats.domain.windows import Window
-from red_stats.resources import Parts
-from red_stats.tables.partition_state import Owned
-from red_stats.web.at_least import Folded
-from red_stats.web.owner_proxy import PASSED, Owners
+from red_stats.resources import Resources
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import PartitionState, PartitionStates
+from red_stats.web.at_least import ReadYourWrites
+from red_stats.web.owner_proxy import PASSED, OwnerProxy
 from red_stats.web.parameters import known, positions_of
 
 HOUR_MS = 3_600_000
@@ -27,11 +28,17 @@ class Live:
     """Totals, the windows of the last hour, its histogram, and counts per subscription."""
 
     def __init__(
-        self, parts: Parts, folded: Folded, owners: Owners, now: Callable[[], float] = time.time
+        self,
+        resources: Resources,
+        states: PartitionStates[LiveTables],
+        read_your_writes: ReadYourWrites,
+        proxy: OwnerProxy,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._parts = parts
-        self._folded = folded
-        self._owners = owners
+        self._states = states
+        self._resources = resources
+        self._read_your_writes = read_your_writes
+        self._proxy = proxy
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
@@ -42,31 +49,31 @@ class Live:
         """The counts now."""
         client_id = client_of(request, "statistics")
         known(request, repeated=("at_least",))
-        positions = positions_of(request, self._parts.settings.partitions)
-        number = self._parts.partition_of(client_id)
+        positions = positions_of(request, self._resources.settings.partitions)
+        number = self._resources.partition_of(client_id)
         while True:
-            found = await self._owners.answer_of(number, request)
+            found = await self._proxy.answer_of(number, request)
             if found is not None:
                 return found
-            await self._folded.live(positions, request)
-            owned = self._parts.ownerships["live"].owned.get(number)
-            if owned is not None:
-                return json_response(live_of(owned, client_id, int(self._now() * 1000)))
+            await self._read_your_writes.live(positions, request)
+            state = self._states.held.get(number)
+            if state is not None:
+                return json_response(live_of(state, client_id, int(self._now() * 1000)))
 
     async def passed(self, request: web.Request) -> web.Response:
         """That the named measurements are counted; what the workers ask each other."""
         known(request, repeated=("at_least",))
-        await self._folded.live(positions_of(request, self._parts.settings.partitions), request)
+        await self._read_your_writes.live(positions_of(request, self._resources.settings.partitions), request)
         return json_response({"passed": True})
 
 
-def live_of(owned: Owned, client_id: str, now: int) -> dict[str, Any]:
+def live_of(state: PartitionState[LiveTables], client_id: str, now: int) -> dict[str, Any]:
     """The view of one client at `now` (ms): half-open windows, totals of those that overlap a span."""
-    held: dict[int, Window] = owned.rows["windows"].of(client_id)
+    held = state.tables.windows.of(client_id)
     last = windows.minute_of(now)
     hour = {m: held[m] for m in sorted(held) if windows.minute_of(now - HOUR_MS) <= m <= last}
     spans = {name: windows.minute_of(now - span) for name, span in SPANS.items()}
-    client = owned.rows["thresholds"].get(client_id)
+    client = state.tables.thresholds.get(client_id)
     return {
         "client_id": client_id,
         "totals": {name: {"images": windows.tally(held, first, last)} for name, first in spans.items()},
@@ -77,8 +84,8 @@ def live_of(owned: Owned, client_id: str, now: int) -> dict[str, Any]:
             for s in (client.subscriptions if client else ())
         ],
         "as_of": {
-            "partition": owned.number,
-            "offset": owned.mark(topics.MEASUREMENTS).offset,
+            "partition": state.partition,
+            "offset": state.mark(topics.MEASUREMENTS).offset,
             "time": rfc3339(from_ms(now)),
         },
     }

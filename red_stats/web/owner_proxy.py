@@ -10,8 +10,9 @@ from aiohttp import web
 
 from red_common.problems import Problem
 from red_stats import topics
-from red_stats.kafka.partition_owners import Whereabouts
-from red_stats.tables.partition_state import Ownership
+from red_stats.kafka.partition_owners import PartitionOwners
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.parameters import Position
 
 SECONDS: Final = 5.0
@@ -20,19 +21,19 @@ ASKED: Final = "X-Red-Asked-By"  # a worker that asks in the name of its caller;
 PASSED: Final = "/v1/live/passed"
 
 
-class Owners:
-    """The live workers of all partitions, as they have told."""
+class OwnerProxy:
+    """Asks the workers that hold the partitions of role live, as they have announced."""
 
     def __init__(
         self,
-        live: Ownership,
-        told: Whereabouts,
+        live: PartitionStates[LiveTables],
+        owners: PartitionOwners,
         *,
         seconds: float = SECONDS,
         pause: Callable[[float], Any] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._live, self._told = live, told
+        self._live, self._owners = live, owners
         self._seconds, self._pause, self._now = seconds, pause, now
         self._session: aiohttp.ClientSession | None = None
 
@@ -43,7 +44,7 @@ class Owners:
             Problem: 503 `not_ready` (`not_yet` with `at_least`) when nobody holds it for 5 s.
         """
         deadline = self._now() + self._seconds
-        while number not in self._live.owned:
+        while number not in self._live.held:
             asked = ASKED in request.headers
             found = None if asked else await self._asked(number, request, str(request.rel_url))
             if found is not None:
@@ -58,7 +59,7 @@ class Owners:
         """Returns once live has folded the position, wherever it is held."""
         target = f"{PASSED}?at_least={position.partition}:{position.offset}"
         while True:
-            if position.partition in self._live.owned:
+            if position.partition in self._live.held:
                 if await self._passed_here(position):
                     return
             elif ASKED in request.headers and request.path == PASSED:
@@ -71,8 +72,8 @@ class Owners:
 
     def url_of(self, number: int) -> str | None:
         """The address of the worker that holds the partition; None when it is nobody or this one."""
-        url = self._told.urls.get(number)
-        return None if url == self._told.own else url
+        url = self._owners.urls.get(number)
+        return None if url == self._owners.own else url
 
     async def stop(self) -> None:
         """Closes the connections."""
@@ -92,7 +93,7 @@ class Owners:
         url = self.url_of(number)
         if url is None:
             return None
-        headers = {"Authorization": request.headers["Authorization"], ASKED: self._told.own}
+        headers = {"Authorization": request.headers["Authorization"], ASKED: self._owners.own}
         try:
             async with asyncio.timeout(self._seconds + 1):
                 session = self._session = self._session or aiohttp.ClientSession(trust_env=False)

@@ -1,9 +1,9 @@
-"""Folds replayed from the log, told line by line as it goes: live by `POST /v1/rebuild?partition=`."""
+"""Folds replayed from the log, with their progress line by line: live by `POST /v1/rebuild?partition=`."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -13,8 +13,12 @@ from red_common.problems import Problem
 from red_common.web.auth import CALLER
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.rebuild_store import RecordReplay
-from red_stats.resources import Parts
-from red_stats.web.owner_proxy import Owners
+from red_stats.resources import Resources
+from red_stats.store.recorder import Recorder
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import PartitionStates
+from red_stats.tables.record import RecordTables
+from red_stats.web.owner_proxy import OwnerProxy
 from red_stats.web.parameters import count_of, known
 
 log = logging.getLogger(__name__)
@@ -25,9 +29,10 @@ PROGRESS_SECONDS = 0.5
 class Rebuild:
     """For operators: a key with the scope admin."""
 
-    def __init__(self, parts: Parts, owners: Owners) -> None:
-        self._parts = parts
-        self._owners = owners
+    def __init__(self, resources: Resources, states: PartitionStates[LiveTables], proxy: OwnerProxy) -> None:
+        self._states = states
+        self._resources = resources
+        self._proxy = proxy
 
     def routes(self) -> list[web.RouteDef]:
         """Where it is."""
@@ -38,39 +43,43 @@ class Rebuild:
         caller = request[CALLER]
         if not caller.may("admin"):
             raise Problem("admin_only", "Only a key with the scope admin may rebuild.")
-        partitions = self._parts.settings.partitions
+        partitions = self._resources.settings.partitions
         number = count_of(known(request, "partition"), "partition", -1, 0, partitions - 1)
-        live = self._parts.ownerships["live"]
-        if number not in live.owned:
-            owner = self._owners.url_of(number)
+        if number not in self._states.held:
+            owner = self._proxy.url_of(number)
             if owner is None:
                 raise Problem("not_ready", "Nobody holds that partition now; try again.")
             return web.Response(status=307, headers={"Location": f"{owner}{request.rel_url}"})
         replay = LiveReplay(
-            live,
+            self._states,
             number,
-            connection=self._parts.settings.connection,
+            connection=self._resources.settings.connection,
             partitions=partitions,
-            retention_ms=int(self._parts.settings.live_hours * 3_600_000),
+            retention_ms=int(self._resources.settings.live_hours * 3_600_000),
         )
 
         async def work() -> dict[str, Any]:
             return (await replay.run())._asdict()
 
-        return await told(request, work(), lambda: {"done": replay.done, "total": replay.total})
+        return await streamed(request, work(), lambda: {"done": replay.done, "total": replay.total})
 
 
-async def rebuild_record(parts: Parts, request: web.Request) -> web.StreamResponse:
+async def rebuild_store(
+    resources: Resources,
+    states: PartitionStates[RecordTables],
+    recorders: Mapping[str, Recorder],
+    request: web.Request,
+) -> web.StreamResponse:
     """The store's tables one after the other, for the loopback server of role record."""
-    settings = parts.settings
-    assert parts.store is not None
-    if set(parts.ownerships["record"].owned) != set(range(settings.partitions)):
+    settings, store = resources.settings, resources.store
+    assert store is not None
+    if set(states.held) != set(range(settings.partitions)):
         raise web.HTTPConflict(
             text="this worker does not hold all partitions of role record: stop the others"
         )
     replays = [
-        RecordReplay(recorder, parts.store, connection=settings.connection, writer=parts.writer)
-        for recorder in parts.recorders.values()
+        RecordReplay(recorder, store, connection=settings.connection, writer=resources.writer)
+        for recorder in recorders.values()
     ]
 
     async def work() -> dict[str, Any]:
@@ -81,10 +90,10 @@ async def rebuild_record(parts: Parts, request: web.Request) -> web.StreamRespon
     def progress() -> dict[str, Any]:
         return {"done": sum(r.done for r in replays), "total": sum(r.total for r in replays)}
 
-    return await told(request, work(), progress)
+    return await streamed(request, work(), progress)
 
 
-async def told(
+async def streamed(
     request: web.Request, work: Awaitable[dict[str, Any]], progress: Callable[[], dict[str, Any]]
 ) -> web.StreamResponse:
     """Lines of JSON: how far it is, and at last `result` or `error`. Goes on when nobody listens."""

@@ -1,77 +1,91 @@
 """Every address of RED_STATS: the views in a process of role live, health and metrics in any."""
 
-from typing import Any
-
-from aiohttp import web
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 from red_common.problems import Problem
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
 from red_stats import topics
-from red_stats.faust.app import StatsApp
-from red_stats.kafka.command_client import Commands
-from red_stats.kafka.partition_owners import Whereabouts
-from red_stats.kafka.record_sender import Sender
-from red_stats.resources import Parts
+from red_stats.faust.app import Resource, Site
+from red_stats.kafka.command_client import CommandClient
+from red_stats.kafka.partition_owners import PartitionOwners
+from red_stats.kafka.record_sender import RecordSender
+from red_stats.resources import Resources
 from red_stats.store.clickhouse import StoreError
+from red_stats.store.recorder import Recorder
+from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.alerts import Alerts
-from red_stats.web.at_least import Folded
+from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.deliveries import Deliveries
 from red_stats.web.health import Health
 from red_stats.web.live import Live
-from red_stats.web.owner_proxy import Owners
+from red_stats.web.owner_proxy import OwnerProxy
 from red_stats.web.pages import documents
 from red_stats.web.rebuild import Rebuild
 from red_stats.web.statistics import Statistics
 from red_stats.web.subscriptions import Subscriptions
 
-PUBLIC = ("/health/", "/metrics", "/openapi.json", "/docs", "/static/")
-
-Web = tuple[list[Any], list[web.RouteDef]]
-
-
-def routes_of_health(parts: Parts, app: StatsApp) -> Web:
-    """Middlewares and routes of a process without live; everything else is 404."""
-    health = Health(parts)
-    return [problems(_of_store)], health.routes()
+PUBLIC: Final = ("/health/", "/metrics", "/openapi.json", "/docs", "/static/")
+States = Mapping[str, PartitionStates[Any]]
 
 
-def routes_of_api(parts: Parts, app: StatsApp) -> Web:
-    """Middlewares and routes of a process with live, and what they need opened before."""
-    sender = Sender(parts.settings.connection)
-    commands = Commands(parts.settings.connection, sender)
-    told = Whereabouts(parts.settings.connection, sender, parts.settings.advertised_url)
-    parts.ownerships["live"].on_owned.append(lambda owned: told.tell(owned.number))
-    owners = Owners(parts.ownerships["live"], told)
-    folded = Folded(parts, owners)
-    keys, directory = parts.keys, parts.directory.follower
-    app.opening = [
-        keys.start,
-        parts.open_directory,
-        commands.follower.start,
-        told.follower.start,
-        *app.opening,
-    ]
-    app.closing = [keys.stop, directory.stop, commands.follower.stop, sender.stop, folded.stop, *app.closing]
-    app.closing = [owners.stop, told.follower.stop, *app.closing]
-    parts.checks["api_keys"] = lambda: keys.is_current
-    parts.checks["subscriptions"] = lambda: directory.is_current
+def health_site(resources: Resources, states: States) -> Site:
+    """What a process without role live answers; everything else is 404."""
+    return Site([problems(_of_store)], Health(resources, states, checks={}).routes())
 
-    async def test_task(client_id: str, value: bytes) -> None:
-        await sender.send(topics.DELIVERY_TASKS, client_id, value)
 
-    views: list[Any] = [
-        Health(parts),
-        Live(parts, folded, owners),
-        Statistics(parts, folded),
-        Subscriptions(parts, commands.ask, test_task),
-        Alerts(parts, folded),
-        Deliveries(parts),
-        Rebuild(parts, owners),
-    ]
-    routes = [route for view in views for route in view.routes()]
-    known = authentication(parts.keyring, is_known=lambda: keys.running, is_public=is_public)
-    return [problems(_of_store), known], routes + documents()
+class Api:
+    """The views of a process with role live, and what they need open."""
+
+    def __init__(self, resources: Resources, states: States, recorders: Mapping[str, Recorder]) -> None:
+        connection = resources.settings.connection
+        self._resources, self._states = resources, states
+        self._sender = RecordSender(connection)
+        self._commands = CommandClient(connection, self._sender)
+        self._owners = PartitionOwners(connection, self._sender, resources.settings.advertised_url)
+        self._proxy = OwnerProxy(states["live"], self._owners)
+        self._read_your_writes = ReadYourWrites(resources, self._proxy, recorders)
+
+    def site(self) -> Site:
+        """Middlewares and routes."""
+        resources, keys = self._resources, self._resources.keys
+        subscriptions = resources.subscriptions.follower
+        checks = {"api_keys": lambda: keys.is_current, "subscriptions": lambda: subscriptions.is_current}
+        live = self._states["live"]
+        views: list[Any] = [
+            Health(resources, self._states, checks=checks),
+            Live(resources, live, self._read_your_writes, self._proxy),
+            Statistics(resources, self._read_your_writes),
+            Subscriptions(resources, self._commands.ask, self._send_task),
+            Alerts(resources, self._read_your_writes),
+            Deliveries(resources),
+            Rebuild(resources, live, self._proxy),
+        ]
+        routes = [route for view in views for route in view.routes()]
+        known = authentication(resources.keyring, is_known=lambda: keys.running, is_public=is_public)
+        return Site([problems(_of_store), known], routes + documents())
+
+    def resources(self) -> list[Resource]:
+        """What has to be open for the views to answer."""
+        return [self._connections, self._commands.follower.followed, self._owners.follower.followed]
+
+    async def on_assigned(self, partition: int) -> None:
+        """Tell the other workers that role live holds a partition here."""
+        await self._owners.announce(partition)
+
+    async def _send_task(self, client_id: str, value: bytes) -> None:
+        await self._sender.send(topics.DELIVERY_TASKS, client_id, value)
+
+    @contextlib.asynccontextmanager
+    async def _connections(self) -> AsyncIterator[None]:
+        """Each connects at its first use."""
+        try:
+            yield
+        finally:
+            for stop in (self._read_your_writes.stop, self._proxy.stop, self._sender.stop):
+                await stop()
 
 
 def is_public(path: str) -> bool:

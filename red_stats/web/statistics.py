@@ -11,8 +11,8 @@ from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
-from red_stats.resources import Parts
-from red_stats.web.at_least import Folded
+from red_stats.resources import Resources
+from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.parameters import known, positions_of, thresholds_of, time_of
 
 LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
@@ -21,9 +21,11 @@ LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64
 class Statistics:
     """Answers from ClickHouse, exact to the millisecond."""
 
-    def __init__(self, parts: Parts, folded: Folded, now: Callable[[], float] = time.time) -> None:
-        self._parts = parts
-        self._folded = folded
+    def __init__(
+        self, resources: Resources, read_your_writes: ReadYourWrites, now: Callable[[], float] = time.time
+    ) -> None:
+        self._resources = resources
+        self._read_your_writes = read_your_writes
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
@@ -38,11 +40,11 @@ class Statistics:
         if start > end:
             raise Problem("invalid_parameter", "from is after to.", parameter="from")
         thresholds = thresholds_of(request)
-        await self._folded.stored(positions_of(request, self._parts.settings.partitions))
+        await self._read_your_writes.stored(positions_of(request, self._resources.settings.partitions))
         now = int(self._now() * 1000)
         images, over, offset = await self._count(client_id, start, end, thresholds)
         counted = [{"threshold": t, "over": n} for t, n in zip(thresholds, over, strict=True)]
-        partition = self._parts.partition_of(client_id)
+        partition = self._resources.partition_of(client_id)
         body: dict[str, Any] = {
             "client_id": client_id,
             "from": rfc3339(from_ms(start)),
@@ -65,8 +67,8 @@ class Statistics:
             " AND measured_at >= fromUnixTimestamp64Milli({f:Int64})"
             " AND measured_at < fromUnixTimestamp64Milli({t:Int64})"
         )
-        partition = self._parts.partition_of(client_id)
+        partition = self._resources.partition_of(client_id)
         span = {"f": min(start, LAST_MS), "t": min(end, LAST_MS)}
-        [row] = await self._parts.query(sql, {"c": client_id, "p": partition, **span})
+        [row] = await self._resources.query(sql, {"c": client_id, "p": partition, **span})
         offset, images, *counts = (int(value) for value in row)
         return images, counts, offset

@@ -13,11 +13,11 @@ from red_common.kafka.connection import KafkaError
 from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
-from red_stats.domain.deliveries import TestTask, test_ids
+from red_stats.domain.delivery_kinds import TestTask
 from red_stats.domain.subscriptions import Subscription
 from red_stats.kafka.command_client import SECONDS
 from red_stats.kafka.record_sender import NotSent
-from red_stats.resources import Parts
+from red_stats.resources import Resources
 from red_stats.web.parameters import known
 
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -47,8 +47,8 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class Subscriptions:
     """Every answer comes after the change is in force and can be read."""
 
-    def __init__(self, parts: Parts, ask: Ask, send_task: SendTask) -> None:
-        self._parts = parts
+    def __init__(self, resources: Resources, ask: Ask, send_task: SendTask) -> None:
+        self._resources = resources
         self._ask = ask
         self._send_task = send_task
 
@@ -70,7 +70,7 @@ class Subscriptions:
         client_id = self._client(request)
         body = await _body(request, NewSubscription)
         subscription_id = str(uuid.uuid4())
-        secret, sealed = self._parts.box.fresh(client_id, subscription_id)
+        secret, sealed = self._resources.box.fresh(client_id, subscription_id)
         changed = await self._command(
             client_id, "subscribe", subscription_id, secret=sealed, **msgspec.to_builtins(body)
         )
@@ -81,13 +81,14 @@ class Subscriptions:
         """All of the client's, oldest first."""
         client_id = self._client(request)
         await self._current()
-        client = self._parts.directory.get(client_id)
-        items = [s.public() for s in client.subscriptions] if client else []
+        client = self._resources.subscriptions.get(client_id)
+        items = [msgspec.to_builtins(s.public()) for s in client.subscriptions] if client else []
         return json_response({"items": items, "next": None})
 
     async def get(self, request: web.Request) -> web.Response:
         """One."""
-        return json_response((await self._found(request, self._client(request))).public())
+        found = await self._found(request, self._client(request))
+        return json_response(msgspec.to_builtins(found.public()))
 
     async def update(self, request: web.Request) -> web.Response:
         """A new version with what the body names changed."""
@@ -106,7 +107,7 @@ class Subscriptions:
         """A new secret, shown once; for 24 h every request is signed with the old one too."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
-        secret, sealed = self._parts.box.fresh(client_id, found.id)
+        secret, sealed = self._resources.box.fresh(client_id, found.id)
         changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed)
         return json_response(changed | {"secret": secret})
 
@@ -127,7 +128,7 @@ class Subscriptions:
             await self._send_task(client_id, msgspec.json.encode(task))
         except NotSent as error:
             raise Problem("not_stored", "Kafka cannot be reached; try again.") from error
-        delivery_id, webhook_id = test_ids(task)
+        delivery_id, webhook_id = task.delivery_ids
         where = {"Location": f"/v1/deliveries/{delivery_id}"}
         return json_response({"delivery_id": delivery_id, "webhook_id": webhook_id}, 202, where)
 
@@ -138,7 +139,7 @@ class Subscriptions:
 
     async def _found(self, request: web.Request, client_id: str) -> Subscription:
         await self._current()
-        found = self._parts.directory.find(client_id, request.match_info["id"])
+        found = self._resources.subscriptions.find(client_id, request.match_info["id"])
         if found is None:
             raise Problem("not_found", "There is no such subscription.")
         return found
@@ -147,7 +148,7 @@ class Subscriptions:
         """Changes answered by another worker are read first; without Kafka, what is known is told."""
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(1):
-                await self._parts.directory.follower.caught_up()
+                await self._resources.subscriptions.follower.caught_up()
 
     async def _command(
         self, client_id: str, name: str, subscription_id: str, **fields: Any
@@ -162,15 +163,15 @@ class Subscriptions:
             }
         )
         subscription: dict[str, Any] = accepted["subscription"]
-        directory, version = self._parts.directory, subscription["version"]
+        cache, version = self._resources.subscriptions, subscription["version"]
 
         def shows() -> bool:
-            found = directory.find(client_id, subscription_id)
+            found = cache.find(client_id, subscription_id)
             return bool(accepted["ended"]) if found is None else found.version >= version
 
         try:
             async with asyncio.timeout(SECONDS):
-                await directory.follower.until(shows)  # who reads next finds it
+                await cache.follower.until(shows)  # who reads next finds it
         except TimeoutError as error:
             detail = "The change is made and will be seen in a moment."
             command_id = accepted["command_id"]

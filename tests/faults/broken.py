@@ -9,7 +9,8 @@ import uuid
 from red_stats.__main__ import main
 from red_stats.kafka import transactions
 from red_stats.store import recorder, sink
-from red_stats.tables import partition_state, rows
+from red_stats.tables import partition_state
+from red_stats.tables.pending_deliveries import PendingRows
 
 
 def fence():
@@ -17,8 +18,8 @@ def fence():
     own = uuid.uuid4().hex
     before = transactions.PartitionWriter.__init__
 
-    def init(self, bootstrap, app_id, partition):
-        before(self, bootstrap, f"{app_id}-{own}", partition)
+    def init(self, connection, app_id, partition):
+        before(self, connection, f"{app_id}-{own}", partition)
 
     transactions.PartitionWriter.__init__ = init
 
@@ -30,7 +31,7 @@ def mark():
 
 def pending():
     """Rows of pending deliveries are written and never read back."""
-    rows.PendingRows.load = lambda self, key, value: None
+    PendingRows.load = lambda self, key, value: None
 
 
 def insert_blindly():
@@ -42,8 +43,8 @@ def insert_blindly():
     sink.Sink._insert = lambda self, rows, token: before(self, rows, f"{token}/{uuid.uuid4()}")
 
 
-async def _take_over(self, owned):
-    self.next[owned.number] = 0
+async def _take_over(self, state):
+    self.next[state.partition] = 0
     await self._notify()
 
 

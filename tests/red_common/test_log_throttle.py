@@ -2,12 +2,12 @@
 
 import logging
 
-from red_common.log_throttle import Seldom
+from red_common.log_throttle import Throttle
 
 
 def heard(times, name="aiokafka.client"):
     clock = iter(times)
-    seldom = Seldom(10, lambda: next(clock))
+    seldom = Throttle(10, lambda: next(clock))
     records = [
         logging.LogRecord(name, logging.ERROR, "a.py", 7, "node %s", (n,), None) for n in range(len(times))
     ]
@@ -27,6 +27,6 @@ def test_what_we_say_ourselves_is_always_heard():
 
 
 def test_two_kinds_do_not_hide_each_other():
-    seldom = Seldom(10, lambda: 0.0)
+    seldom = Throttle(10, lambda: 0.0)
     records = [logging.LogRecord("mode", logging.ERROR, "a.py", line, "x", None, None) for line in (1, 2, 1)]
     assert [seldom.filter(record) for record in records] == [True, True, False]

@@ -17,9 +17,10 @@ from red_common.kafka.connection import KafkaConnection
 from red_stats import topics
 from red_stats.domain.windows import Window, encode
 from red_stats.kafka.changelog_loader import read_to_end
-from red_stats.kafka.topic_admin import ensure_topics
-from red_stats.replay.rebuild_live import CHANGELOGS
+from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
 from red_stats.store.query_server import RemoteStore
+from red_stats.tables.declarations import changelogs_of
+from red_stats.tables.live import LiveTables
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
 from tests.services import a_key, an_api, running, verified, worker
@@ -44,7 +45,9 @@ async def changelogs(bootstrap):
         elif not record.key.startswith(b"!"):
             held[record.topic, record.key] = record.value
 
-    tps = [TopicPartition(topic, n) for topic in CHANGELOGS.values() for n in range(PARTITIONS)]
+    tps = [
+        TopicPartition(topic, n) for topic in changelogs_of(LiveTables).values() for n in range(PARTITIONS)
+    ]
     await read_to_end(KafkaConnection(bootstrap), dict.fromkeys(tps, apply))
     return held
 
@@ -125,7 +128,7 @@ async def test_live_whose_changelogs_are_gone_makes_its_state_again_and_tells_no
             stats.stop()
             client = AIOKafkaAdminClient(bootstrap_servers=broker)
             await client.start()
-            await client.delete_topics(list(CHANGELOGS.values()))
+            await client.delete_topics(list(changelogs_of(LiveTables).values()))
             await until_created_anew(broker)
             await client.close()
 
@@ -142,7 +145,7 @@ async def until_created_anew(bootstrap):
     """Kafka deletes topics some time after it said so."""
     async with asyncio.timeout(20):
         while True:
-            with suppress(KafkaError, topics.TopicMismatch):
+            with suppress(KafkaError, TopicMismatch):
                 await ensure_topics(KafkaConnection(bootstrap), PARTITIONS)
                 return
             await asyncio.sleep(0.2)

@@ -8,7 +8,7 @@ import time
 PROGRAM = """
 import asyncio, sys
 import mode
-from red_stats import worker
+from red_stats.faust import worker
 
 class Part(mode.Service):
     async def maybe_start(self):
@@ -20,7 +20,7 @@ class Part(mode.Service):
         print("stopped", flush=True)
 
 worker.STOP_SECONDS = float(sys.argv[2])
-worker.Roles(Part(), redirect_stdouts=False).execute_from_commandline()
+worker.Worker(Part(), shared=[], fatal=sys.exit, redirect_stdouts=False).execute_from_commandline()
 """
 
 

@@ -1,6 +1,6 @@
 """Header keys that are no UTF-8: Kafka takes any bytes, and aiokafka's decoder stops at them for ever.
 
-`accept_any` teaches every consumer of the process to read on; such a key is then told with
+`tolerate_non_utf8_header_keys` teaches every consumer of the process to read on; such a key is then told with
 backslashes. This touches private API of aiokafka, which is pinned.
 """
 
@@ -13,7 +13,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
-def accept_any() -> None:
+def tolerate_non_utf8_header_keys() -> None:
     """From now on and for the whole process; safe to call twice."""
     fetcher.MemoryRecords = _Records
 

@@ -14,7 +14,7 @@ FIRST_SECONDS: Final = 0.002  # then twice as long each time, up to
 LAST_SECONDS: Final = 0.02  # the driver's own: a Kafka in trouble is not asked more often
 
 
-def ask_soon() -> None:
+def shorten_transaction_backoff() -> None:
     """From now on and for the whole process; safe to call twice."""
     assert sender.BACKOFF_OVERRIDE == LAST_SECONDS, "aiokafka has changed"
     sender.AddPartitionsToTxnHandler = _Soon

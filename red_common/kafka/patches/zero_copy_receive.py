@@ -1,7 +1,7 @@
 """Large answers of Kafka received where they stay, instead of being copied four times on the way.
 
 asyncio's stream reader gathers what arrives in a buffer of its own and hands out copies, of which
-aiokafka copies each partition again: fresh memory, every time. `receive_in_place` teaches every
+aiokafka copies each partition again: fresh memory, every time. `enable_zero_copy_receive` teaches every
 connection of the process otherwise. This touches private API of aiokafka, which is pinned;
 `tests/red_common/kafka/patches/test_zero_copy_receive.py` holds it.
 """
@@ -22,7 +22,7 @@ LARGE: Final = 64 << 10  # bytes; what is smaller is copied, so that it does not
 _LENGTH: Final = struct.Struct(">i")
 
 
-def receive_in_place() -> None:
+def enable_zero_copy_receive() -> None:
     """From now on and for the whole process; safe to call twice."""
     conn.AIOKafkaProtocol = _Receiver
     conn.AIOKafkaConnection._read = staticmethod(_read)

@@ -5,9 +5,10 @@ As a real one it has holes (control records) and records that cannot be read (de
 
 from dataclasses import dataclass
 
+from red_stats import topics
 from tests.builders import NOW, a_batch, a_client_of, a_record, measured
 
-TOPIC = "red.measurements"
+TOPIC = topics.MEASUREMENTS
 PARTITIONS = 4
 
 

@@ -13,13 +13,15 @@ from red_stats.store.sink import Sink
 from tests.faults.sink.log import PARTITIONS, TOPIC
 
 FATAL = 70
+FETCHING = SimpleNamespace(pause=lambda tp: None, resume=lambda tp: None)
 
 
-class FakeOwnership:
-    """Owns one partition in generation 1; tells dead letters to nobody."""
+class FakeStates:
+    """Holds one partition in generation 1; tells dead letters to nobody."""
 
     def __init__(self, partition):
-        self.owned = {partition: SimpleNamespace(number=partition, generation=1)}
+        self.role = "record"
+        self.held = {partition: SimpleNamespace(partition=partition, generation=1)}
 
     def fatal(self, why):
         """The process dies and its supervisor starts it again."""
@@ -40,16 +42,16 @@ class Player:
     def __init__(self, store: Store, log, *, pause=lambda seconds: None):
         recorder.read_range = log.read_range
         self.log = log
-        self._ownership = FakeOwnership(log.partition)
+        self._states = FakeStates(log.partition)
         self.recorder = recorder.Recorder(
-            TOPIC, MEASUREMENTS, a_sink(store, pause), ownership=self._ownership, partitions=PARTITIONS,
+            TOPIC, MEASUREMENTS, a_sink(store, pause), states=self._states, partitions=PARTITIONS,
             connection=KafkaConnection(""), writer=ThreadPoolExecutor(1),
-            flow=SimpleNamespace(hold=lambda tp: None, release=lambda tp: None), interval=0,
+            interval=0,
         )  # fmt: skip
 
     async def take_over(self):
         """As after a rebalance; the offset to go on at."""
-        await self.recorder.take_over(self._ownership.owned[self.log.partition])
+        await self.recorder.take_over(self._states.held[self.log.partition])
         return self.recorder.next[self.log.partition]
 
     async def record(self, first, end):
@@ -62,7 +64,7 @@ class Player:
         async def ack():
             acknowledged.set()
 
-        self.recorder.put((TOPIC, self.log.partition), batch, ack)
+        self.recorder.put((TOPIC, self.log.partition), batch, ack, FETCHING)
         await acknowledged.wait()
         return batch.last_offset
 

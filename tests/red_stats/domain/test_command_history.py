@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_stats.agents.commands import _Work
-from red_stats.domain.command_history import Answered
+from red_stats.domain.command_history import CommandHistory
 from red_stats.domain.subscriptions import still_needed
-from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
-from red_stats.tables.subscriptions import ThresholdRows
+from red_stats.tables.command_results import REMEMBERED_ANSWERS
+from red_stats.tables.declarations import changelogs_of
+from red_stats.tables.live import LiveTables
 from tests.builders import a_client_of
 from tests.red_stats.domain.test_commands import context
 
@@ -34,11 +35,11 @@ class Live:
     """Live's tables after commands, and every answer it gave."""
 
     def __init__(self):
-        self.rows = {"thresholds": ThresholdRows(), "answers": AnswerRows()}
+        self.tables = LiveTables()
         self.answers = []
         self.stamp = 0
 
-    def obey(self, offset, client, number, name, subscription, threshold, measured):
+    def handle(self, offset, client, number, name, subscription, threshold, measured):
         self.stamp += measured
         fields = {"command": name, "command_id": f"c-{number}", "client_id": client}
         fields |= {"subscription_id": subscription}
@@ -46,9 +47,9 @@ class Live:
             fields |= {"webhook_url": "https://example.com/h", "threshold": threshold}
         if name == "update":
             fields |= {"threshold": threshold}
-        work = _Work(SimpleNamespace(rows=self.rows), 3)
+        work = _Work(self.tables, changelogs_of(LiveTables), 3)
         record = SimpleNamespace(key=client.encode(), value=orjson.dumps(fields), offset=offset)
-        work.take(record, context(offset=offset, stamp=self.stamp, mark=self.stamp - 1))
+        work.handle(record, context(offset=offset, stamp=self.stamp, mark=self.stamp - 1))
         self.answers += [value for topic, _, value in work._out if topic == "red.command-results"]
         work.apply()
 
@@ -57,15 +58,15 @@ class Live:
 def test_the_answers_imply_lists_and_answers(commands):
     live = Live()
     for offset, command in enumerate(commands):
-        live.obey(offset, *command)
+        live.handle(offset, *command)
 
-    answered = Answered(REMEMBERED_ANSWERS)
+    answered = CommandHistory(REMEMBERED_ANSWERS)
     for value in live.answers:
         answered.add(value)
 
     mark = live.stamp - 1
-    assert answered.answers == live.rows["answers"]
+    assert answered.answers == live.tables.answers
     assert answered.pruned(mark) == {
         name: msgspec.structs.replace(client, past=still_needed(client.past, mark))
-        for name, client in live.rows["thresholds"].items()
+        for name, client in live.tables.thresholds.items()
     }

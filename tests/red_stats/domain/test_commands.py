@@ -41,7 +41,7 @@ def subscribed():
 
 
 def test_a_new_subscription_is_in_force_from_the_stamp(subscribed):
-    assert subscribed.subscription.public()["in_force_from"] == "3:100"
+    assert subscribed.subscription.public().in_force_from == "3:100"
     assert [j.since for j in judges_of(subscribed.client)] == [100]
 
 

@@ -40,8 +40,8 @@ def judge(threshold_bp=2500, since=0, until=None, subscription=SUBSCRIPTION):
 def test_an_image_at_the_threshold_is_not_over():
     at, over = measured(CLIENT, 0.25, 0), measured(CLIENT, 0.2501, 1)
 
-    assert [a.seq for a in folded([at], [judge()]).alerts] == []
-    assert [a.seq for a in folded([over], [judge()]).alerts] == [1]
+    assert [a.event.seq for a in folded([at], [judge()]).alerts] == []
+    assert [a.event.seq for a in folded([over], [judge()]).alerts] == [1]
 
 
 def test_a_version_judges_exactly_its_range_of_offsets():
@@ -56,7 +56,7 @@ def test_a_version_judges_exactly_its_range_of_offsets():
 def test_seq_goes_on_from_where_the_subscription_was():
     alerts = folded([measured(CLIENT, 1, n) for n in range(3)], [judge()], seq={SUBSCRIPTION: 41})
 
-    assert [a.seq for a in alerts.alerts] == [42, 43, 44]
+    assert [a.event.seq for a in alerts.alerts] == [42, 43, 44]
     assert alerts.sequences == {SUBSCRIPTION: 44}
 
 

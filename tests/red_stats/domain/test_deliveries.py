@@ -1,15 +1,16 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from red_stats.domain import deliveries
+from red_stats.domain.delivery_kinds import of_alert
 from red_stats.domain.retries import Outcome, delay, parse_schedule, retry_after_seconds, verdict
 from red_stats.domain.signatures import InvalidSecret, headers, key_of, new_secret
+from tests.builders import an_alert
 
 SECRET = new_secret(bytes(range(32)))
 NOW = 1_790_000_000
@@ -82,18 +83,15 @@ def test_a_schedule_is_a_list_of_seconds():
         parse_schedule("-1")
 
 
-def an_alert(at):
-    value = orjson.dumps(
-        {"id": str(UUID(int=7)), "subscription_id": "s", "version": 1, "measured_at": "2026-01-01T00:00:00Z"}
-    )
-    return deliveries.of_alert(b"acme", value, at)
+def a_row(at):
+    return of_alert(b"acme", an_alert(id=str(UUID(int=7))), at)
 
 
 @given(ahead=st.integers(-2 * HOUR, 2 * HOUR), status=st.sampled_from([500, 410]), jitter=st.floats(0, 1))
 def test_no_delivery_waits_longer_than_was_planned_however_the_clock_is_set_meanwhile(ahead, status, jitter):
     planned = 100 * HOUR
-    turn = deliveries.attempted(an_alert(planned), Outcome(status, None, 12), planned, (5.0, 300.0), jitter)
+    turn = deliveries.attempted(a_row(planned), Outcome(status, None, 12), planned, (5.0, 300.0), jitter)
     wait = turn.row.left(planned)
     assert turn.row.due == planned + wait
     assert turn.row.left(planned - ahead) == min(wait, wait + ahead)
-    assert an_alert(planned).left(planned - ahead) <= 0
+    assert a_row(planned).left(planned - ahead) <= 0

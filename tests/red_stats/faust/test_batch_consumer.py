@@ -3,15 +3,18 @@
 import asyncio
 import uuid
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from red_common.kafka.connection import KafkaConnection
-from red_stats.faust.app import new_app, source
+from red_stats.faust.app import Role, StatsApp
 from red_stats.settings import Settings
 from red_stats.tables.alert_sequences import SequenceRows
-from red_stats.tables.partition_state import Effects, Mark, Ownership, TableSpec
+from red_stats.tables.declarations import table
+from red_stats.tables.partition_state import Effects, Mark, PartitionStates
+from red_stats.topics import Topic
 from tests.new_topics import new_topics, own
 
 PARTITIONS = 4
@@ -54,7 +57,7 @@ class Place:
         """Until each of two members owns something and together they own all."""
         async with asyncio.timeout(seconds):
             while True:
-                first, second = (set(app.ownership.owned) for app in apps.values())
+                first, second = (set(app.role.states.held) for app in apps.values())
                 if first and second and first.isdisjoint(second) and len(first | second) == PARTITIONS:
                     return
                 await asyncio.sleep(0.02)
@@ -73,22 +76,21 @@ class Place:
         def fatal(reason):
             raise AssertionError(reason)
 
-        ownership = Ownership(
-            KafkaConnection(self.bootstrap),
-            self.name,
-            [TableSpec("rows", self.changelog, SequenceRows)],
-            fatal=fatal,
+        @dataclass
+        class Tables:
+            rows: SequenceRows = table(self.changelog, SequenceRows)
+
+        async def folded(batch):
+            self.batches.append(batch)
+            return fold is None or await fold(batch)
+
+        folder = self.settings.data / uuid.uuid4().hex
+        folder.mkdir()
+        settings = self.settings.model_copy(update={"data": folder})
+        states = PartitionStates(
+            KafkaConnection(self.bootstrap), "live", Tables, fatal=fatal, app_id=self.name
         )
-        app = new_app(self.settings, self.name, ownership)
-        app.conf.datadir = self.settings.data / uuid.uuid4().hex
-
-        async def agent(stream):
-            async for event in stream.noack().events():
-                self.batches.append(event.value)
-                if fold is None or await fold(event.value):
-                    await stream.ack(event)
-
-        app.agent(source(app, self.source), name="agent")(agent)
+        app = StatsApp(settings, Role(states, folds={Topic(self.source): folded}))
         app.finalize()
         await app.start()
         try:
@@ -154,7 +156,7 @@ async def test_a_restart_goes_on_at_the_mark_whatever_was_committed(place):
     async with place.app() as app:
         await place.until(lambda p: len(p.values()) == 20)
         await app.consumer.force_commit()
-        assert await app.ownership.transact(2, marking(place, 7))
+        assert await app.role.states.transact(2, marking(place, 7))
     place.batches.clear()
 
     async with place.app():
@@ -172,13 +174,13 @@ def marking(place, offset):
 async def test_nothing_is_left_to_recover_though_a_changelog_ends_in_a_control_record(place):
     """Stock recovery waits for ever for the commit marker at the end of a changelog."""
     async with place.app() as app:
-        await place.until(lambda p: 2 in app.ownership.owned)
-        await app.ownership.transact(2, marking(place, 0))
+        await place.until(lambda p: 2 in app.role.states.held)
+        await app.role.states.transact(2, marking(place, 0))
 
     async with place.app() as app, asyncio.timeout(15):
         await app.tables.recovery.completed.wait()
         [table] = app.tables.values()
-        for tp, end in app.ownership.ends.items():
+        for tp, end in app.role.states.ends.items():
             assert table.data.persisted_offset(tp) == end - 1
         assert app.conf.table_standby_replicas == 0, "a standby's partition would fence its owner"
 
@@ -204,17 +206,17 @@ async def test_whatever_a_client_compresses_with_can_be_read(place, compression)
     assert place.values() == numbers(0, 200)
 
 
-async def test_a_held_partition_waits_and_the_others_go_on(place):
+async def test_a_paused_partition_waits_and_the_others_go_on(place):
     async with place.app() as app:
-        await place.until(lambda p: len(app.ownership.owned) == PARTITIONS)
+        await place.until(lambda p: len(app.role.states.held) == PARTITIONS)
         tp = next(tp for tp in app.consumer.assignment() if (tp.topic, tp.partition) == (place.source, 0))
-        app.hold(tp)
+        app.pause(tp)
         await place.produced(numbers(0, 5), 0)
         await place.produced(numbers(0, 5), 1)
         await place.until(lambda p: len(p.values(1)) == 5)
         assert place.values(0) == []
 
-        app.release(tp)
+        app.resume(tp)
         await place.until(lambda p: len(p.values(0)) == 5)
 
 
@@ -232,7 +234,7 @@ async def test_two_members_share_the_partitions_and_every_record_is_folded_once(
                 [], {place.source: Mark(batch.last_offset, 0)}, lambda: folded.extend(r.value for r in fresh)
             )
 
-        return await app.ownership.transact(batch.partition, build, generation=batch.generation)
+        return await app.role.states.transact(batch.partition, build, generation=batch.generation)
 
     apps = {}
     async with place.app(lambda batch: fold(batch, apps["first"])) as apps["first"]:

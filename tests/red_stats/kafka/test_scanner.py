@@ -15,7 +15,7 @@ from red_common.kafka.partitioner import partition_of
 from red_stats.domain.column_batch import MeasurementReader
 from red_stats.domain.measurement_columns import joined
 from red_stats.domain.measurements import BatchReader
-from red_stats.domain.record_batches import Chunk, records_of
+from red_stats.domain.record_batches import RecordBatch, records_of
 from red_stats.domain.recorded_tables import MEASUREMENTS
 from red_stats.kafka import scanner
 from red_stats.kafka.scanner import LogReader, Scanner
@@ -51,11 +51,11 @@ def chunk_of(content, base=0):
     attributes = ("base_offset", "next_offset", "max_timestamp")
     told = {name: getattr(batch, name) for name in attributes}
 
-    class Fetched(SimpleNamespace):
+    class PackedFetches(SimpleNamespace):
         def __iter__(self):
             return iter(list(DefaultRecordBatch(content)))
 
-    return Chunk(Fetched(content=memoryview(content), **told))
+    return RecordBatch(PackedFetches(content=memoryview(content), **told))
 
 
 def usual(number, client=CLIENTS[0], **changes):
@@ -63,14 +63,14 @@ def usual(number, client=CLIENTS[0], **changes):
     return client.encode(), a_measurement(client, fields.pop("red"), **fields)
 
 
-def slowly(chunks, since=0):
-    return BatchReader(HOME, PARTITIONS).read_all(records_of(chunks, since), -1)
+def slowly(batches, since=0):
+    return BatchReader(HOME, PARTITIONS).read_all(records_of(batches, since), -1)
 
 
-def quickly(chunks, since=0):
+def quickly(batches, since=0):
     """What the scanner alone takes, or None."""
     clients = LogReader(PARTITIONS, None)._clients_of(HOME)
-    found = scanner.load().readings(chunks, since, clients.__getitem__)
+    found = scanner.load().readings(batches, since, clients.__getitem__)
     return None if found is None else found.taken(range(len(found)))
 
 
@@ -89,18 +89,21 @@ def described(columns):
 def test_what_is_usual_is_taken_whatever_it_is_compressed_with(codec):
     events = [usual(n, CLIENTS[n % 3], at=NOW - n * 977) for n in range(1000)]
     headers = [("traceparent", b"00-1"), ("ä", None)]
-    chunks = [a_chunk(events[:600], 7, codec=codec, headers=headers), a_chunk(events[600:], 700, codec=codec)]
+    batches = [
+        a_chunk(events[:600], 7, codec=codec, headers=headers),
+        a_chunk(events[600:], 700, codec=codec),
+    ]
 
-    assert quickly(chunks) == slowly(chunks)[0]
-    assert len(quickly(chunks)) == 1000
+    assert quickly(batches) == slowly(batches)[0]
+    assert len(quickly(batches)) == 1000
 
 
 def test_any_number_of_clients_keep_their_names():
     names = [f"{prefix}{n}" for n in range(3000) for prefix in ("a", "b" * 60)]
     ours = [name for name in names if partition_of(name, PARTITIONS) == HOME]
-    chunks = [a_chunk([usual(n, client) for n, client in enumerate([*ours, *reversed(ours)])])]
+    batches = [a_chunk([usual(n, client) for n, client in enumerate([*ours, *reversed(ours)])])]
 
-    assert quickly(chunks) == slowly(chunks)[0]
+    assert quickly(batches) == slowly(batches)[0]
 
 
 def test_names_that_begin_alike_are_told_apart():
@@ -140,9 +143,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("record", REFUSED.values(), ids=REFUSED)
 def test_what_is_nearly_usual_is_left_to_the_careful_reader(record):
-    chunks = [a_chunk([record], logged_at=max(NOW, record[1].count(b"2100-") * 5_000_000_000_000))]
+    batches = [a_chunk([record], logged_at=max(NOW, record[1].count(b"2100-") * 5_000_000_000_000))]
 
-    found = scanner.load().readings(chunks, 0, bytes.decode)
+    found = scanner.load().readings(batches, 0, bytes.decode)
 
     assert found is None
 
@@ -156,19 +159,19 @@ def test_what_is_nearly_usual_is_left_to_the_careful_reader(record):
     ],
 )  # fmt: skip
 def test_the_ends_of_months_are_taken_as_they_are(moment):
-    chunks = [a_chunk([usual(0, measured_at=moment)], logged_at=1 << 50)]
+    batches = [a_chunk([usual(0, measured_at=moment)], logged_at=1 << 50)]
 
-    assert quickly(chunks) == slowly(chunks)[0]
-    assert len(quickly(chunks)) == 1
+    assert quickly(batches) == slowly(batches)[0]
+    assert len(quickly(batches)) == 1
 
 
 def test_the_brokers_time_is_that_of_every_record_of_its_batch():
     content = bytearray(a_chunk([usual(n) for n in range(20)]).content)
     content[22] |= 8  # LogAppendTime
-    chunks = [chunk_of(bytes(content))]
+    batches = [chunk_of(bytes(content))]
 
-    assert quickly(chunks) == slowly(chunks)[0]
-    assert {reading.logged_at for reading in quickly(chunks)} == {NOW + 19}
+    assert quickly(batches) == slowly(batches)[0]
+    assert {reading.logged_at for reading in quickly(batches)} == {NOW + 19}
 
 
 def test_control_records_are_no_measurements():
@@ -190,32 +193,32 @@ def test_a_batch_of_an_older_format_is_left_to_aiokafka():
 def test_every_column_is_as_the_careful_reader_cuts_it():
     odd = {"sha256": "x" * 20_000, "decoder": "", "red_channel": 0.9999}
     events = [usual(n, CLIENTS[n % 3], **[DESCRIPTION, {}, odd][n % 3]) for n in range(99)]
-    chunks = [a_chunk(events[:50]), a_chunk(events[50:], 50)]
-    slow = MeasurementReader(HOME, PARTITIONS)(records_of(chunks, 20))
+    batches = [a_chunk(events[:50]), a_chunk(events[50:], 50)]
+    slow = MeasurementReader(HOME, PARTITIONS)(records_of(batches, 20))
 
-    fast = LogReader(PARTITIONS, scanner.load()).cut(HOME, chunks, 20)
+    fast = LogReader(PARTITIONS, scanner.load()).cut(HOME, batches, 20)
 
     assert described(fast.columns) == described(slow.columns)
     assert (fast.offsets, fast.unreadable, fast.first, fast.at, fast.last) == slow[1:]
 
 
 def test_what_is_at_or_below_the_mark_is_skipped_unread():
-    chunks = [a_chunk([(b"x", b"no event"), *(usual(n) for n in range(40))])]
+    batches = [a_chunk([(b"x", b"no event"), *(usual(n) for n in range(40))])]
 
-    assert [reading.offset for reading in quickly(chunks, 5)] == list(range(5, 41))
-    assert quickly(chunks, 0) is None
-    assert quickly(chunks, 100) == []
+    assert [reading.offset for reading in quickly(batches, 5)] == list(range(5, 41))
+    assert quickly(batches, 0) is None
+    assert quickly(batches, 100) == []
 
 
 def test_a_batch_with_anything_unusual_is_read_one_by_one_and_nothing_is_lost():
     for odd in [(b"other", usual(1)[1]), (None, usual(1)[1]), (b"x", None), usual(1, client="UPPER"),
                 usual(1, client=a_client_of(2)), usual(1, red=0.12345), usual(1, image_id="")]:  # fmt: skip
-        chunks = [a_chunk([*(usual(n) for n in range(20)), odd, usual(3)])]
-        good, dead = slowly(chunks)
+        batches = [a_chunk([*(usual(n) for n in range(20)), odd, usual(3)])]
+        good, dead = slowly(batches)
 
-        found, unreadable = LogReader(PARTITIONS, scanner.load()).readings(HOME, chunks, 0)
+        found, unreadable = LogReader(PARTITIONS, scanner.load()).readings(HOME, batches, 0)
 
-        assert quickly(chunks) is None
+        assert quickly(batches) is None
         assert found.taken(range(len(found))) == good
         assert [letter.reason for letter in unreadable] == [letter.reason for letter in dead]
         assert len(good) == 21
@@ -255,23 +258,23 @@ def test_any_damage_of_a_value_gives_the_same_or_is_read_carefully(chance, times
     same([a_chunk([(CLIENTS[0].encode(), bytes(value))], logged_at=1 << 50)])
 
 
-def same(chunks):
-    fast = quickly(chunks)
+def same(batches):
+    fast = quickly(batches)
     if fast is None:
         return
-    good, dead = slowly(chunks)
+    good, dead = slowly(batches)
     assert (fast, dead) == (good, [])
-    cut = scanner.load().cut(chunks, 0, LogReader(PARTITIONS, None)._clients_of(HOME).__getitem__)
-    slow = MeasurementReader(HOME, PARTITIONS)(records_of(chunks, 0))
+    cut = scanner.load().cut(batches, 0, LogReader(PARTITIONS, None)._clients_of(HOME).__getitem__)
+    slow = MeasurementReader(HOME, PARTITIONS)(records_of(batches, 0))
     assert described(cut.columns) == described(slow.columns)
 
 
 def test_most_of_the_unusual_that_is_harmless_is_taken():
     spaced_out = a_measurement(CLIENTS[0]).replace(b'":', b'" : ').replace(b',"', b' ,\n"')
     reversed_ = orjson.dumps(dict(reversed(orjson.loads(usual(0, **DESCRIPTION)[1]).items())))
-    chunks = [a_chunk([(CLIENTS[0].encode(), value) for value in (spaced_out, reversed_)])]
+    batches = [a_chunk([(CLIENTS[0].encode(), value) for value in (spaced_out, reversed_)])]
 
-    assert len(quickly(chunks)) == 2
+    assert len(quickly(batches)) == 2
 
 
 def test_a_damaged_batch_is_left_to_aiokafka():
@@ -295,24 +298,24 @@ def test_a_damaged_batch_is_left_to_aiokafka():
 def test_parts_joined_are_the_readings_of_all(names):
     offsets = iter(range(1000))
     parts = [[usual(next(offsets), client) for client in some] for some in names]
-    chunks = [a_chunk(part, 100 * number) for number, part in enumerate(parts) if part]
+    batches = [a_chunk(part, 100 * number) for number, part in enumerate(parts) if part]
     reader = LogReader(PARTITIONS, scanner.load())
 
-    found = joined([reader.readings(HOME, [chunk], 0)[0] for chunk in chunks])
+    found = joined([reader.readings(HOME, [chunk], 0)[0] for chunk in batches])
 
-    assert found.taken(range(len(found))) == slowly(chunks)[0]
+    assert found.taken(range(len(found))) == slowly(batches)[0]
 
 
 def test_without_a_compiler_everything_is_read_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr(scanner, "SOURCE", tmp_path / "scan.c")
     shutil.copy(scanner.Path(scanner.__file__).with_name("scan.c"), tmp_path)
     monkeypatch.setattr(c_library, "compilers", list)
-    assert "without the scanner" in scanner.told()
+    assert "without the scanner" in scanner.build_and_describe()
     assert scanner.load() is None
-    chunks = [a_chunk([usual(n) for n in range(50)])]
+    batches = [a_chunk([usual(n) for n in range(50)])]
 
-    found, dead = LogReader(PARTITIONS, scanner.load()).readings(HOME, chunks, 10)
+    found, dead = LogReader(PARTITIONS, scanner.load()).readings(HOME, batches, 10)
 
-    assert found.taken(range(len(found))) == slowly(chunks, 10)[0]
-    assert (dead, LogReader(PARTITIONS, None).cut(HOME, chunks, 0)) == ([], None)
+    assert found.taken(range(len(found))) == slowly(batches, 10)[0]
+    assert (dead, LogReader(PARTITIONS, None).cut(HOME, batches, 0)) == ([], None)
     assert isinstance(Scanner(c_library.library(scanner.Path(scanner.__file__).with_name("scan.c"))), Scanner)

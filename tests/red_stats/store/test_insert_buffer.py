@@ -8,7 +8,7 @@ from red_stats.store.insert_buffer import Buffer
 
 
 def a_batch(start, size, lag=0):
-    return SimpleNamespace(size=size, chunks=[SimpleNamespace(start=start)], lag=lag)
+    return SimpleNamespace(size=size, batches=[SimpleNamespace(start=start)], lag=lag)
 
 
 async def acknowledged():
@@ -31,12 +31,12 @@ def test_what_somebody_waits_for_is_inserted_at_once_even_if_that_was_said_durin
                 done.set()
             return True
 
-        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=60)
+        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=60)
         buffer.put(a_batch(0, 4), acknowledged)
         await first.wait()
         buffer.put(a_batch(4, 10), acknowledged)
         buffer.put(a_batch(14, 6), acknowledged)
-        buffer.hasten(19)
+        buffer.request_flush(19)
         later.set()
         async with asyncio.timeout(5):
             await done.wait()
@@ -57,7 +57,7 @@ def test_what_comes_out_of_a_backlog_is_inserted_together_and_a_last_bit_of_it_a
             done.set()
             return True
 
-        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=60)
+        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=60)
         for start in range(0, 5000, 1000):
             buffer.put(a_batch(start, 1000, lag=insert_buffer.BACKLOG + 4000 - start), acknowledged)
             await asyncio.sleep(0)
@@ -79,7 +79,7 @@ def test_a_backlog_that_does_not_come_holds_an_insert_up_no_longer_than_the_inte
             done.set()
             return True
 
-        buffer = Buffer(write, hold=lambda: None, release=lambda: None, interval=0.05)
+        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=0.05)
         buffer.put(a_batch(0, 1, lag=10**6), acknowledged)
         async with asyncio.timeout(5):
             await done.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from dataclasses import dataclass
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ from red_common.kafka.connection import KafkaConnection
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.transactions import Fenced, PartitionWriter, WriteFailed
 from red_stats.tables.alert_sequences import SequenceRows
-from red_stats.tables.partition_state import Effects, Mark, Ownership, TableSpec
+from red_stats.tables.declarations import table
+from red_stats.tables.partition_state import Effects, Mark, PartitionStates
 from tests.new_topics import new_topics, own
 
 SOURCE = "source"
@@ -41,22 +43,23 @@ async def app_id(kafka):
 
 @pytest.fixture
 async def taken(kafka, app_id):
-    """Makes ownerships of partition 2, each as a process of its own would."""
+    """Makes states of partition 2, each as a process of its own would."""
     made = []
 
     async def take(generation=1):
-        tables = [
-            TableSpec("windows", changelog(app_id), SequenceRows),
-            TableSpec("alert_sequences", changelog(app_id, "b"), SequenceRows),
-        ]
-        ownership = Ownership(KafkaConnection(kafka), app_id, tables, fatal=fatal)
-        made.append(ownership)
-        await ownership.on_rebalance([2], generation)
-        return ownership
+        @dataclass
+        class Tables:
+            windows: SequenceRows = table(changelog(app_id), SequenceRows)
+            alert_sequences: SequenceRows = table(changelog(app_id, "b"), SequenceRows)
+
+        states = PartitionStates(KafkaConnection(kafka), "live", Tables, fatal=fatal, app_id=app_id)
+        made.append(states)
+        await states.rebalance([2], generation)
+        return states
 
     yield take
-    for ownership in made:
-        await ownership.close()
+    for states in made:
+        await states.close()
 
 
 def outputs(app_id):
@@ -67,10 +70,10 @@ def setting(app_id, value, offset):
     """A build that skips what the mark has passed, like every fold of ours."""
     name, source = f"{app_id}-row", f"{app_id}-source"
 
-    async def build(owned):
-        if offset <= owned.mark(source).offset:
+    async def build(state):
+        if offset <= state.mark(source).offset:
             return None
-        rows = owned.rows["windows"]
+        rows = state.tables.windows
         return Effects(
             [
                 (changelog(app_id), name.encode(), b"%d" % value),
@@ -114,16 +117,16 @@ async def test_outputs_state_and_mark_are_there_together_after_a_restart(kafka, 
 
     second = await taken()
 
-    owned = second.owned[2]
-    assert owned.rows["windows"][f"{app_id}-row"] == 7
-    assert owned.mark(f"{app_id}-source") == Mark(10, 0)
+    state = second.held[2]
+    assert state.tables.windows[f"{app_id}-row"] == 7
+    assert state.mark(f"{app_id}-source") == Mark(10, 0)
     assert await committed(kafka, outputs(app_id), app_id) == [7]
 
 
 async def test_a_redelivered_batch_changes_nothing(kafka, taken, app_id):
-    ownership = await taken()
-    await ownership.transact(2, setting(app_id, 7, 10))
-    await ownership.transact(2, setting(app_id, 7, 10))
+    states = await taken()
+    await states.transact(2, setting(app_id, 7, 10))
+    await states.transact(2, setting(app_id, 7, 10))
 
     assert await committed(kafka, outputs(app_id), app_id) == [7]
 
@@ -187,46 +190,46 @@ async def test_every_assigned_partition_is_reloaded_also_one_that_was_kept(kafka
     await meanwhile.transact(2, setting(app_id, 5, 20))
     await meanwhile.close()
 
-    await sleeper.on_rebalance([2], 3)
+    await sleeper.rebalance([2], 3)
 
-    assert sleeper.owned[2].rows["windows"][f"{app_id}-row"] == 5
+    assert sleeper.held[2].tables.windows[f"{app_id}-row"] == 5
     assert await sleeper.transact(2, setting(app_id, 6, 30), generation=3)
 
 
 async def test_a_batch_of_an_older_generation_is_dropped(taken, app_id):
-    ownership = await taken(generation=1)
-    await ownership.on_rebalance([2], 2)
+    states = await taken(generation=1)
+    await states.rebalance([2], 2)
 
-    assert not await ownership.transact(2, setting(app_id, 1, 10), generation=1)
-    assert not await ownership.transact(3, setting(app_id, 1, 10))
+    assert not await states.transact(2, setting(app_id, 1, 10), generation=1)
+    assert not await states.transact(3, setting(app_id, 1, 10))
 
 
 async def test_a_rebalance_waits_for_the_transaction_under_way(taken, app_id):
-    ownership = await taken(generation=1)
+    states = await taken(generation=1)
     begun, go = asyncio.Event(), asyncio.Event()
     inner = setting(app_id, 1, 10)
 
-    async def slow(owned):
+    async def slow(state):
         begun.set()
         await go.wait()
-        return await inner(owned)
+        return await inner(state)
 
-    folding = asyncio.create_task(ownership.transact(2, slow, generation=1))
+    folding = asyncio.create_task(states.transact(2, slow, generation=1))
     await begun.wait()
-    rebalance = asyncio.create_task(ownership.on_rebalance([2], 2))
+    rebalance = asyncio.create_task(states.rebalance([2], 2))
     go.set()
 
     assert await folding
     await rebalance
-    assert ownership.owned[2].mark(f"{app_id}-source").offset == 10
+    assert states.held[2].mark(f"{app_id}-source").offset == 10
 
 
 @pytest.mark.parametrize("reaches_kafka", [True, False])
 async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka_has(
     kafka, taken, app_id, reaches_kafka
 ):
-    ownership = await taken()
-    writer = ownership.owned[2].writer
+    states = await taken()
+    writer = states.held[2].writer
     commit = writer.commit
 
     async def loses_the_answer(records, before_commit):
@@ -236,21 +239,21 @@ async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka
 
     writer.commit = loses_the_answer
 
-    assert await ownership.transact(2, setting(app_id, 4, 10))
+    assert await states.transact(2, setting(app_id, 4, 10))
 
-    assert ownership.owned[2].writer is not writer
+    assert states.held[2].writer is not writer
     assert await committed(kafka, outputs(app_id), app_id) == [4]
-    assert ownership.owned[2].rows["windows"][f"{app_id}-row"] == 4
+    assert states.held[2].tables.windows[f"{app_id}-row"] == 4
 
 
 async def test_a_large_batch_is_one_transaction(kafka, taken, app_id):
-    ownership = await taken()
+    states = await taken()
     records = [(outputs(app_id), app_id.encode(), b"%0900d" % n) for n in range(3000)]
 
-    async def build(owned):
+    async def build(state):
         return Effects(records, {f"{app_id}-source": Mark(1, 0)}, lambda: None)
 
-    await ownership.transact(2, build)
+    await states.transact(2, build)
 
     assert await committed(kafka, outputs(app_id), app_id) == list(range(3000))
 
@@ -281,9 +284,9 @@ async def test_a_mark_that_fell_ends_the_process_before_anything_is_folded_behin
     kafka, taken, app_id, monkeypatch
 ):
     """Kafka can lose a transaction that it had acknowledged (docs/adr/0007)."""
-    ownership = await taken()
-    assert await ownership.transact(2, setting(app_id, 1, 10))
-    assert await ownership.transact(2, setting(app_id, 2, 20))
+    states = await taken()
+    assert await states.transact(2, setting(app_id, 1, 10))
+    assert await states.transact(2, setting(app_id, 2, 20))
     async with AIOKafkaProducer(bootstrap_servers=kafka) as stranger:
         lower = msgspec.json.encode(Mark(10, 0))
         await stranger.send_and_wait(changelog(app_id), lower, f"!{app_id}-source".encode(), partition=2)
@@ -291,9 +294,9 @@ async def test_a_mark_that_fell_ends_the_process_before_anything_is_folded_behin
     async def failing(*_):
         raise WriteFailed("unknown outcome")
 
-    monkeypatch.setattr(ownership.owned[2].writer, "commit", failing)
+    monkeypatch.setattr(states.held[2].writer, "commit", failing)
     with pytest.raises(Died, match=r"folded to 20, now 10"):
-        await ownership.transact(2, setting(app_id, 3, 30))
+        await states.transact(2, setting(app_id, 3, 30))
 
     again = await taken()
-    assert again.owned[2].mark(f"{app_id}-source").offset == 10
+    assert again.held[2].mark(f"{app_id}-source").offset == 10

@@ -22,7 +22,7 @@ def pauses(monkeypatch):
 
     monkeypatch.setattr(sender, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
     monkeypatch.setattr(sender, "AddPartitionsToTxnHandler", sender.AddPartitionsToTxnHandler)
-    transaction_backoff.ask_soon()
+    transaction_backoff.shorten_transaction_backoff()
     return found
 
 

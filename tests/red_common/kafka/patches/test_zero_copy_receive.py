@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_common.kafka.patches.header_keys import _Records
-from red_common.kafka.patches.zero_copy_receive import LARGE, _Receiver, receive_in_place
-from red_stats.kafka.packed_batches import Fetched, _Chunks
+from red_common.kafka.patches.zero_copy_receive import LARGE, _Receiver, enable_zero_copy_receive
+from red_stats.kafka.packed_batches import PackedFetches, _Batches
 from tests.new_topics import new_topics, own
 
 
@@ -60,11 +60,11 @@ async def test_who_waits_for_a_frame_is_told_that_the_connection_ended(error):
 
 
 async def fetched(kafka, topic):
-    """The chunks of a topic's only partition."""
+    """The batches of a topic's only partition."""
     tp = TopicPartition(topic, 0)
     async with AIOKafkaConsumer(bootstrap_servers=kafka, max_partition_fetch_bytes=8 << 20) as consumer:
         consumer.assign([tp])
-        consumer._fetcher._records = Fetched(consumer._fetcher._records)
+        consumer._fetcher._records = PackedFetches(consumer._fetcher._records)
         end = (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, 0)
         found = []
@@ -83,11 +83,13 @@ async def produced(kafka, sizes):
 
 
 async def test_large_answers_stay_where_they_were_received_and_small_ones_keep_nothing_alive(kafka):
-    receive_in_place()
+    enable_zero_copy_receive()
     large, values = await produced(kafka, [200_000] * 10)
-    chunks = await fetched(kafka, large)
-    assert [record.value for chunk in chunks for record in chunk.records] == values
-    assert max(len(chunk.content.obj) for chunk in chunks) > 200_000 + LARGE  # one object for several of them
+    batches = await fetched(kafka, large)
+    assert [record.value for chunk in batches for record in chunk.records] == values
+    assert (
+        max(len(chunk.content.obj) for chunk in batches) > 200_000 + LARGE
+    )  # one object for several of them
 
     small, values = await produced(kafka, [100])
     [chunk] = await fetched(kafka, small)
@@ -97,7 +99,7 @@ async def test_large_answers_stay_where_they_were_received_and_small_ones_keep_n
 
 
 async def test_a_debug_log_can_show_what_was_received(kafka, caplog):
-    receive_in_place()
+    enable_zero_copy_receive()
     topic, values = await produced(kafka, [100_000])
     with caplog.at_level(logging.DEBUG, conn.log.name):
         [chunk] = await fetched(kafka, topic)
@@ -107,7 +109,7 @@ async def test_a_debug_log_can_show_what_was_received(kafka, caplog):
 
 def a_chunk(content):
     """As a fetch has it."""
-    return _Chunks(_Records(content)).next_batch()
+    return _Batches(_Records(content)).next_batch()
 
 
 def a_batch(values):

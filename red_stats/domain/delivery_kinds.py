@@ -1,0 +1,120 @@
+"""The kinds of deliveries: what each is made from and what its failure means. Pure.
+
+A new kind is one more `DeliveryKind` here.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+import orjson
+
+from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
+from red_stats import topics
+from red_stats.domain import alerts
+from red_stats.domain.alerts import uuid5
+from red_stats.domain.deliveries import Row
+from red_stats.domain.measurements import from_ms
+
+NO_IMAGE: Final = "00000000-0000-0000-0000-000000000000"
+
+
+class DeliveryKind(NamedTuple):
+    """One kind.
+
+    Attributes:
+        type: the `type` of its webhook's body.
+        topic: the records that become deliveries of this kind.
+        read: (key, value, Kafka time in ms) -> a new row; raises InvalidEvent: a dead letter.
+        retried: a failed attempt is followed by others; else the first one is the last.
+        at_once: it goes out although the endpoint's circuit breaker is open.
+        is_timed: from measured_at to its delivery is what the image-to-webhook metric tells.
+    """
+
+    type: str
+    topic: topics.Topic
+    read: Callable[[bytes | None, bytes | None, int], Row]
+    retried: bool = True
+    at_once: bool = False
+    is_timed: bool = False
+
+
+class TestTask(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="test"):
+    """A task on `red.delivery-tasks`: send a test event to one subscription."""
+
+    task_id: str
+    client_id: str
+    subscription_id: str
+    version: int
+    threshold: float
+
+    @property
+    def delivery_ids(self) -> tuple[str, str]:
+        """The delivery id and the webhook-id that the test event will have."""
+        return _ids_of(self.task_id)
+
+
+def of_alert(key: bytes | None, value: bytes | None, at: int) -> Row:
+    """The delivery of a record of `red.alerts`; its ids follow from the alert's.
+
+    Raises:
+        InvalidEvent: the record is no alert.
+    """
+    alert = alerts.decode(value)
+    try:
+        client_id = (key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidEvent("the record's key is no client_id") from error
+    if not CLIENT_ID.fullmatch(client_id):
+        raise InvalidEvent("the record's key is no client_id")
+    delivery_id, webhook_id = _ids_of(alert.id)
+    return Row(
+        id=delivery_id, webhook_id=webhook_id, alert_id=alert.id, client_id=client_id,
+        subscription_id=alert.subscription_id, version=alert.version, type=ALERT.type,
+        timestamp=alert.measured_at, data=(value or b"").decode(), since=at, due=at,
+    )  # fmt: skip
+
+
+def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
+    """The delivery that a record of `red.delivery-tasks` asks for: a test event.
+
+    Raises:
+        InvalidEvent: the record is no task.
+    """
+    try:
+        task = msgspec.json.decode(value or b"", type=TestTask)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(f"no delivery task: {error}") from error
+    if not CLIENT_ID.fullmatch(task.client_id) or key != task.client_id.encode():
+        raise InvalidEvent("the record's key is not its client_id")
+    delivery_id, webhook_id = task.delivery_ids
+    moment = rfc3339(from_ms(at))
+    sample = {
+        "id": task.task_id, "subscription_id": task.subscription_id, "version": task.version,
+        "seq": 0, "prev_seq": 0, "image_id": NO_IMAGE, "red": 1.0,
+        "threshold": task.threshold, "measured_at": moment, "position": "",
+    }  # fmt: skip
+    return Row(
+        id=delivery_id, webhook_id=webhook_id, alert_id="", client_id=task.client_id,
+        subscription_id=task.subscription_id, version=task.version, type=TEST.type,
+        timestamp=moment, data=orjson.dumps(sample).decode(), since=at, due=at,
+    )  # fmt: skip
+
+
+def _ids_of(event_id: str) -> tuple[str, str]:
+    try:
+        return uuid5(UUID(event_id).bytes, "delivery"), "msg_" + UUID(event_id).hex
+    except ValueError as error:
+        raise InvalidEvent("the id is not a UUID") from error
+
+
+ALERT: Final = DeliveryKind("red.alert", topics.ALERTS, of_alert, is_timed=True)
+TEST: Final = DeliveryKind("red.test", topics.DELIVERY_TASKS, of_task, retried=False, at_once=True)
+BY_TOPIC: Final[dict[str, DeliveryKind]] = {kind.topic: kind for kind in (ALERT, TEST)}
+_BY_TYPE: Final = {kind.type: kind for kind in (ALERT, TEST)}
+
+
+def kind_of(row: Row) -> DeliveryKind:
+    """The kind of a delivery."""
+    return _BY_TYPE[row.type]

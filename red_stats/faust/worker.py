@@ -1,0 +1,78 @@
+"""A process of Faust apps under one mode worker, until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import mode
+
+from red_common.log_throttle import throttle_libraries
+from red_stats.faust.app import Fatal, Resource, StatsApp, enter_patiently
+from red_stats.faust.batch_consumer import BatchConsumer
+from red_stats.faust.loaded_table import LoadedTable
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 9
+
+
+class Worker(mode.Worker):
+    """Opens what its apps share, starts them side by side, and closes it after them.
+
+    One after the other each app would wait for the state of those before.
+    """
+
+    def __init__(self, *apps: StatsApp, shared: Sequence[Resource], fatal: Fatal, **options: Any) -> None:
+        super().__init__(*apps, **options)
+        self._shared, self._fatal = shared, fatal
+        self._exit_stack = AsyncExitStack()
+
+    async def on_start(self) -> None:
+        """Every role at once, behind what they share."""
+        await super().on_start()
+        throttle_libraries()
+        for resource in self._shared:
+            await enter_patiently(self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal)
+        await asyncio.gather(*(app.maybe_start() for app in self.services))
+
+    async def on_shutdown(self) -> None:
+        """When every role has ended."""
+        await super().on_shutdown()
+        await self._exit_stack.aclose()
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """An orderly end; a hard one if a rebalance or Kafka's absence holds it up: nothing is lost by it."""
+        late = threading.Timer(STOP_SECONDS, _end_late)
+        late.daemon = True
+        late.start()
+        super()._schedule_shutdown(signal)
+
+    async def _sentinel_task(self) -> None:
+        """Nothing: mode gives the loop a second to end, and the process ends right after it."""
+
+
+def _end_late() -> None:
+    log.warning("still stopping after %d s: ending at once", STOP_SECONDS)
+    logging.shutdown()
+    os._exit(0)
+
+
+def quiet_libraries() -> None:
+    """Warnings only: mode tells of every service that starts, in the name of the module of its class."""
+    ours = (StatsApp, BatchConsumer, LoadedTable, Worker)
+    for name in ("faust", "mode", "aiokafka", *(kind.__module__ for kind in ours)):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run(make: Callable[[], Worker]) -> int:
+    """Run a worker until SIGTERM or Ctrl-C; its exit code."""
+    try:
+        make().execute_from_commandline()
+    except SystemExit as exited:
+        return exited.code if isinstance(exited.code, int) else 1 if exited.code else 0
+    return 0

@@ -1,0 +1,14 @@
+"""The tables of role deliver."""
+
+from dataclasses import dataclass
+
+from red_stats import topics
+from red_stats.tables.declarations import table
+from red_stats.tables.pending_deliveries import PendingRows
+
+
+@dataclass(slots=True)
+class DeliverTables:
+    """What role deliver holds for one partition."""
+
+    pending: PendingRows = table(topics.PENDING_CHANGELOG, PendingRows)
