@@ -18,7 +18,7 @@ from tests.services import an_api, running, verified, worker
 from tests.system.test_flow import records, until_records
 
 NAMED = "kills"  # as `up` names its worker: back in seconds, without waiting for a session to end
-TAKEN = "partitions taken"
+TAKEN = "partitions assigned"
 REDS = [n % 100 / 100 for n in range(100)]
 
 

@@ -7,7 +7,7 @@ import time
 from tests.faults.harness.scenario import ROLES, scenario
 from tests.faults.harness.system import SESSION_SECONDS
 
-TAKEN = "partitions taken"
+TAKEN = "partitions assigned"
 RED_LEASE_SECONDS = 30
 
 
