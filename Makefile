@@ -15,13 +15,19 @@ test: check browser  ## check and test everything
 quick: $(VENV)/.dev  ## the tests that need neither Kafka nor processes, within a minute
 	$(BIN)/python -m pytest -q -m 'not system'
 
-check: $(VENV)/.dev  ## formatting, lint, types, imports
+check: $(VENV)/.dev  ## formatting, lint, types, imports, spelling, and what is in deploy/
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(addprefix .github/ISSUE_TEMPLATE/,bug.yml feature.yml)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/python -m pytest -q tests/deploy
 
-browser:  # Chromium for the tests of the pages: they are skipped where it is not and cannot be had
+browser:  ## Chromium for the tests of the pages: they are skipped where it is not and cannot be had
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } \
 	  || echo "no Chromium: the tests of the pages will be skipped; apt-get install chromium"
@@ -67,7 +73,7 @@ lock: $(VENV)/.dev  ## pin anew what pyproject.toml asks for, one version for ru
 	$(BIN)/uv $(PIN) --group compiler -c requirements-dev.txt -o requirements-compiler.txt
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
+	@sed -nE 's/^([a-z]+):.*## /\1\t/p' Makefile | expand -t 10
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

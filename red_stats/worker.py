@@ -10,7 +10,7 @@ from typing import Final
 
 import uvloop
 
-from red_common import failpoints
+from red_common import failpoints, process_log
 from red_stats.app import create_process, die
 from red_stats.faust.worker import Worker, quiet_libraries, run
 from red_stats.kafka import scanner
@@ -33,6 +33,7 @@ def without_gc() -> Iterator[None]:
 
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
+    process_log.set_up(settings.log_level, settings.log_format)
     failpoints.arm(settings.crash_at)
     uvloop.install()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -44,7 +45,8 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
         quiet_libraries()
     if scanner.load() is None:
         print(f"worker: measurements are read by {reader}", file=sys.stderr)
-    options = {"loglevel": settings.log_level, "redirect_stdouts": False}
+    # the log is ours already, and mode leaves it alone
+    options = {"override_logging": False, "redirect_stdouts": False}
     code = run(lambda: Worker(*apps, shared=shared, fatal=die, **options))
     logging.shutdown()
     sys.stdout.flush()

@@ -5,6 +5,7 @@ wheel `ziglang`. Without it RED gives the same numbers by `redness.py`, only slo
 """
 
 import ctypes
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -71,10 +72,10 @@ def _is_right(kernel: Kernel) -> bool:
     return True
 
 
-def build_and_describe() -> str:
+def build_and_describe(*, portable: bool = False) -> str:
     """Which code counts here, built if it was not yet."""
     try:
-        c_library.build(SOURCE)
+        c_library.build(SOURCE, portable=portable)
     except (c_library.CannotBuild, OSError) as error:
         return f"numpy, without the C kernel ({error})"
     return "the C kernel" if load() is not None else "numpy: the C kernel gives other numbers here"
@@ -82,7 +83,8 @@ def build_and_describe() -> str:
 
 def main() -> None:
     """Build, and say in one line which kernel RED will count with."""
-    print(f"red: counting with {build_and_describe()}")
+    portable = "--portable" in sys.argv[1:]
+    print(f"red: counting with {build_and_describe(portable=portable)}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -13,7 +14,7 @@ from red_common.kafka.connection import KafkaConnection
 app = App(
     name="red-stats",
     help="RED_STATS: counts, thresholds and alerts of the red in images.",
-    version="0.1.0",
+    version=version("red-stats"),
 )
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Machine-readable output.")]
 Result = TypeVar("Result")

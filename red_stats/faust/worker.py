@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import mode
 
-from red_common.log_throttle import throttle_libraries
 from red_stats.faust.app import Fatal, Resource, StatsApp, enter_patiently
 from red_stats.faust.batch_consumer import BatchConsumer
 from red_stats.faust.loaded_table import LoadedTable
@@ -35,7 +34,6 @@ class Worker(mode.Worker):
     async def on_start(self) -> None:
         """Every role at once, behind what they share."""
         await super().on_start()
-        throttle_libraries()
         for resource in self._shared:
             await enter_patiently(self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal)
         await asyncio.gather(*(app.maybe_start() for app in self.services))

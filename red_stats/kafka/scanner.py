@@ -5,6 +5,7 @@ does not take is read by `domain/reading.py`, which alone says that a record can
 """
 
 import ctypes
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -207,10 +208,10 @@ def load() -> Scanner | None:
         return None
 
 
-def build_and_describe() -> str:
+def build_and_describe(*, portable: bool = False) -> str:
     """How measurements are read here, built if it was not yet."""
     try:
-        c_library.build(SOURCE)
+        c_library.build(SOURCE, portable=portable)
     except (c_library.CannotBuild, OSError) as error:
         return f"Python, without the scanner in C ({error})"
     return "the scanner in C" if load() is not None else "Python: the scanner in C cannot be loaded"
@@ -218,7 +219,8 @@ def build_and_describe() -> str:
 
 def main() -> None:
     """Build, and say in one line how measurements will be read."""
-    print(f"red-stats: reading measurements by {build_and_describe()}")
+    portable = "--portable" in sys.argv[1:]
+    print(f"red-stats: reading measurements by {build_and_describe(portable=portable)}")
 
 
 if __name__ == "__main__":

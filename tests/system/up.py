@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Up:
-    """A supervisor with its output in files."""
+    """A supervisor with its output in files; `program` is how the command line is started."""
 
-    def __init__(self, folder, **settings):
-        self.folder, self._settings = folder, settings
+    def __init__(self, folder, *, program=(sys.executable, "-m", "red_stats"), **settings):
+        self.folder, self._program, self._settings = folder, program, settings
         self.ports = {name: free_port() for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
         self.red = f"http://127.0.0.1:{self.ports['RED_PORT']}"
         self.stats = f"http://127.0.0.1:{self.ports['RED_STATS_PORT']}"
@@ -30,10 +30,16 @@ class Up:
         given = {name: str(port) for name, port in self.ports.items()}
         return os.environ | given | {"RED_DATA": str(self.folder / "data")} | self._settings
 
+    @property
+    def _cwd(self):
+        """Another folder than the repository, where what is installed must do without it."""
+        return None if self._program[0] == sys.executable else self.folder
+
     def start(self, seconds=90):
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "red_stats", "up"],
+                [*self._program, "up"],
+                cwd=self._cwd,
                 env=self.environment,
                 stdout=out,
                 stderr=err,
@@ -61,8 +67,8 @@ class Up:
 
     def command(self, *arguments):
         return subprocess.run(
-            [sys.executable, "-m", "red_stats", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=60,
+            [*self._program, *arguments],
+            cwd=self._cwd, env=self.environment, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
     @property
