@@ -17,8 +17,9 @@ from bench.events import PARTITIONS, Span
 from bench.runs import Stopwatch
 from red_stats import topics
 from red_stats.domain.recorded_tables import MEASUREMENTS
-from red_stats.store.clickhouse import DATABASE, Store
+from red_stats.store.clickhouse import Store
 from red_stats.store.insert_buffer import ENOUGH_ROWS
+from red_stats.store.queries import DATABASE
 
 NAMES = (*MEASUREMENTS.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at")
 

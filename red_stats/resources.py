@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
@@ -17,16 +17,10 @@ from red_stats.kafka.scanner import LogReader
 from red_stats.kafka.subscription_cache import SubscriptionCache
 from red_stats.settings import Settings
 from red_stats.store.clickhouse import Store
+from red_stats.store.queries import Queries, Question
 from red_stats.store.query_server import RemoteStore
 
 READERS: Final = 4
-
-
-class Queries(Protocol):
-    """Whatever answers SQL of ours: the store itself, or the process that has it open."""
-
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows."""
 
 
 class Resources:
@@ -76,14 +70,14 @@ class Resources:
         """The partition of everything about a client."""
         return partition_of(client_id, self.settings.partitions)
 
-    async def query(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of a query of ours, without holding up the loop.
+    async def ask(self, question: Question) -> list[tuple[Any, ...]]:
+        """Rows of the store, without holding up the loop.
 
         Raises:
             StoreError: the store is away or refused it.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.readers, self.queries.query, sql, parameters)
+        return await loop.run_in_executor(self.readers, self.queries.query, *question)
 
 
 def _store(settings: Settings, roles: tuple[str, ...]) -> Store | None:

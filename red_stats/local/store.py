@@ -4,9 +4,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from red_stats.resources import Queries
 from red_stats.settings import Settings
+from red_stats.store import queries
 from red_stats.store.clickhouse import Store, StoreError
+from red_stats.store.queries import Queries
 from red_stats.store.query_server import FILE, RemoteStore
 
 PATIENCE = 20.0
@@ -32,7 +33,7 @@ def a_store(
     waited = 0.0
     while (settings.data / FILE).exists():
         try:
-            remote.query("SELECT 1")
+            remote.query(*queries.alive())
             yield remote
             return
         except StoreError:

@@ -10,7 +10,8 @@ from typing import Any
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats.kafka.range_reader import beginning_of, read_in_steps
-from red_stats.store.clickhouse import DATABASE, Store
+from red_stats.store.clickhouse import Store
+from red_stats.store.queries import Rebuilding, bytes_of
 from red_stats.store.recorder import Recorder
 
 MAX_ROWS = 20_000
@@ -22,7 +23,7 @@ class RecordReplay:
     def __init__(self, recorder: Recorder, store: Store, *, connection: KafkaConnection, writer: Any) -> None:
         self._recorder, self._store, self._connection, self._writer = recorder, store, connection, writer
         self.table = recorder.table
-        self._beside = f"{self.table}_rebuilt"
+        self._rebuilding = Rebuilding(self.table)
         self.done = self.total = 0
         self.rows = self.copied = 0
 
@@ -37,34 +38,27 @@ class RecordReplay:
             ends = dict(self._recorder.next)
             starts = {n: await beginning_of(self._connection, self._tp(n)) for n in ends}
             self.total = sum(max(0, end - starts[n]) for n, end in ends.items())
-            await self._command(f"DROP TABLE IF EXISTS {DATABASE}.{self._beside}")
+            await self._command(self._rebuilding.drop())
             await self._in_writer(self._check_room)
-            await self._command(f"CREATE TABLE {DATABASE}.{self._beside} AS {DATABASE}.{self.table}")
+            await self._command(self._rebuilding.create())
             for number, end in ends.items():
                 await self._copy(number, starts[number])
                 await self._replay(number, starts[number], end)
-            await self._command(f"EXCHANGE TABLES {DATABASE}.{self.table} AND {DATABASE}.{self._beside}")
-            await self._command(f"DROP TABLE {DATABASE}.{self._beside}")
+            await self._command(self._rebuilding.exchange())
+            await self._command(self._rebuilding.drop())
 
     def _check_room(self) -> None:
-        size = (
-            "SELECT sum(bytes_on_disk) FROM system.parts"
-            " WHERE active AND database = {d:String} AND table = {t:String}"
-        )
-        [[used]] = self._store.query(size, {"d": DATABASE, "t": self.table})
+        [[used]] = self._store.query(*bytes_of(self.table))
         self._store.check_room(int(used))
 
     async def _copy(self, number: int, before: int) -> None:
-        kept = f"kafka_partition = {number:d} AND kafka_offset < {before:d}"
-        counted = f"SELECT count() FROM {DATABASE}.{self.table} WHERE {kept} AND client_id != ''"  # noqa: S608
-        [[rows]] = await self._in_writer(lambda: self._store.query(counted))
+        counted = self._rebuilding.count_before(number, before)
+        [[rows]] = await self._in_writer(lambda: self._store.query(*counted))
         self.copied += int(rows)
-        await self._command(
-            f"INSERT INTO {DATABASE}.{self._beside} SELECT * FROM {DATABASE}.{self.table} WHERE {kept}"  # noqa: S608
-        )
+        await self._command(self._rebuilding.copy_before(number, before))
 
     async def _replay(self, number: int, start: int, end: int) -> None:
-        sink = self._recorder.sink.beside(self._beside)
+        sink = self._recorder.sink.beside(self._rebuilding.beside)
         first = await self._in_writer(lambda: sink.next_offset(number)) or 0
         async for records in read_in_steps(self._connection, self._tp(number), start, end, MAX_ROWS):
             rows = self._recorder.cut(number, records, first, records[-1].offset)

@@ -23,8 +23,9 @@ from red_stats.replay.partition_log import PartitionLog
 from red_stats.replay.verify_alerts import Sent, counted, differences_of
 from red_stats.replay.verify_scope import Scope
 from red_stats.replay.verify_waits import Waiting
-from red_stats.resources import Queries
 from red_stats.settings import Settings
+from red_stats.store import queries
+from red_stats.store.queries import Queries
 from red_stats.tables.declarations import MARK_PREFIX
 from red_stats.tables.partition_state import Mark, decode_mark
 from red_stats.tables.windows import WindowRows
@@ -128,14 +129,8 @@ async def _stored(
     store: Queries, log: PartitionLog[Implied], scope: Scope
 ) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
     """Offsets with amounts of one partition: in the log, and in the store."""
-    where, values = scope.where()
-    rows = await asyncio.to_thread(
-        store.query,
-        "SELECT kafka_offset, red_bp FROM red.measurements WHERE client_id != ''"  # noqa: S608
-        " AND kafka_partition = {p:UInt16} AND kafka_offset >= {a:Int64}"
-        f" AND kafka_offset <= {{b:Int64}}{where}",
-        {"p": log.number, "a": log.beginning, "b": log.last, **values},
-    )
+    question = queries.amounts(log.number, log.beginning, log.last, **scope._asdict())
+    rows = await asyncio.to_thread(store.query, *question)
     return Counter(log.amounts.items()), Counter((int(offset), int(red_bp)) for offset, red_bp in rows)
 
 

@@ -16,7 +16,8 @@ from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.dead_letters import letters
 from red_stats.kafka.range_reader import read_range
 from red_stats.replay.verify_waits import Waiting
-from red_stats.resources import Queries
+from red_stats.store import queries
+from red_stats.store.queries import Queries
 
 STATES = ("delivered", "pending", "held", "exhausted", "cancelled")
 Key = tuple[str, str]  # subscription_id, position of the measurement
@@ -98,18 +99,12 @@ class Sent:
 
     async def became(self, store: Queries) -> dict[str, str]:
         """The last state of every delivery of an alert, by alert id."""
-        rows = await asyncio.to_thread(
-            store.query,
-            "SELECT alert_id, argMax(state, kafka_offset) FROM red.deliveries"
-            " WHERE client_id != '' AND alert_id != '' GROUP BY alert_id",
-        )
+        rows = await asyncio.to_thread(store.query, *queries.last_states())
         return {str(alert_id): str(state) for alert_id, state in rows}
 
     async def recorded_twice(self, store: Queries) -> dict[str, Any] | None:
         """How the rows of the store's alerts differ from the log's records."""
-        rows = await asyncio.to_thread(
-            store.query, "SELECT kafka_partition, kafka_offset FROM red.alerts WHERE client_id != ''"
-        )
+        rows = await asyncio.to_thread(store.query, *queries.places_of_alerts())
         stored = Counter(
             (int(number), int(offset))
             for number, offset in rows

@@ -7,7 +7,8 @@ from typing import Any
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_stats.replay.verify_scope import CouldNotRun
-from red_stats.resources import Queries
+from red_stats.store import queries
+from red_stats.store.queries import Queries
 from red_stats.tables.declarations import MARK_PREFIX
 from red_stats.tables.partition_state import decode_mark
 
@@ -60,11 +61,7 @@ class Waiting:
         """
 
         async def lag() -> int:
-            rows = await asyncio.to_thread(
-                self._store.query,
-                f"SELECT kafka_partition, max(kafka_offset) FROM red.{table}"  # noqa: S608
-                " WHERE client_id = '' GROUP BY kafka_partition",
-            )
+            rows = await asyncio.to_thread(self._store.query, *queries.marks(table))
             marks = {int(number): int(offset) for number, offset in rows}
             return sum(max(0, offset - marks.get(number, -1)) for number, offset in wanted.items())
 

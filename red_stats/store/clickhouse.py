@@ -20,12 +20,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from red_stats.store import native_format
 from red_stats.store.disk_guard import DiskGuard, free_bytes
 from red_stats.store.memory_file import SUPPORTED, MemoryFile
+from red_stats.store.queries import DATABASE
 
 log = logging.getLogger(__name__)
 
-DATABASE = "red"
 MIGRATIONS = Path(__file__).with_name("migrations")
-TABLES = ("measurements", "alerts", "deliveries")
 _TABLE = re.compile("(CREATE TABLE IF NOT EXISTS|ALTER TABLE) ")
 
 StoreError = ClickHouseError

@@ -1,7 +1,7 @@
 """Stops merges and raises an alarm well before the store's disk is full; both end by themselves.
 
 chDB goes on after a failed write(): an insert is checked before it is acknowledged, a merge cannot
-be (its sources are deleted later), so no merge may run where one could fail (evidence/sink.md 3).
+be (its sources are deleted later), so no merge may run where one could fail.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""The sink protocol: compare-and-set inserts with a marker row per batch (evidence/sink.md 7).
+"""The sink protocol: compare-and-set inserts with a marker row per batch.
+
+Rule 4 of docs/architecture.md, "The four exactness rules"; docs/reliability.md has what it was put through.
 
 The deduplication token names the expected next offset, so of all rivals that hold the same
 offsets, however cut, one wins; the read-back tells whether it was us. chDB swallows failed
@@ -15,8 +17,9 @@ from typing import Any, NamedTuple
 from red_common import failpoints
 from red_stats import metrics
 from red_stats.domain.column_batch import Cut
-from red_stats.store.clickhouse import DATABASE, Store, StoreError, StoreUnusable
+from red_stats.store.clickhouse import Store, StoreError, StoreUnusable
 from red_stats.store.native_format import Columns
+from red_stats.store.queries import DATABASE
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,9 @@ from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
 from red_stats.resources import Resources
+from red_stats.store import queries
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.parameters import LARGEST, count_of, invalid, known, positions_of
-
-COLUMNS = (
-    "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
-    " toUnixTimestamp64Milli(measured_at), position, kafka_offset"
-)
 
 
 class Alerts:
@@ -45,30 +41,18 @@ class Alerts:
         cursor = count_of(given, "cursor", LARGEST, 0, LARGEST)
         await self._read_your_writes.alerts(positions, request)
         if subscription is None:
-            where, order = "kafka_offset < {x:UInt64}", "kafka_offset DESC"
-            rows = await self._rows(client_id, where, order, limit, {"x": cursor})
+            rows = await self._resources.ask(queries.newest_alerts(client_id, cursor, limit + 1))
             return _page(rows, limit, 10)
-        where, order = "subscription_id = {s:String} AND seq > {x:UInt64}", "seq"
-        rows = await self._rows(client_id, where, order, limit, {"x": after, "s": subscription})
+        rows = await self._resources.ask(queries.alerts_of(client_id, subscription, after, limit + 1))
         if not rows and not await self._is_known(client_id, subscription):
             raise Problem("not_found", "There is no such subscription.")
         return _page(rows, limit, 3)
-
-    async def _rows(
-        self, client_id: str, where: str, order: str, limit: int, values: dict[str, Any]
-    ) -> list[tuple[Any, ...]]:
-        return await self._resources.query(
-            f"SELECT {COLUMNS} FROM red.alerts WHERE client_id = {{c:String}} AND {where}"  # noqa: S608
-            f" ORDER BY {order} LIMIT {limit + 1:d}",
-            {"c": client_id, **values},
-        )
 
     async def _is_known(self, client_id: str, subscription: str) -> bool:
         """A subscription of this client: present, or deleted after it had raised alerts."""
         if self._resources.subscriptions.find(client_id, subscription) is not None:
             return True
-        where = "subscription_id = {s:String}"
-        return bool(await self._rows(client_id, where, "seq", 1, {"s": subscription}))
+        return bool(await self._resources.ask(queries.alerts_of(client_id, subscription, 0, 1)))
 
 
 def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:

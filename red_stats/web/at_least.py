@@ -11,6 +11,7 @@ from red_common.problems import Problem
 from red_stats import topics
 from red_stats.kafka.range_reader import read_range
 from red_stats.resources import Resources
+from red_stats.store import queries
 from red_stats.store.clickhouse import StoreError
 from red_stats.store.recorder import Recorder
 from red_stats.web.owner_proxy import SECONDS, OwnerProxy
@@ -89,11 +90,8 @@ class ReadYourWrites:
         recorder = self._recorders.get(topic)
         if recorder is not None:
             return recorder.next.get(number, 0)
-        [[count, last]] = await self._resources.query(
-            f"SELECT count(), max(kafka_offset) FROM red.{topic.stored_in}"  # noqa: S608
-            " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
-            {"p": number},
-        )
+        assert topic.stored_in is not None
+        [[count, last]] = await self._resources.ask(queries.mark(topic.stored_in, number))
         return int(last) + 1 if count else 0
 
 

@@ -10,14 +10,10 @@ from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
 from red_stats.resources import Resources
+from red_stats.store import queries
 from red_stats.web.parameters import LARGEST, count_of, invalid, known
 
 STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
-SELECT = (
-    "SELECT id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
-    " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
-    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), min(kafka_offset) AS first FROM red.deliveries"
-)
 
 
 class Deliveries:
@@ -38,9 +34,15 @@ class Deliveries:
             raise invalid("state", f"one of {', '.join(STATES)} is needed")
         limit = count_of(given, "limit", 100, 1, 1000)
         after = count_of(given, "after", LARGEST, 0, LARGEST)
-        where = [column for name, column in _FILTERS if name in given]
-        having = ["first < {after:UInt64}"] + (["s = {state:String}"] if "state" in given else [])
-        rows = await self._rows(client_id, where, having, limit + 1, {**given, "after": after})
+        question = queries.deliveries(
+            client_id,
+            limit=limit + 1,
+            before=after,
+            subscription_id=given.get("subscription"),
+            alert_id=given.get("alert"),
+            state=given.get("state"),
+        )
+        rows = await self._resources.ask(question)
         more = len(rows) > limit
         items = [_delivery(row) for row in rows[:limit]]
         return json_response({"items": items, "next": str(rows[limit - 1][7]) if more else None})
@@ -49,27 +51,11 @@ class Deliveries:
         """One."""
         client_id = client_of(request, "subscriptions")
         known(request)
-        values = {"id": request.match_info["id"]}
-        rows = await self._rows(client_id, ["id = {id:String}"], [], 1, values)
+        question = queries.deliveries(client_id, limit=1, delivery_id=request.match_info["id"])
+        rows = await self._resources.ask(question)
         if not rows:
             raise Problem("not_found", "There is no such delivery.")
         return json_response(_delivery(rows[0]))
-
-    async def _rows(
-        self, client_id: str, where: list[str], having: list[str], limit: int, values: dict[str, Any]
-    ) -> list[tuple[Any, ...]]:
-        conditions = " AND ".join(["client_id = {c:String}", *where])
-        kept = f" HAVING {' AND '.join(having)}" if having else ""
-        return await self._resources.query(
-            f"{SELECT} WHERE {conditions} GROUP BY id{kept} ORDER BY first DESC LIMIT {limit:d}",
-            {"c": client_id, **values},
-        )
-
-
-_FILTERS = (
-    ("subscription", "subscription_id = {subscription:String}"),
-    ("alert", "alert_id = {alert:String}"),
-)
 
 
 def _delivery(row: tuple[Any, ...]) -> dict[str, Any]:

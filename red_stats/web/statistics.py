@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
-from red_common.events import rfc3339, to_basis_points
+from red_common.events import rfc3339
 from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
 from red_stats.resources import Resources
+from red_stats.store import queries
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.parameters import known, positions_of, thresholds_of, time_of
-
-LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
 
 
 class Statistics:
@@ -59,16 +58,7 @@ class Statistics:
         self, client_id: str, start: int, end: int, thresholds: list[float]
     ) -> tuple[int, list[int], int]:
         """Images, images over each threshold, and the last offset the store had before."""
-        over = "".join(f", countIf(red_bp > {to_basis_points(t):d})" for t in thresholds)
-        sql = (
-            "SELECT (SELECT if(count() = 0, -1, toInt64(max(kafka_offset))) FROM red.measurements"  # noqa: S608
-            " WHERE client_id = '' AND kafka_partition = {p:UInt16}),"
-            f" count(){over} FROM red.measurements WHERE client_id = {{c:String}}"
-            " AND measured_at >= fromUnixTimestamp64Milli({f:Int64})"
-            " AND measured_at < fromUnixTimestamp64Milli({t:Int64})"
-        )
         partition = self._resources.partition_of(client_id)
-        span = {"f": min(start, LAST_MS), "t": min(end, LAST_MS)}
-        [row] = await self._resources.query(sql, {"c": client_id, "p": partition, **span})
-        offset, images, *counts = (int(value) for value in row)
-        return images, counts, offset
+        [row] = await self._resources.ask(queries.counts(client_id, partition, start, end, thresholds))
+        offset, images, *over = (int(value) for value in row)
+        return images, over, offset

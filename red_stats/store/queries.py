@@ -1,0 +1,207 @@
+"""Every question asked of the store, as SQL with its parameters.
+
+Rows of clients have a client_id, marker rows have none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from red_common.events import to_basis_points
+
+DATABASE: Final = "red"
+LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
+
+ALERT_COLUMNS: Final = (
+    "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
+    " toUnixTimestamp64Milli(measured_at), position, kafka_offset"
+)
+DELIVERY_COLUMNS: Final = (
+    "id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
+    " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
+    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), min(kafka_offset) AS first"
+)
+
+
+class Queries(Protocol):
+    """Whatever answers questions: the store itself, or the process that has it open."""
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows; raises StoreError."""
+
+
+class Question(NamedTuple):
+    """SQL with `{name:Type}` parameters, and their values."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+def alive() -> Question:
+    """One row while the store answers."""
+    return Question("SELECT 1", {})
+
+
+def counts(client_id: str, partition: int, start: int, end: int, thresholds: Sequence[float]) -> Question:
+    """The last offset recorded of a partition (-1: none), the images of `[start, end)` (ms), those over each.
+
+    One statement, so that the offset belongs to the counts.
+    """
+    over = "".join(f", countIf(red_bp > {to_basis_points(t):d})" for t in thresholds)
+    sql = (
+        f"SELECT (SELECT if(count() = 0, -1, toInt64(max(kafka_offset))) FROM {DATABASE}.measurements"
+        " WHERE client_id = '' AND kafka_partition = {p:UInt16}),"
+        f" count(){over} FROM {DATABASE}.measurements WHERE client_id = {{c:String}}"
+        " AND measured_at >= fromUnixTimestamp64Milli({f:Int64})"
+        " AND measured_at < fromUnixTimestamp64Milli({t:Int64})"
+    )
+    return Question(sql, {"c": client_id, "p": partition, "f": min(start, LAST_MS), "t": min(end, LAST_MS)})
+
+
+def newest_alerts(client_id: str, before: int, limit: int) -> Question:
+    """ALERT_COLUMNS of a client's alerts below an offset, newest first."""
+    return _alerts(client_id, "kafka_offset < {x:UInt64} ORDER BY kafka_offset DESC", limit, {"x": before})
+
+
+def alerts_of(client_id: str, subscription_id: str, after: int, limit: int) -> Question:
+    """ALERT_COLUMNS of one subscription's alerts behind a `seq`, in order."""
+    where = "subscription_id = {s:String} AND seq > {x:UInt64} ORDER BY seq"
+    return _alerts(client_id, where, limit, {"s": subscription_id, "x": after})
+
+
+def _alerts(client_id: str, where: str, limit: int, values: dict[str, Any]) -> Question:
+    sql = (
+        f"SELECT {ALERT_COLUMNS} FROM {DATABASE}.alerts WHERE client_id = {{c:String}}"
+        f" AND {where} LIMIT {limit:d}"
+    )
+    return Question(sql, {"c": client_id, **values})
+
+
+def deliveries(
+    client_id: str,
+    *,
+    limit: int,
+    before: int | None = None,
+    delivery_id: str | None = None,
+    subscription_id: str | None = None,
+    alert_id: str | None = None,
+    state: str | None = None,
+) -> Question:
+    """DELIVERY_COLUMNS of a client's deliveries, newest first; `before`: first offset of the last seen."""
+    where = {"id": delivery_id, "subscription_id": subscription_id, "alert_id": alert_id}
+    having = {"first < {first:UInt64}": ("first", before), "s = {s:String}": ("s", state)}
+    values: dict[str, Any] = {name: value for name, value in where.items() if value is not None}
+    conditions = ["client_id = {c:String}", *(f"{name} = {{{name}:String}}" for name in values)]
+    kept = {text: pair for text, pair in having.items() if pair[1] is not None}
+    values |= dict(kept.values())
+    sql = (
+        f"SELECT {DELIVERY_COLUMNS} FROM {DATABASE}.deliveries WHERE {' AND '.join(conditions)} GROUP BY id"
+        + (f" HAVING {' AND '.join(kept)}" if kept else "")
+        + f" ORDER BY first DESC LIMIT {limit:d}"
+    )
+    return Question(sql, {"c": client_id, **values})
+
+
+def mark(table: str, partition: int) -> Question:
+    """How many batches of a partition are recorded, and the last offset."""
+    sql = (
+        f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{table}"
+        " WHERE client_id = '' AND kafka_partition = {p:UInt16}"
+    )
+    return Question(sql, {"p": partition})
+
+
+def marks(table: str) -> Question:
+    """Of each partition the last offset recorded."""
+    sql = (
+        f"SELECT kafka_partition, max(kafka_offset) FROM {DATABASE}.{table}"
+        " WHERE client_id = '' GROUP BY kafka_partition"
+    )
+    return Question(sql, {})
+
+
+def amounts(
+    partition: int,
+    first: int,
+    last: int,
+    *,
+    client_id: str | None = None,
+    start: int | None = None,
+    end: int | None = None,
+) -> Question:
+    """Offset and amount (bp) of every measurement of a partition between two offsets, both included.
+
+    Of one client only, or of a span of event time (ms, half-open), where that is given.
+    """
+    optional = (
+        ("client_id = {c:String}", "c", client_id),
+        ("measured_at >= fromUnixTimestamp64Milli({f:Int64})", "f", start),
+        ("measured_at < fromUnixTimestamp64Milli({t:Int64})", "t", end),
+    )
+    given = [(text, name, value) for text, name, value in optional if value is not None]
+    sql = (
+        f"SELECT kafka_offset, red_bp FROM {DATABASE}.measurements WHERE client_id != ''"
+        " AND kafka_partition = {p:UInt16} AND kafka_offset >= {a:Int64} AND kafka_offset <= {b:Int64}"
+        + "".join(f" AND {text}" for text, _, _ in given)
+    )
+    values = {"p": partition, "a": first, "b": last} | {name: value for _, name, value in given}
+    return Question(sql, values)
+
+
+def last_states() -> Question:
+    """Of every alert that has a delivery: its id, and the delivery's last state."""
+    sql = (
+        f"SELECT alert_id, argMax(state, kafka_offset) FROM {DATABASE}.deliveries"
+        " WHERE client_id != '' AND alert_id != '' GROUP BY alert_id"
+    )
+    return Question(sql, {})
+
+
+def places_of_alerts() -> Question:
+    """Partition and offset of every alert recorded."""
+    sql = f"SELECT kafka_partition, kafka_offset FROM {DATABASE}.alerts WHERE client_id != ''"
+    return Question(sql, {})
+
+
+def bytes_of(table: str) -> Question:
+    """What a table takes on the disk."""
+    sql = (
+        "SELECT sum(bytes_on_disk) FROM system.parts"
+        " WHERE active AND database = {d:String} AND table = {t:String}"
+    )
+    return Question(sql, {"d": DATABASE, "t": table})
+
+
+class Rebuilding(NamedTuple):
+    """The statements that put a new table into the place of an old one."""
+
+    table: str
+
+    @property
+    def beside(self) -> str:
+        """The new table while it is filled."""
+        return f"{self.table}_rebuilt"
+
+    def drop(self) -> str:
+        """Remove the table beside, if there is one."""
+        return f"DROP TABLE IF EXISTS {DATABASE}.{self.beside}"
+
+    def create(self) -> str:
+        """An empty table beside the old one."""
+        return f"CREATE TABLE {DATABASE}.{self.beside} AS {DATABASE}.{self.table}"
+
+    def count_before(self, partition: int, offset: int) -> Question:
+        """How many rows of a partition lie below an offset."""
+        kept = self._below(partition, offset)
+        return Question(f"SELECT count() FROM {DATABASE}.{self.table} WHERE {kept} AND client_id != ''", {})
+
+    def copy_before(self, partition: int, offset: int) -> str:
+        """Copy what lies below an offset."""
+        kept = self._below(partition, offset)
+        return f"INSERT INTO {DATABASE}.{self.beside} SELECT * FROM {DATABASE}.{self.table} WHERE {kept}"
+
+    def exchange(self) -> str:
+        """The new table takes the old one's name, and the other way round, at one stroke."""
+        return f"EXCHANGE TABLES {DATABASE}.{self.table} AND {DATABASE}.{self.beside}"
+
+    def _below(self, partition: int, offset: int) -> str:
+        return f"kafka_partition = {partition:d} AND kafka_offset < {offset:d}"
