@@ -1,8 +1,8 @@
 """One signed POST, guarded: no address is dialled that the rules refuse, whatever a name resolves to.
 
 A resolver of ours refuses a name if any of its addresses is refused; literal addresses never reach
-a resolver, so the socket factory judges every address that is really dialled (evidence/webhooks.md
-3.4). Nothing of the answer but its status, Retry-After and length matters.
+a resolver, so the socket factory judges every address that is really dialled. Nothing of the
+answer but its status, Retry-After and length matters.
 """
 
 import asyncio

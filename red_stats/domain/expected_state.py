@@ -83,6 +83,10 @@ class Replayed:
         self._retention_ms = retention_ms
         self._since_prune = 0
 
+    def judge_by(self, judges: Mapping[str, Sequence[Judge]]) -> None:
+        """Versions, by client, for what is folded from now on."""
+        self.judges = judges
+
     def add(self, readings: Sequence[Reading]) -> None:
         """Fold the next readings, offsets ascending."""
         folded = fold(

@@ -34,6 +34,14 @@ class RecordBatch:
         self.size: int = batch.next_offset - batch.base_offset  # more than it has, after compaction
         self.timestamp: int = batch.max_timestamp
 
+    def taken(self, start: int, generation: int) -> None:
+        """It leaves the fetcher: where its unread records begin, and for which generation."""
+        self.start, self.generation = start, generation
+
+    def followed_by(self, records: int) -> None:
+        """So many records can be read behind it."""
+        self.lag = records
+
     @property
     def content(self) -> memoryview | None:
         """The record batch as it stands in the log, where that is known."""

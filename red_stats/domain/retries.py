@@ -1,4 +1,4 @@
-"""What an attempt's outcome means, and when to try again (evidence/webhooks.md 1 and 3.3)."""
+"""What an attempt's outcome means, and when to try again."""
 
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime

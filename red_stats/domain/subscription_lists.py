@@ -4,7 +4,7 @@ A million of them must fit into memory and be read within seconds; few are asked
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -19,8 +19,8 @@ MAX_KNOWN = 20_000  # decoded at a time
 class Lists:
     """The newest list of each client, as `red.subscriptions` has them."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, bytes] = {}
+    def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
+        self._values = dict(values or {})
         self._known: dict[str, Client | None] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
@@ -34,9 +34,7 @@ class Lists:
 
     def judging(self) -> "JudgingLists":
         """A copy that shares their bytes, for who judges by them."""
-        found = JudgingLists()
-        found._values = dict(self._values)
-        return found
+        return JudgingLists(self._values)
 
     def put(self, client: Client) -> None:
         """A client's new list replaces the old one."""
@@ -88,8 +86,8 @@ class Lists:
 class JudgingLists(Lists):
     """With what each client's versions judge by."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
+        super().__init__(values)
         self._judges: dict[str, tuple[Judge, ...]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:

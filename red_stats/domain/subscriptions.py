@@ -2,7 +2,8 @@
 
 A version is in force for `[from, until)` of its client's measurement partition. The current
 versions are in `Client.subscriptions`; closed ranges stay in `Client.past` until the mark of the
-measurements has passed them, so a decision is a pure function of the log (design 5, rule 3).
+measurements has passed them, so a decision is a pure function of the log
+(docs/architecture.md, "The four exactness rules", rule 3).
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Which webhook URLs and addresses may be reached: the SSRF guard's rules (evidence/webhooks.md 3.4).
+"""Which webhook URLs and addresses may be reached: the SSRF guard's rules.
 
 IPv6 is denied by default: only global unicast passes, so no transition family can be forgotten.
 """

@@ -1,4 +1,4 @@
-"""Tumbling windows of 60 s on event time (design 7).
+"""Tumbling windows of 60 s on event time.
 
 Counted are images, the sum of red, a histogram of 100 bins, and images over each subscription as
 its threshold stood then.

@@ -1,4 +1,6 @@
-"""The batched consumer: one Faust event per fetched partition batch (design 6, evidence/kafka.md 3).
+"""The batched consumer: one Faust event per fetched partition batch.
+
+docs/architecture.md, "Beneath Faust", says what else of Faust is replaced.
 
 Stock Faust spends 100-240 us on every message before our code runs; delivering what one fetch
 brought for a partition as ONE event makes the rest a tight loop of ours. This file touches
@@ -69,7 +71,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, batches in found.items():
             if batches and consumer._subscription.is_assigned(tp):
                 end = consumer.last_stable_offset(tp) or 0
-                batches[-1].lag = max(0, end - batches[-1].offset - 1)
+                batches[-1].followed_by(max(0, end - batches[-1].offset - 1))
         return found
 
 

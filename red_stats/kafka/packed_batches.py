@@ -52,8 +52,7 @@ class PackedRecords(PartitionRecords):  # type: ignore[misc]
         return cast(Iterator[RecordBatch], self._records_iterator)
 
     def _consumer_record(self, tp: TopicPartition, batch: RecordBatch) -> RecordBatch:
-        batch.start = self.next_fetch_offset
-        batch.generation = self._generation()  # now that it is taken out of the fetcher
+        batch.taken(self.next_fetch_offset, self._generation())
         return batch
 
 

@@ -1,7 +1,8 @@
 """One transactional producer per partition: outputs, state and mark commit together or not at all.
 
-Design 5, rule 1. Starting a writer makes Kafka fence an older one with the same id (a paused
-predecessor), abort what it left open, and move the committed end of the log past it.
+Rule 1 of docs/architecture.md, "The four exactness rules". Starting a writer makes Kafka fence an
+older one with the same id (a paused predecessor), abort what it left open, and move the committed
+end of the log past it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Apache Kafka's jars: fetched one by one from a flat lock file, every hash checked.
 
 jgo is used as a downloader only: its own dependency resolution picks other versions than the
-lock, with which Kafka does not start (evidence/kafka.md 1).
+lock, with which Kafka does not start.
 """
 
 import hashlib

@@ -118,7 +118,7 @@ class LiveReplay:
         for record in await read_range(self._connection, tp, 0, None):
             history.add(record.value)
             answered.add(record.value)
-        self._log.folded.judges = history.judges()
+        self._log.folded.judge_by(history.judges())
         return answered
 
     def _check(self, mark: Mark) -> None:

@@ -58,7 +58,7 @@ class Sent:
         await waiting.recorded("alerts", sent._last)
         if sent.unreadable:
             found = await letters(connection, partitions)
-            sent.lettered = {one.position for one in found if one.topic == topics.ALERTS}
+            sent.lettered.update(one.position for one in found if one.topic == topics.ALERTS)
         told: dict[int, int] = {}
         for number in numbers:
             tp = TopicPartition(topics.DELIVERIES, number)

@@ -64,14 +64,27 @@ class Effects(NamedTuple):
 class PartitionState(Generic[Tables]):
     """One partition held by this process: writer, lock, tables, marks."""
 
-    def __init__(self, partition: int, tables: Tables) -> None:
+    def __init__(self, partition: int, tables: Tables, generation: int) -> None:
         self.partition = partition
-        self.generation = 0
+        self.generation = generation
         self.lock = asyncio.Lock()
         self.closed = False
         self.writer: PartitionWriter | None = None
         self.marks: dict[str, Mark] = {}
         self.tables = tables
+
+    async def fence(self, connection: KafkaConnection, app_id: str) -> None:
+        """A new producer epoch: whoever held the partition before can write no more."""
+        if self.writer is not None:
+            await self.writer.stop()
+        self.writer = PartitionWriter(connection, app_id, self.partition)
+        await self.writer.start()
+
+    async def close(self) -> None:
+        """Nothing more is folded or written; called under the lock."""
+        self.closed = True
+        if self.writer is not None:
+            await self.writer.stop()
 
     def mark(self, topic: str) -> Mark:
         """The mark of a source topic; offset -1 when nothing was folded yet."""
@@ -149,11 +162,10 @@ class PartitionStates(Generic[Tables]):
             return
         await self.close(on_revoked)
         started = time.monotonic()
-        fresh = [PartitionState(number, self._new_tables()) for number in sorted(set(partitions))]
-        await asyncio.gather(*(self._fence(state) for state in fresh))
+        fresh = [PartitionState(number, self._new_tables(), generation) for number in sorted(set(partitions))]
+        await asyncio.gather(*(state.fence(self._connection, self.app_id) for state in fresh))
         await self._load(fresh)
         for state in fresh:
-            state.generation = generation
             self.held[state.partition] = state
             await on_assigned(state)
         self.generation = generation
@@ -205,11 +217,9 @@ class PartitionStates(Generic[Tables]):
         """Finish what is under way and stop the writers."""
         for state in list(self.held.values()):
             async with state.lock:  # what is under way ends first, so we never fence ourselves
-                state.closed = True
                 self.held.pop(state.partition, None)
                 on_revoked(state)
-                if state.writer is not None:
-                    await state.writer.stop()
+                await state.close()
 
     async def _commit(self, state: PartitionState[Tables], effects: Effects) -> None:
         assert state.writer is not None
@@ -225,10 +235,6 @@ class PartitionStates(Generic[Tables]):
         failpoints.hit(f"{self.role}.after-transaction")
         effects.apply()
         state.marks.update(effects.marks)
-
-    async def _fence(self, state: PartitionState[Tables]) -> None:
-        state.writer = PartitionWriter(self._connection, self.app_id, state.partition)
-        await state.writer.start()
 
     async def _load(self, fresh: Sequence[PartitionState[Tables]]) -> None:
         loaders = {
@@ -251,10 +257,9 @@ class PartitionStates(Generic[Tables]):
         """New epoch and state for a partition whose last transaction has an unknown outcome."""
         while True:
             try:
-                if state.writer is not None:
-                    await state.writer.stop()
-                await self._fence(state)
-                read = PartitionState(state.partition, self._new_tables())  # views go on reading what was
+                await state.fence(self._connection, self.app_id)
+                # beside it: views go on reading what was
+                read = PartitionState(state.partition, self._new_tables(), state.generation)
                 await self._load([read])
                 self._must_not_go_back(state, read)
                 state.replace(read.tables, read.marks)
