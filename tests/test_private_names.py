@@ -104,9 +104,10 @@ def test_no_private_name_is_touched_that_the_table_does_not_name():
 def _foreign(tree):
     """Private attributes of anything but `self`, with their lines."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
-            if not isinstance(node.value, ast.Name) or node.value.id not in ("self", "cls", "os"):
-                yield node.lineno, node.attr
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.endswith("__"):
+            continue
+        if not isinstance(node.value, ast.Name) or node.value.id not in ("self", "cls", "os"):
+            yield node.lineno, node.attr
 
 
 def _own_names():
@@ -115,9 +116,13 @@ def _own_names():
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                    if isinstance(node.value, ast.Name) and node.value.id == "self":
-                        found.add(node.attr)
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.ctx, ast.Store)
+                    and isinstance(node.value, ast.Name)
+                    and node.value.id == "self"
+                ):
+                    found.add(node.attr)
     return found
 
 

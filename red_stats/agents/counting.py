@@ -7,7 +7,7 @@ from typing import Final
 from red_stats import metrics, topics
 from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
-from red_stats.domain.measurement_columns import Readings, joined
+from red_stats.domain.measurement_columns import MeasurementColumns, joined
 from red_stats.domain.measurements import DeadLetter
 from red_stats.domain.record_batches import Out, PartitionBatch, RecordBatch
 from red_stats.tables.live import LiveTables
@@ -15,7 +15,7 @@ from red_stats.tables.partition_state import Effects, Mark, PartitionState, Part
 from red_stats.tables.windows import WindowRows
 
 #: (partition, batches, first offset) -> what counts of their records, and what cannot be read
-Read = Callable[[int, Sequence[RecordBatch], int], tuple[Readings, list[DeadLetter]]]
+Read = Callable[[int, Sequence[RecordBatch], int], tuple[MeasurementColumns, list[DeadLetter]]]
 SLICE: Final = 2000  # records read before views, webhooks and heartbeats get their turn
 
 
@@ -40,7 +40,7 @@ async def count_measurements(
             partition=batch.partition,
             key_of=WindowRows.key,
             window_of=rows.window,
-            judges_of=state.tables.thresholds.judges,
+            active_versions=state.tables.thresholds.judges,
             seq_of=state.tables.alert_sequences,
             horizon=mark.time,
             retention_ms=retention_ms,
@@ -57,8 +57,10 @@ async def count_measurements(
     return await states.transact(batch.partition, build, generation=batch.generation)
 
 
-async def _read_in_turns(batch: PartitionBatch, read: Read, since: int) -> tuple[Readings, list[DeadLetter]]:
-    parts: list[Readings] = []
+async def _read_in_turns(
+    batch: PartitionBatch, read: Read, since: int
+) -> tuple[MeasurementColumns, list[DeadLetter]]:
+    parts: list[MeasurementColumns] = []
     dead: list[DeadLetter] = []
     for batches in batch.slices(SLICE):
         some, unreadable = read(batch.partition, batches, since)

@@ -13,8 +13,8 @@ import msgspec
 import orjson
 
 from red_common.events import InvalidEvent, to_basis_points
-from red_stats.domain.measurements import Reading, rfc3339_of, to_ms
-from red_stats.domain.subscriptions import Judge
+from red_stats.domain.measurements import Measurement, rfc3339_of, to_ms
+from red_stats.domain.subscriptions import ThresholdVersion
 
 _MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -87,7 +87,7 @@ def _namespace(subscription_id: str) -> bytes:
     return UUID(subscription_id).bytes
 
 
-def make(reading: Reading, judge: Judge, seq: int, partition: int) -> Alert:
+def make(reading: Measurement, judge: ThresholdVersion, seq: int, partition: int) -> Alert:
     """The alert that `judge` raises about `reading`, as the `seq`-th of its subscription."""
     position = f"{partition}:{reading.offset}"
     event = AlertRaised(

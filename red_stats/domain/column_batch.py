@@ -1,6 +1,6 @@
 """Measurements by the thousand as the columns of their table: a column at a time, few objects a row.
 
-What a record is worth is still said by `checker`, one by one, as soon as anything looks unusual.
+What a record is worth is still said by `validator`, one by one, as soon as anything looks unusual.
 """
 
 from array import array
@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from red_common.events import InvalidEvent, to_basis_points
-from red_stats.domain.measurements import MAX_FUTURE_MS, ClientsOf, Glanced, checker, glanced, milliseconds_of
+from red_stats.domain.measurements import (
+    MAX_FUTURE_MS,
+    ClientsOf,
+    QuickEvent,
+    decode_quickly,
+    milliseconds_of,
+    validator,
+)
 
 MAX_SHARES: Final = 50_000
 
@@ -25,7 +32,7 @@ class Texts:
         return self.count
 
 
-class Cut(NamedTuple):
+class ColumnBatch(NamedTuple):
     """Records split into columns of rows with their offsets, and what cannot be read.
 
     `first` and `last` are the offsets of the first and the last record, readable or not; `at` is the
@@ -62,15 +69,15 @@ class MeasurementReader:
     """Reads the records of one partition into columns, in the order of `recording.MEASUREMENTS`."""
 
     def __init__(self, partition: int, partitions: int) -> None:
-        self._check = checker(partition, partitions)
+        self._check = validator(partition, partitions)
         self._clients = ClientsOf(partition, partitions)
 
-    def __call__(self, records: Sequence[Any]) -> Cut:
+    def __call__(self, records: Sequence[Any]) -> ColumnBatch:
         """Every record either becomes a row or is unreadable with a reason."""
         ends = records[0].offset, records[0].timestamp, records[-1].offset
         try:
             return self._taken(records, [], ends)
-        except Exception:  # whatever it is, `checker` knows which record it is about
+        except Exception:  # whatever it is, `validator` knows which record it is about
             unreadable: list[tuple[Any, str]] = []
             return self._taken([one for one in records if self._passes(one, unreadable)], unreadable, ends)
 
@@ -84,19 +91,19 @@ class MeasurementReader:
 
     def _taken(
         self, records: Sequence[Any], unreadable: list[tuple[Any, str]], ends: tuple[int, int, int]
-    ) -> Cut:
-        events: list[Glanced] = list(map(glanced, [record.value for record in records]))
+    ) -> ColumnBatch:
+        events: list[QuickEvent] = list(map(decode_quickly, [record.value for record in records]))
         clients = [event.client_id for event in events]
         client_of = self._clients
         if clients != [client_of[record.key] for record in records]:
             raise InvalidEvent("a record's key is not its client_id, or not of this partition")
         times = _times(events, records)
-        return Cut(
+        return ColumnBatch(
             _columns(events, clients, times), array("Q", [r.offset for r in records]), unreadable, *ends
         )
 
 
-def _times(events: Sequence[Glanced], records: Sequence[Any]) -> "array[int]":
+def _times(events: Sequence[QuickEvent], records: Sequence[Any]) -> "array[int]":
     times = milliseconds_of([event.measured_at for event in events])
     logged = [record.timestamp for record in records]
     if times and (min(times) < 0 or max(times) > min(logged) + MAX_FUTURE_MS):
@@ -106,7 +113,7 @@ def _times(events: Sequence[Glanced], records: Sequence[Any]) -> "array[int]":
     return array("q", times)
 
 
-def _columns(events: Sequence[Glanced], clients: list[str], times: "array[int]") -> list[Any]:
+def _columns(events: Sequence[QuickEvent], clients: list[str], times: "array[int]") -> list[Any]:
     return [
         clients,
         times,

@@ -11,14 +11,14 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from red_stats.domain.alerts import Alert, make
-from red_stats.domain.measurement_columns import Integers, Readings
-from red_stats.domain.subscriptions import Judge
+from red_stats.domain.measurement_columns import Integers, MeasurementColumns
+from red_stats.domain.subscriptions import ThresholdVersion
 from red_stats.domain.windows import Tally, Window, add, bins_of, is_expired, minute_of
 
 LATE: Final = -1  # no minute since 1970
 HIGHEST: Final = 10_000  # no amount (bp) is over it
 _SHORT: Final = 1 << 16  # numbers below it are sorted by their digits, several times as fast
-Raised = tuple[int, Judge]  # row first
+Raised = tuple[int, ThresholdVersion]  # row first
 Key = TypeVar("Key")
 
 
@@ -36,12 +36,12 @@ class Folded(NamedTuple, Generic[Key]):
 
 
 def fold(
-    readings: Readings,
+    readings: MeasurementColumns,
     *,
     partition: int,
     key_of: Callable[[str, int], Key],
     window_of: Callable[[Key], Window],
-    judges_of: Callable[[str], Sequence[Judge]],
+    active_versions: Callable[[str], Sequence[ThresholdVersion]],
     seq_of: Mapping[str, int],
     horizon: int,
     retention_ms: int,
@@ -58,7 +58,7 @@ def fold(
         return Folded(windows, [], sequences, horizon, 0)
     late, horizon = _too_late(readings, horizon, retention_ms)
     raised: list[Raised] = []
-    spans = [_spans(judges_of(client_id), readings) for client_id in readings.clients]
+    spans = [_spans(active_versions(client_id), readings) for client_id in readings.clients]
     for group in _grouped(readings, late, spans):
         tallies = _judged(group, readings, spans[group.client], raised)
         if group.minute == LATE or is_expired(group.minute, horizon, retention_ms):
@@ -83,7 +83,9 @@ class _Group(NamedTuple):
     high: Sequence[int]
 
 
-def _grouped(readings: Readings, late: Integers, spans: Sequence[Sequence["_Span"]]) -> Iterator[_Group]:
+def _grouped(
+    readings: MeasurementColumns, late: Integers, spans: Sequence[Sequence["_Span"]]
+) -> Iterator[_Group]:
     """By client and minute; what is too late for its window is by client alone."""
     minutes = minute_of(readings.at)
     minutes[late] = LATE
@@ -114,7 +116,7 @@ def _grouped(readings: Readings, late: Integers, spans: Sequence[Sequence["_Span
         )
 
 
-def _too_late(readings: Readings, horizon: int, retention_ms: int) -> tuple[Integers, int]:
+def _too_late(readings: MeasurementColumns, horizon: int, retention_ms: int) -> tuple[Integers, int]:
     """Of each row whether its window had left the retention at its Kafka time, and the new horizon."""
     newest = max(horizon, int(readings.logged_at.max()))
     if not is_expired(minute_of(int(readings.at.min())), newest, retention_ms):
@@ -126,17 +128,17 @@ def _too_late(readings: Readings, horizon: int, retention_ms: int) -> tuple[Inte
 class _Span(NamedTuple):
     """A judge, and whether its range of offsets holds the whole batch."""
 
-    judge: Judge
+    judge: ThresholdVersion
     whole: bool
 
 
-def _spans(judges: Sequence[Judge], readings: Readings) -> list[_Span]:
+def _spans(judges: Sequence[ThresholdVersion], readings: MeasurementColumns) -> list[_Span]:
     first, last = int(readings.offset[0]), int(readings.offset[-1])
     return [_Span(judge, judge.covers(first) and judge.covers(last)) for judge in judges]
 
 
 def _judged(
-    group: _Group, readings: Readings, spans: Sequence[_Span], raised: list[Raised]
+    group: _Group, readings: MeasurementColumns, spans: Sequence[_Span], raised: list[Raised]
 ) -> dict[str, Tally]:
     """By subscription: images judged by any of its versions, and those over, which are `raised`."""
     tallies: dict[str, Tally] = {}
@@ -158,7 +160,7 @@ def _judged(
 
 
 def _alerts(
-    readings: Readings,
+    readings: MeasurementColumns,
     raised: list[Raised],
     seq_of: Mapping[str, int],
     sequences: dict[str, int],

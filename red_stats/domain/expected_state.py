@@ -12,9 +12,9 @@ from red_common.events import InvalidEvent, to_basis_points
 from red_stats.domain import command_results, windows
 from red_stats.domain.alerts import Alert
 from red_stats.domain.counting import fold
-from red_stats.domain.measurement_columns import columns_of
-from red_stats.domain.measurements import Reading
-from red_stats.domain.subscriptions import Judge, PublicSubscription, Subscription
+from red_stats.domain.measurement_columns import to_measurement_columns
+from red_stats.domain.measurements import Measurement
+from red_stats.domain.subscriptions import PublicSubscription, Subscription, ThresholdVersion
 from red_stats.domain.windows import Window
 
 PRUNE_EVERY = 200_000
@@ -56,25 +56,27 @@ class History:
             since=public.since,
         )
 
-    def judges(self) -> Mapping[str, Sequence[Judge]]:
+    def judges(self) -> Mapping[str, Sequence[ThresholdVersion]]:
         """By client: every enabled version with the range of offsets it judged, `[since, until)`."""
         chains: dict[str, list[Version]] = defaultdict(list)
         for version in sorted(self._versions.values(), key=lambda v: v.version):
             chains[version.subscription_id].append(version)
-        judges: dict[str, list[Judge]] = defaultdict(list)
+        judges: dict[str, list[ThresholdVersion]] = defaultdict(list)
         for chain in chains.values():
             ends = [following.since for following in chain[1:]] + [None]
             for version, until in zip(chain, ends, strict=True):
                 if version.enabled and until != version.since:
-                    judge = Judge(*version[1:3], version.threshold_bp, version.since, until)
+                    judge = ThresholdVersion(*version[1:3], version.threshold_bp, version.since, until)
                     judges[version.client_id].append(judge)
         return judges
 
 
-class Replayed:
+class ExpectedState:
     """One partition's log folded from its beginning: windows and alert sequences as live has them."""
 
-    def __init__(self, partition: int, judges: Mapping[str, Sequence[Judge]], retention_ms: int) -> None:
+    def __init__(
+        self, partition: int, judges: Mapping[str, Sequence[ThresholdVersion]], retention_ms: int
+    ) -> None:
         self.windows: dict[str, dict[int, Window]] = defaultdict(dict)  # client_id, minute
         self.sequences: dict[str, int] = {}  # subscription_id -> last seq
         self.judges = judges
@@ -83,18 +85,18 @@ class Replayed:
         self._retention_ms = retention_ms
         self._since_prune = 0
 
-    def judge_by(self, judges: Mapping[str, Sequence[Judge]]) -> None:
+    def judge_by(self, judges: Mapping[str, Sequence[ThresholdVersion]]) -> None:
         """Versions, by client, for what is folded from now on."""
         self.judges = judges
 
-    def add(self, readings: Sequence[Reading]) -> None:
+    def add(self, readings: Sequence[Measurement]) -> None:
         """Fold the next readings, offsets ascending."""
         folded = fold(
-            columns_of(readings),
+            to_measurement_columns(readings),
             partition=self._partition,
             key_of=lambda client_id, minute: (client_id, minute),
             window_of=self._window,
-            judges_of=self._judges_of,
+            active_versions=self._judges_of,
             seq_of=self.sequences,
             horizon=self.horizon,
             retention_ms=self._retention_ms,
@@ -125,14 +127,16 @@ class Replayed:
         held = self.windows.get(client_id)
         return windows.EMPTY if held is None else held.get(minute, windows.EMPTY)
 
-    def _judges_of(self, client_id: str) -> Sequence[Judge]:
+    def _judges_of(self, client_id: str) -> Sequence[ThresholdVersion]:
         return self.judges.get(client_id, ())
 
 
-class Implied(Replayed):
+class ExpectedAlerts(ExpectedState):
     """With every alert that the log implies."""
 
-    def __init__(self, partition: int, judges: Mapping[str, Sequence[Judge]], retention_ms: int) -> None:
+    def __init__(
+        self, partition: int, judges: Mapping[str, Sequence[ThresholdVersion]], retention_ms: int
+    ) -> None:
         super().__init__(partition, judges, retention_ms)
         self.alerts: dict[tuple[str, str], int] = {}  # subscription_id, position -> version
         self.owners: dict[str, str] = {}  # subscription_id -> client_id

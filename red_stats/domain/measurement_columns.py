@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from red_stats.domain.measurements import Reading
+from red_stats.domain.measurements import Measurement
 
 Integers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class MeasurementColumns:
     """Columns of equal lengths, offsets ascending; times in ms since 1970.
 
     `client` is an index into `clients`. The image_id of a row ends in `images` at `image_end`, where
@@ -33,7 +33,7 @@ class Readings:
     def __len__(self) -> int:
         return len(self.offset)
 
-    def taken(self, rows: Sequence[int]) -> list[Reading]:
+    def taken(self, rows: Sequence[int]) -> list[Measurement]:
         """Some of them, as objects."""
         at = np.array(rows, np.int64)
         bounds = np.concatenate(([0], self.image_end))
@@ -48,17 +48,19 @@ class Readings:
             strict=True,
         )
         return [
-            Reading(offset, self.clients[client], moment, red_bp, logged_at, self.images[start:end].decode())
+            Measurement(
+                offset, self.clients[client], moment, red_bp, logged_at, self.images[start:end].decode()
+            )
             for offset, client, moment, red_bp, logged_at, start, end in columns
         ]
 
 
-def columns_of(readings: Sequence[Reading]) -> Readings:
+def to_measurement_columns(readings: Sequence[Measurement]) -> MeasurementColumns:
     """The same readings as columns."""
     clients: dict[str, int] = {}
     client = [clients.setdefault(reading.client_id, len(clients)) for reading in readings]
     images = [reading.image_id.encode() for reading in readings]
-    return Readings(
+    return MeasurementColumns(
         offset=np.array([reading.offset for reading in readings], np.int64),
         at=np.array([reading.at for reading in readings], np.int64),
         logged_at=np.array([reading.logged_at for reading in readings], np.int64),
@@ -70,16 +72,16 @@ def columns_of(readings: Sequence[Reading]) -> Readings:
     )
 
 
-def joined(parts: Sequence[Readings]) -> Readings:
+def joined(parts: Sequence[MeasurementColumns]) -> MeasurementColumns:
     """One behind the other, as one."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
-        return columns_of([])
+        return to_measurement_columns([])
     clients: dict[str, int] = {}
     client = [_renumbered(part, clients) for part in parts]
     starts = accumulate((len(part.images) for part in parts), initial=0)
-    return Readings(
+    return MeasurementColumns(
         offset=_one(part.offset for part in parts),
         at=_one(part.at for part in parts),
         logged_at=_one(part.logged_at for part in parts),
@@ -91,7 +93,7 @@ def joined(parts: Sequence[Readings]) -> Readings:
     )
 
 
-def _renumbered(part: Readings, clients: dict[str, int]) -> Integers:
+def _renumbered(part: MeasurementColumns, clients: dict[str, int]) -> Integers:
     numbers = [clients.setdefault(name, len(clients)) for name in part.clients]
     return np.array(numbers, np.int32)[part.client]
 

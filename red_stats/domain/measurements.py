@@ -28,7 +28,7 @@ class LogRecord(Protocol):
     timestamp: int
 
 
-class Reading(msgspec.Struct, gc=False):
+class Measurement(msgspec.Struct, gc=False):
     """A readable measurement: `at` is event time, `logged_at` Kafka's, both ms since 1970.
 
     Little is kept of each: what a batch of many thousands holds no longer fits into the caches.
@@ -52,13 +52,13 @@ class DeadLetter(NamedTuple):
 Checked = tuple[ImageMeasured, int]  # a readable event, and its time in ms since 1970
 
 
-class Glanced(ImageMeasured, frozen=True, kw_only=True, gc=False):
+class QuickEvent(ImageMeasured, frozen=True, kw_only=True, gc=False):
     """The event with its time as text: most of it has been seen before."""
 
     measured_at: str  # type: ignore[assignment]
 
 
-glanced: Final = msgspec.json.Decoder(Glanced).decode
+decode_quickly: Final = msgspec.json.Decoder(QuickEvent).decode
 _MOMENT: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 _TAIL: Final = re.compile(r"[0-5]\d\.\d{3}Z", re.ASCII)  # of 2026-11-25T02:25:47.707Z
 MAX_MINUTES: Final = 100_000
@@ -112,7 +112,7 @@ def _partition(client_id: str, partitions: int) -> int:
     return partition_of(client_id, partitions)
 
 
-def checker(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
+def validator(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
     """A function that reads the records of one partition.
 
     It raises InvalidEvent for a record that belongs into the dead letters: unreadable, of another
@@ -155,19 +155,19 @@ class ClientsOf(dict[bytes, str]):
 class BatchReader:
     """Reads the records of one partition by the thousand.
 
-    A record that passes every check at a glance is taken; any other one goes through `checker`,
+    A record that passes every check at a glance is taken; any other one goes through `validator`,
     which alone says what is wrong with it.
     """
 
     def __init__(self, partition: int, partitions: int) -> None:
-        self._check = checker(partition, partitions)
+        self._check = validator(partition, partitions)
         self._clients = ClientsOf(partition, partitions)
 
-    def read_all(self, records: Sequence[Any], after: int) -> tuple[list[Reading], list[DeadLetter]]:
+    def read_all(self, records: Sequence[Any], after: int) -> tuple[list[Measurement], list[DeadLetter]]:
         """Everything behind offset `after`, split into what counts and what is dead."""
-        good: list[Reading] = []
+        good: list[Measurement] = []
         dead: list[DeadLetter] = []
-        append, clients, decoded = good.append, self._clients, glanced
+        append, clients, decoded = good.append, self._clients, decode_quickly
         minutes, tails = _minutes, _tails
         for record in records:
             offset, logged_at = record.offset, record.timestamp
@@ -185,19 +185,19 @@ class BatchReader:
             bp = int(scaled + 0.5)
             exact = -1e-6 <= scaled - bp <= 1e-6
             if client_id == event.client_id and exact and at <= logged_at + MAX_FUTURE_MS:
-                append(Reading(offset, client_id, at, bp, logged_at, event.image_id))
+                append(Measurement(offset, client_id, at, bp, logged_at, event.image_id))
             else:
                 self._slowly(record, good, dead)
         return good, dead
 
-    def _slowly(self, record: Any, good: list[Reading], dead: list[DeadLetter]) -> None:
+    def _slowly(self, record: Any, good: list[Measurement], dead: list[DeadLetter]) -> None:
         try:
             event, at = self._check(record)
         except InvalidEvent as error:
             dead.append(DeadLetter(record, str(error)))
             return
         bp = to_basis_points(event.red)
-        good.append(Reading(record.offset, event.client_id, at, bp, record.timestamp, event.image_id))
+        good.append(Measurement(record.offset, event.client_id, at, bp, record.timestamp, event.image_id))
 
 
 def rfc3339_of(milliseconds: int) -> str:

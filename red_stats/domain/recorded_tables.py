@@ -9,14 +9,14 @@ import msgspec
 from red_common.events import InvalidEvent, to_basis_points
 from red_stats import topics
 from red_stats.domain import alerts
-from red_stats.domain.column_batch import Cut, MeasurementReader
+from red_stats.domain.column_batch import ColumnBatch, MeasurementReader
 from red_stats.domain.deliveries import DeliveryEvent
 from red_stats.domain.measurements import to_ms
 
 EPOCH: Final = 0  # times go in as ms since 1970
 
 Read = Callable[[Any], tuple[Any, ...]]
-ReadAll = Callable[[Sequence[Any]], Cut]
+ReadAll = Callable[[Sequence[Any]], ColumnBatch]
 
 
 class Recorded(NamedTuple):
@@ -31,7 +31,7 @@ class Recorded(NamedTuple):
 def _by_rows(read: Read, width: int) -> ReadAll:
     """For topics with few records: each by itself."""
 
-    def read_all(records: Sequence[Any]) -> Cut:
+    def read_all(records: Sequence[Any]) -> ColumnBatch:
         rows: list[tuple[Any, ...]] = []
         unreadable: list[tuple[Any, str]] = []
         offsets: list[int] = []
@@ -43,7 +43,7 @@ def _by_rows(read: Read, width: int) -> ReadAll:
                 unreadable.append((record, str(error)))
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
         ends = records[0].offset, records[0].timestamp, records[-1].offset
-        return Cut(columns, offsets, unreadable, *ends)
+        return ColumnBatch(columns, offsets, unreadable, *ends)
 
     return read_all
 

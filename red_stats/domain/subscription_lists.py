@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from red_stats.domain import subscriptions
-from red_stats.domain.subscriptions import Client, Judge
+from red_stats.domain.subscriptions import Client, ThresholdVersion
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class Lists:
         else:
             self._values[name] = value
 
-    def judging(self) -> "JudgingLists":
+    def with_versions(self) -> "VersionLists":
         """A copy that shares their bytes, for who judges by them."""
-        return JudgingLists(self._values)
+        return VersionLists(self._values)
 
     def put(self, client: Client) -> None:
         """A client's new list replaces the old one."""
@@ -83,19 +83,19 @@ class Lists:
         return len(self._values)
 
 
-class JudgingLists(Lists):
+class VersionLists(Lists):
     """With what each client's versions judge by."""
 
     def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
         super().__init__(values)
-        self._judges: dict[str, tuple[Judge, ...]] = {}
+        self._judges: dict[str, tuple[ThresholdVersion, ...]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Take one record over; None deletes."""
         super().load(key, value)
         self._judges.pop(key.decode(errors="replace"), None)
 
-    def judges(self, client_id: str) -> tuple[Judge, ...]:
+    def judges(self, client_id: str) -> tuple[ThresholdVersion, ...]:
         """Every version of the client that may judge a measurement."""
         judges = self._judges.get(client_id)
         if judges is not None:
@@ -105,7 +105,7 @@ class JudgingLists(Lists):
             return ()
         if len(self._judges) >= MAX_KNOWN:
             self._judges.clear()
-        judges = self._judges[client_id] = subscriptions.judges_of(client)
+        judges = self._judges[client_id] = subscriptions.active_versions(client)
         return judges
 
 

@@ -99,7 +99,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         return next((s for s in self.subscriptions if s.id == subscription_id), None)
 
 
-class Judge(NamedTuple):
+class ThresholdVersion(NamedTuple):
     """One version as the fold of measurements uses it; `until` is None while it is in force."""
 
     subscription_id: str
@@ -119,11 +119,11 @@ decode = _decoder.decode
 encode = _encoder.encode
 
 
-def judges_of(client: Client) -> tuple[Judge, ...]:
+def active_versions(client: Client) -> tuple[ThresholdVersion, ...]:
     """Every enabled version that may still judge a measurement, oldest range first."""
-    closed = [Judge(*msgspec.structs.astuple(closed_range)) for closed_range in client.past]
+    closed = [ThresholdVersion(*msgspec.structs.astuple(closed_range)) for closed_range in client.past]
     current = [
-        Judge(s.id, s.version, to_basis_points(s.threshold), s.since, None)
+        ThresholdVersion(s.id, s.version, to_basis_points(s.threshold), s.since, None)
         for s in client.subscriptions
         if s.enabled
     ]

@@ -1,4 +1,4 @@
-"""Reading a changelog to its end in bulk: a million rows in seconds where stock recovery takes minutes."""
+"""Reads changelogs to their ends in bulk: a million rows in seconds, where stock recovery takes minutes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 /* Measurements out of a record batch of the log, as columns.
  *
  * Only what is written in the usual way is taken: any other record, and all that is damaged, refuses the
- * whole record batch, and the careful reader (domain/reading.py) says what each of its records is worth.
+ * whole record batch, and the careful reader (domain/measurements.py) says what each of its records is worth.
  * So this never decides that something cannot be read, and it takes nothing that `checker` would not take
  * with the same numbers (tests/red_stats/kafka/test_scanner.py). What it leaves to its caller is whether a key is
  * a client_id of the partition: `names` has each of them once.

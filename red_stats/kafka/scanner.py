@@ -1,7 +1,7 @@
 """Record batches of the log -> columns of measurements, by `scan.c`; without it by the careful reader.
 
 `python -m red_stats.kafka.scanner` builds it. It takes only what is written in the usual way; what it
-does not take is read by `domain/reading.py`, which alone says that a record cannot be read.
+does not take is read by `domain/measurements.py`, which alone says that a record cannot be read.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 from red_common import c_library
-from red_stats.domain.column_batch import Cut, Texts
-from red_stats.domain.measurement_columns import Readings, columns_of
+from red_stats.domain.column_batch import ColumnBatch, Texts
+from red_stats.domain.measurement_columns import MeasurementColumns, to_measurement_columns
 from red_stats.domain.measurements import BatchReader, ClientsOf, DeadLetter
 from red_stats.domain.record_batches import RecordBatch, records_of
 
@@ -68,7 +68,9 @@ class Scanner:
         self._rows = self._bytes = 0
         self._column: dict[str, npt.NDArray[Any]] = {}
 
-    def readings(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> Readings | None:
+    def readings(
+        self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf
+    ) -> MeasurementColumns | None:
         """What live needs of the records from offset `since` on; None if they have to be read carefully.
 
         `client_of` gives the client_id of a record's key, None where it is none of this partition.
@@ -77,7 +79,7 @@ class Scanner:
         if clients is None:
             return None
         number = self._number
-        return Readings(
+        return MeasurementColumns(
             offset=number("offset").copy(),
             at=number("at").copy(),
             logged_at=number("logged_at").copy(),
@@ -88,7 +90,7 @@ class Scanner:
             images=self._text("image"),
         )
 
-    def cut(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> Cut | None:
+    def cut(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> ColumnBatch | None:
         """Rows of the table `measurements`; None if the records have to be read carefully."""
         if self._taken(batches, since, client_of, described=True) is None or not self._c.rows:
             return None
@@ -99,7 +101,7 @@ class Scanner:
             text("format"), number("bytes"), text("sha256"), text("rule"), text("decoder"),
         ]  # fmt: skip
         offsets = array("Q", number("offset"))
-        return Cut(columns, offsets, [], offsets[0], int(self._number("logged_at")[0]), offsets[-1])
+        return ColumnBatch(columns, offsets, [], offsets[0], int(self._number("logged_at")[0]), offsets[-1])
 
     def _taken(
         self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf, *, described: bool
@@ -184,16 +186,16 @@ class LogReader:
 
     def readings(
         self, partition: int, batches: Sequence[RecordBatch], since: int
-    ) -> tuple[Readings, list[DeadLetter]]:
+    ) -> tuple[MeasurementColumns, list[DeadLetter]]:
         """Everything from offset `since` on, split into what counts and what is dead."""
         if self._scanner is not None:
             found = self._scanner.readings(batches, since, self._clients_of(partition).__getitem__)
             if found is not None:
                 return found, []
         good, dead = self._careful(partition).read_all(records_of(batches, since), since - 1)
-        return columns_of(good), dead
+        return to_measurement_columns(good), dead
 
-    def cut(self, partition: int, batches: Sequence[RecordBatch], since: int) -> Cut | None:
+    def cut(self, partition: int, batches: Sequence[RecordBatch], since: int) -> ColumnBatch | None:
         """Rows of the table `measurements` from offset `since` on; None where they are read one by one."""
         if self._scanner is None:
             return None

@@ -9,7 +9,7 @@ from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.domain.subscription_lists import JudgingLists, Lists
+from red_stats.domain.subscription_lists import Lists, VersionLists
 from red_stats.domain.subscriptions import Client, Subscription
 from red_stats.kafka.changelog_loader import load_to_end
 
@@ -51,10 +51,10 @@ class SubscriptionCache:
         finally:
             await self.follower.stop()
 
-    async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[JudgingLists, int]]:
+    async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[VersionLists, int]]:
         """The lists of partitions as committed now, and the end of each, for who would read them again."""
         ends = await self.follower.caught_up() if partitions else {}
-        return {number: (self._lists[number].judging(), ends[number]) for number in partitions}
+        return {number: (self._lists[number].with_versions(), ends[number]) for number in partitions}
 
     def _apply(self, record: Any) -> None:
         self._load(record.partition, [record])

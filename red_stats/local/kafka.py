@@ -51,7 +51,7 @@ transaction.partition.verification.enable=false
 # One small node that shares its processors: the quick compiler only (the other one works for minutes
 # after a start), a young generation that is collected every few seconds, no full collections at start.
 # Partition verification is off above: it asks the coordinator once more for every transaction, against
-# producers that go on with an epoch after a failed send; ours take a new one (adapters/transactions.py).
+# producers that go on with an epoch after a failed send; ours take a new one (kafka/transactions.py).
 JVM = (
     "-Xms192m",
     "-Xmx384m",

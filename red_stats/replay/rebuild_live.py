@@ -12,7 +12,7 @@ from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
 from red_stats.domain import windows
 from red_stats.domain.command_history import CommandHistory
-from red_stats.domain.expected_state import History, Replayed
+from red_stats.domain.expected_state import ExpectedState, History
 from red_stats.domain.record_batches import Out
 from red_stats.kafka.range_reader import read_range
 from red_stats.replay.partition_log import PartitionLog
@@ -51,7 +51,7 @@ class LiveReplay:
     ) -> None:
         self._states, self._number, self._connection = states, number, connection
         self._retention_ms = retention_ms
-        self._log = PartitionLog(number, partitions, Replayed(number, {}, retention_ms))
+        self._log = PartitionLog(number, partitions, ExpectedState(number, {}, retention_ms))
         self.total = 0
 
     @property

@@ -17,7 +17,7 @@ from red_stats.store.recorder import Recorder
 MAX_ROWS = 20_000
 
 
-class RecordReplay:
+class StoreReplay:
     """One table. `done` and `total` are offsets of its topic over all partitions, for a progress bar."""
 
     def __init__(self, recorder: Recorder, store: Store, *, connection: KafkaConnection, writer: Any) -> None:

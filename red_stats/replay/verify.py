@@ -16,11 +16,11 @@ import msgspec
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
 from red_stats.domain import windows
-from red_stats.domain.expected_state import History, Implied, difference
+from red_stats.domain.expected_state import ExpectedAlerts, History, difference
 from red_stats.domain.windows import Window
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.replay.partition_log import PartitionLog
-from red_stats.replay.verify_alerts import Sent, counted, differences_of
+from red_stats.replay.verify_alerts import SentAlerts, counted, differences_of
 from red_stats.replay.verify_scope import Scope
 from red_stats.replay.verify_waits import Waiting
 from red_stats.settings import Settings
@@ -62,7 +62,7 @@ async def verify(
     retention = int(settings.live_hours * 3_600_000)
     waiting = Waiting(connection, store, say, stalled)
     judges = await _judges(connection, settings.partitions)
-    logs = [PartitionLog(n, settings.partitions, Implied(n, judges, retention)) for n in numbers]
+    logs = [PartitionLog(n, settings.partitions, ExpectedAlerts(n, judges, retention)) for n in numbers]
     for log in logs:
         await log.open(connection)
     try:
@@ -85,7 +85,7 @@ async def verify(
     ]
     compared = [_windows(log, live[log.number], scope, retention) for log in logs]
     found += [one for _, _, one in compared]
-    sent = await Sent.read(connection, settings.partitions, waiting)
+    sent = await SentAlerts.read(connection, settings.partitions, waiting)
     sent.keep(scope.client_id, {n: live[n].mark.offset for n in numbers})
     implied = {k: v for log in logs for k, v in log.folded.alerts.items() if _is_mine(scope, log, k[0])}
     became = await sent.became(store)
@@ -104,7 +104,7 @@ async def verify(
     }
 
 
-def _is_mine(scope: Scope, log: PartitionLog[Implied], subscription_id: str) -> bool:
+def _is_mine(scope: Scope, log: PartitionLog[ExpectedAlerts], subscription_id: str) -> bool:
     return scope.client_id is None or log.folded.owners.get(subscription_id) == scope.client_id
 
 
@@ -126,7 +126,7 @@ async def _live(connection: KafkaConnection, partitions: int) -> dict[int, _Live
 
 
 async def _stored(
-    store: Queries, log: PartitionLog[Implied], scope: Scope
+    store: Queries, log: PartitionLog[ExpectedAlerts], scope: Scope
 ) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
     """Offsets with amounts of one partition: in the log, and in the store."""
     question = queries.amounts(log.number, log.beginning, log.last, **scope._asdict())
@@ -134,7 +134,9 @@ async def _stored(
     return Counter(log.amounts.items()), Counter((int(offset), int(red_bp)) for offset, red_bp in rows)
 
 
-def _windows(log: PartitionLog[Implied], live: _Live, scope: Scope, retention: int) -> tuple[int, int, Found]:
+def _windows(
+    log: PartitionLog[ExpectedAlerts], live: _Live, scope: Scope, retention: int
+) -> tuple[int, int, Found]:
     """Images in live's retained windows, in the log's of the same span, and how they differ."""
     horizon = live.mark.time
 

@@ -23,7 +23,7 @@ STATES = ("delivered", "pending", "held", "exhausted", "cancelled")
 Key = tuple[str, str]  # subscription_id, position of the measurement
 
 
-class Sent:
+class SentAlerts:
     """Every alert on red.alerts: its version, id, seq and place, and those that stand there twice."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Sent:
         self._seq: dict[str, int] = {}
 
     @classmethod
-    async def read(cls, connection: KafkaConnection, partitions: int, waiting: Waiting) -> "Sent":
+    async def read(cls, connection: KafkaConnection, partitions: int, waiting: Waiting) -> "SentAlerts":
         """All of red.alerts, once deliver and record have passed it, and record all they led to.
 
         Raises:
@@ -91,7 +91,7 @@ class Sent:
         self._places[place] += 1
 
     def keep(self, client_id: str | None, upto: Mapping[int, int]) -> None:
-        """Judge only one client's, and only measurements up to an offset by partition."""
+        """Keep only one client's, and only measurements up to an offset by partition."""
         for key in list(self.versions):
             partition, offset = map(int, key[1].split(":"))
             if offset > upto[partition] or client_id not in (None, self._clients[key]):
@@ -115,7 +115,7 @@ class Sent:
 
 
 def differences_of(
-    implied: Mapping[Key, int], sent: Sent, became: Mapping[str, str], stored: dict[str, Any] | None
+    implied: Mapping[Key, int], sent: SentAlerts, became: Mapping[str, str], stored: dict[str, Any] | None
 ) -> list[dict[str, Any] | None]:
     """Alerts that are missing, too many, out of order, or without a delivery; others' records untold."""
     missing = [" ".join(key) for key, version in implied.items() if sent.versions.get(key) != version]
@@ -130,7 +130,7 @@ def differences_of(
     ]
 
 
-def counted(implied: Mapping[Key, int], sent: Sent, became: Mapping[str, str]) -> list[dict[str, Any]]:
+def counted(implied: Mapping[Key, int], sent: SentAlerts, became: Mapping[str, str]) -> list[dict[str, Any]]:
     """Per subscription version: alerts implied, sent, and how many are in which state."""
     should = Counter((key[0], version) for key, version in implied.items())
     did = Counter((key[0], version) for key, version in sent.versions.items())

@@ -20,7 +20,7 @@ PAUSE_ROWS: Final = 160_000  # waiting: no more is fetched until half of them ar
 Write = Callable[[Sequence[PartitionBatch]], Awaitable[bool]]
 
 
-class Buffer:
+class InsertBuffer:
     """Batches wait here for the next insert, and are acknowledged when `write` says that it stands.
 
     At once when nothing was inserted lately and the log has hardly more, when there are many rows, or

@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import metrics, topics
-from red_stats.domain.column_batch import Cut
+from red_stats.domain.column_batch import ColumnBatch
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.record_batches import Ack, Fetching, Out, PartitionBatch, RecordBatch, records_of
 from red_stats.domain.recorded_tables import Recorded
 from red_stats.kafka.range_reader import read_range
 from red_stats.store.clickhouse import StoreError, StoreUnusable
-from red_stats.store.insert_buffer import INTERVAL, Buffer
-from red_stats.store.sink import Rival, Rows, Sink
+from red_stats.store.insert_buffer import INTERVAL, InsertBuffer
+from red_stats.store.sink import ConcurrentWriter, Rows, Sink
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 from red_stats.tables.record import RecordTables
 from red_stats.topics import Topic
@@ -33,7 +33,7 @@ SLICE: Final = 2000  # records cut before others have their turn: about 1 ms
 
 
 #: (partition, batches, first offset) -> their rows, or None if they have to be read one by one.
-Scan = Callable[[int, Sequence[RecordBatch], int], Cut | None]
+Scan = Callable[[int, Sequence[RecordBatch], int], ColumnBatch | None]
 
 
 class Recorder:
@@ -63,7 +63,7 @@ class Recorder:
         self._connection = connection
         self._writer = writer
         self._interval = interval
-        self._buffers: dict[int, Buffer] = {}
+        self._buffers: dict[int, InsertBuffer] = {}
         self._moved = asyncio.Condition()
         self._cutting = (
             asyncio.Lock()
@@ -92,7 +92,7 @@ class Recorder:
             buffer.drop()
 
     def put(self, tp: Any, batch: PartitionBatch, ack: Ack, fetching: Fetching) -> None:
-        """Buffer a batch until it is inserted."""
+        """Buffers a batch until it is inserted."""
         self._buffer_of(tp, batch.partition, fetching).put(batch, ack)
 
     async def reached(self, partition: int, offset: int) -> None:
@@ -110,10 +110,10 @@ class Recorder:
         """Insert what is buffered, for a short time; the rest is read again."""
         await asyncio.gather(*(buffer.finish(STOP_SECONDS) for buffer in self._buffers.values()))
 
-    def _buffer_of(self, tp: Any, partition: int, fetching: Fetching) -> Buffer:
+    def _buffer_of(self, tp: Any, partition: int, fetching: Fetching) -> InsertBuffer:
         buffer = self._buffers.get(partition)
         if buffer is None:
-            buffer = self._buffers[partition] = Buffer(
+            buffer = self._buffers[partition] = InsertBuffer(
                 partial(self._write, partition),
                 pause=partial(fetching.pause, tp),
                 resume=partial(fetching.resume, tp),
@@ -136,7 +136,7 @@ class Recorder:
             self._moved.notify_all()
 
     async def _record(self, partition: int, batches: Sequence[PartitionBatch]) -> bool:
-        """Cut while others are inserted, then insert; again when something else was recorded meanwhile."""
+        """Make columns while others are inserted, then insert; again if something was recorded meanwhile."""
         state = self._states.held.get(partition)
         if state is None or not (batches := [b for b in batches if b.generation == state.generation]):
             return False
@@ -154,7 +154,7 @@ class Recorder:
                     return False
                 try:
                     await self._patiently(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
-                except Rival as rival:
+                except ConcurrentWriter as rival:
                     log.warning("%s/%d: another writer has recorded to %d", self.topic, partition, rival.next)
                     self.next[partition] = rival.next
                     continue
@@ -165,7 +165,7 @@ class Recorder:
         self, partition: int, batches: Sequence[PartitionBatch], first: int
     ) -> tuple[Rows | None, list[tuple[Any, str]]]:
         """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
-        cuts: list[Cut] = []
+        cuts: list[ColumnBatch] = []
         async with self._cutting:
             for piece in (piece for batch in batches for piece in batch.slices(SLICE)):
                 cut = self._cut(partition, piece, first)
@@ -177,7 +177,7 @@ class Recorder:
         unreadable = [one for cut in cuts for one in cut.unreadable]
         return self._rows(partition, cuts, first, cuts[-1].last), unreadable
 
-    def _cut(self, partition: int, batches: Sequence[RecordBatch], first: int) -> Cut | None:
+    def _cut(self, partition: int, batches: Sequence[RecordBatch], first: int) -> ColumnBatch | None:
         found = None if self._scan is None else self._scan(partition, batches, first)
         if found is not None:
             return found
@@ -188,7 +188,7 @@ class Recorder:
         """The readable ones of a batch as rows."""
         return self._rows(partition, [self._reader(partition)(records)], first, last)
 
-    def _rows(self, partition: int, cuts: Sequence[Cut], first: int, last: int) -> Rows:
+    def _rows(self, partition: int, cuts: Sequence[ColumnBatch], first: int, last: int) -> Rows:
         return Rows(
             topic=self.topic,
             partition=partition,

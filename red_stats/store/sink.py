@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from red_common import failpoints
 from red_stats import metrics
-from red_stats.domain.column_batch import Cut
+from red_stats.domain.column_batch import ColumnBatch
 from red_stats.store.clickhouse import Store, StoreError, StoreUnusable
 from red_stats.store.native_format import Columns
 from red_stats.store.queries import DATABASE
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
     last: int
     at: int
     columns: Sequence[str]
-    cuts: Sequence[Cut]
+    cuts: Sequence[ColumnBatch]
 
     @property
     def size(self) -> int:
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
         return sum(len(cut.offsets) for cut in self.cuts)
 
 
-class Rival(Exception):
+class ConcurrentWriter(Exception):
     """Raised when another writer has recorded some of the batch: cut it again from `next`."""
 
     def __init__(self, following: int) -> None:
@@ -56,11 +56,11 @@ class Rival(Exception):
         self.next = following
 
 
-class MarkFell(Exception):
+class MarkWentBack(Exception):
     """Raised when recorded batches are gone from the store: its log has to be read again from the mark."""
 
 
-class Seen(NamedTuple):
+class LastMark(NamedTuple):
     """A partition's mark as last read: where the store stood, in which epoch, and when."""
 
     mark: int
@@ -79,7 +79,7 @@ class Sink:
         self._empty = list(empty)  # the event columns of a marker row
         self._pause = pause
         self._failed_since_open = False
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, LastMark] = {}
 
     def beside(self, table: str) -> "Sink":
         """The same for another table of the same columns."""
@@ -115,8 +115,8 @@ class Sink:
         """Record the batch exactly once; blocks and tries again until it stands.
 
         Raises:
-            Rival: some of it was recorded by another writer meanwhile.
-            MarkFell: what was recorded before it is gone; nothing of it may be inserted.
+            ConcurrentWriter: some of it was recorded by another writer meanwhile.
+            MarkWentBack: what was recorded before it is gone; nothing of it may be inserted.
             StoreUnusable: the store cannot be opened again.
         """
         token = f"{rows.topic}/{rows.partition}/{rows.first}" + ("#refill" if refill else "")
@@ -152,7 +152,7 @@ class Sink:
             self._pause(min(0.05 * 2**bumps, 5.0))
 
     def _stands(self, rows: Rows, refill: bool) -> bool:
-        """Whether our batch is recorded; raises Rival when something else is."""
+        """Whether our batch is recorded; raises ConcurrentWriter when something else is."""
         if refill:
             mark, part, first = self._mark(rows.partition, f" AND kafka_offset <= {rows.last:d}")
         else:
@@ -169,7 +169,7 @@ class Sink:
             return True
         if mark is None or mark <= rows.first:
             return False
-        raise Rival(mark)
+        raise ConcurrentWriter(mark)
 
     def _must_not_fall(self, rows: Rows, mark: int | None) -> None:
         """The caller holds no record below its batch, so it cannot fill what is missing there."""
@@ -177,10 +177,10 @@ class Sink:
         known = seen.mark if seen else rows.first if mark is not None else 0
         if (mark or 0) < known:
             log.error("%s/%d: the mark fell from %d to %s", self.table, rows.partition, known, mark)
-            raise MarkFell(f"{self.table}/{rows.partition}: {known} was recorded, now {mark}")
+            raise MarkWentBack(f"{self.table}/{rows.partition}: {known} was recorded, now {mark}")
 
     def _see(self, partition: int, mark: int | None) -> None:
-        self._seen[partition] = Seen(mark or 0, self.store.epoch, time.monotonic())
+        self._seen[partition] = LastMark(mark or 0, self.store.epoch, time.monotonic())
 
     def _is_stale(self, partition: int) -> bool:
         """Whether the store was opened again, or the token's window may have passed, since we looked."""
@@ -237,7 +237,7 @@ class Sink:
         self._failed_since_open = False
 
 
-def _place(rows: Rows, cut: Cut) -> Columns:
+def _place(rows: Rows, cut: ColumnBatch) -> Columns:
     """Where the rows of a cut come from, and of which batch they are."""
     count = len(cut.offsets)
     first, total, at = array("Q", [rows.first]), array("I", [rows.size]), array("q", [rows.at])

@@ -271,7 +271,7 @@ class PartitionStates(Generic[Tables]):
     def _must_not_go_back(self, state: PartitionState[Tables], read: PartitionState[Tables]) -> None:
         """What was folded behind a mark that went back is lost here: a new start reads it again.
 
-        Seen when Kafka is stopped: it acknowledges transactions of partitions without a leader, and
+        LastMark when Kafka is stopped: it acknowledges transactions of partitions without a leader, and
         writes their end nowhere (docs/adr/0007-a-mark-that-fell.md).
         """
         for topic, mark in state.marks.items():

@@ -12,7 +12,7 @@ from aiohttp import web
 from red_common.problems import Problem
 from red_common.web.auth import CALLER
 from red_stats.replay.rebuild_live import LiveReplay
-from red_stats.replay.rebuild_store import RecordReplay
+from red_stats.replay.rebuild_store import StoreReplay
 from red_stats.resources import Resources
 from red_stats.store.recorder import Recorder
 from red_stats.tables.live import LiveTables
@@ -78,7 +78,7 @@ async def rebuild_store(
             text="this worker does not hold all partitions of role record: stop the others"
         )
     replays = [
-        RecordReplay(recorder, store, connection=settings.connection, writer=resources.writer)
+        StoreReplay(recorder, store, connection=settings.connection, writer=resources.writer)
         for recorder in recorders.values()
     ]
 

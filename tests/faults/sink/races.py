@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from red_stats.domain.recorded_tables import MEASUREMENTS
 from red_stats.store import sink as sinks
 from red_stats.store.clickhouse import StoreError
-from red_stats.store.sink import Rival, Sink
+from red_stats.store.sink import ConcurrentWriter, Sink
 from tests.faults.sink.log import Log
 from tests.faults.sink.rules import ROWS, judged
 
@@ -51,7 +51,7 @@ def compete(child, log, seconds, tally, *, ahead=0):
             sink.write(rows._replace(at=rows.at + ahead))
             tally.won += 1
             first = rows.last + 1
-        except Rival as rival:
+        except ConcurrentWriter as rival:
             first = rival.next
         except GaveUp:
             first = (sink.next_offset(log.partition) or 0) if random.random() < 0.5 else first
@@ -97,7 +97,7 @@ def zombie(child, window=5):
     try:
         old.write(held)
         said = "recorded"
-    except Rival as rival:
+    except ConcurrentWriter as rival:
         said = f"a rival is at {rival.next}"
     return end(child, log) | {"said": said}
 

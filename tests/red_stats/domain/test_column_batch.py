@@ -9,7 +9,7 @@ import pytest
 from red_common.events import InvalidEvent, to_basis_points
 from red_common.kafka.partitioner import partition_of
 from red_stats.domain.column_batch import MeasurementReader
-from red_stats.domain.measurements import checker
+from red_stats.domain.measurements import validator
 from red_stats.domain.recorded_tables import MEASUREMENTS
 
 PARTITIONS = 4
@@ -56,7 +56,7 @@ UNUSUAL = [
 
 
 def one_at_a_time(record):
-    event, at = checker(HOME, PARTITIONS)(record)
+    event, at = validator(HOME, PARTITIONS)(record)
 
     def unsigned(number, bits):
         return min(number, (1 << bits) - 1)

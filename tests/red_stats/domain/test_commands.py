@@ -3,7 +3,7 @@ import pytest
 
 from red_common.problems import Problem
 from red_stats.domain.commands import Context, decide, read_envelope
-from red_stats.domain.subscriptions import decode, encode, judges_of
+from red_stats.domain.subscriptions import active_versions, decode, encode
 from red_stats.domain.urls import refusal
 from tests.builders import NOW, a_client_of
 
@@ -42,7 +42,7 @@ def subscribed():
 
 def test_a_new_subscription_is_in_force_from_the_stamp(subscribed):
     assert subscribed.subscription.public().in_force_from == "3:100"
-    assert [j.since for j in judges_of(subscribed.client)] == [100]
+    assert [j.since for j in active_versions(subscribed.client)] == [100]
 
 
 def test_an_update_ends_the_old_version_where_the_new_one_starts(subscribed):
@@ -52,7 +52,7 @@ def test_an_update_ends_the_old_version_where_the_new_one_starts(subscribed):
         stamp=150,
     )
 
-    ranges = [(j.version, j.threshold_bp, j.since, j.until) for j in judges_of(change.client)]
+    ranges = [(j.version, j.threshold_bp, j.since, j.until) for j in active_versions(change.client)]
     assert ranges == [(1, 2500, 100, 150), (2, 5000, 150, None)]
 
 
@@ -61,7 +61,7 @@ def test_a_closed_range_leaves_once_the_mark_has_passed_it(subscribed):
     second = obeyed(command("disable", **named), subscribed.client, stamp=150)
     third = obeyed(command("enable", **named), second.client, stamp=160, mark=149)
 
-    assert [j.since for j in judges_of(third.client)] == [160]
+    assert [j.since for j in active_versions(third.client)] == [160]
 
 
 def test_a_disabled_version_judges_nothing(subscribed):
@@ -70,7 +70,7 @@ def test_a_disabled_version_judges_nothing(subscribed):
         subscribed.client,
     )
 
-    assert judges_of(change.client) == ()
+    assert active_versions(change.client) == ()
     assert change.subscription.disabled_reason == "gone"
 
 

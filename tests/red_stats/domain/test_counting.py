@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from red_stats.domain import windows
 from red_stats.domain.alerts import alert_id, uuid5
 from red_stats.domain.counting import fold
-from red_stats.domain.measurement_columns import columns_of
+from red_stats.domain.measurement_columns import to_measurement_columns
 from red_stats.domain.measurements import BatchReader
-from red_stats.domain.subscriptions import Judge
+from red_stats.domain.subscriptions import ThresholdVersion
 from red_stats.domain.windows import EMPTY, Window, add, bins_of
 from tests.builders import NOW, a_client_of, a_subscription_id, measured
 
@@ -22,11 +22,11 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
     readings, dead = BatchReader(3, 4).read_all(records, -1)
     assert not dead
     return fold(
-        columns_of(readings),
+        to_measurement_columns(readings),
         partition=3,
         key_of=lambda client, minute: (client, minute),
         window_of=lambda key: (state or {}).get(key, EMPTY),
-        judges_of=lambda client: judges,
+        active_versions=lambda client: judges,
         seq_of=seq or {},
         horizon=horizon,
         retention_ms=25 * HOUR,
@@ -34,7 +34,7 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
 
 
 def judge(threshold_bp=2500, since=0, until=None, subscription=SUBSCRIPTION):
-    return Judge(subscription, 1, threshold_bp, since, until)
+    return ThresholdVersion(subscription, 1, threshold_bp, since, until)
 
 
 def test_an_image_at_the_threshold_is_not_over():

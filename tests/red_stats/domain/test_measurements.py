@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_common.events import InvalidEvent, decode, encode, rfc3339, to_basis_points
-from red_stats.domain.measurements import BatchReader, Reading, checker, from_ms, rfc3339_of, to_ms
+from red_stats.domain.measurements import BatchReader, Measurement, from_ms, rfc3339_of, to_ms, validator
 from tests.builders import NOW, a_client_of, a_measurement, a_record, measured
 
 CLIENT = a_client_of(3)
@@ -57,7 +57,7 @@ def test_a_zone_is_honoured():
         at=1_795_507_200_500,
     )  # fmt: skip
 
-    assert checker(3, 4)(record)[1] == 1_795_507_200_500
+    assert validator(3, 4)(record)[1] == 1_795_507_200_500
 
 
 oddities = {
@@ -80,11 +80,11 @@ oddities = {
 def verdict(record):
     """By the full check: the reading, or why there is none."""
     try:
-        event, at = checker(3, 4)(record)
+        event, at = validator(3, 4)(record)
     except InvalidEvent as error:
         return str(error)
     bp = to_basis_points(event.red)
-    return Reading(record.offset, event.client_id, at, bp, record.timestamp, event.image_id)
+    return Measurement(record.offset, event.client_id, at, bp, record.timestamp, event.image_id)
 
 
 @given(

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from red_stats.replay.verify_alerts import Sent, differences_of
+from red_stats.replay.verify_alerts import SentAlerts, differences_of
 
 
 def a_foreign_record(key=b"c", value=b"{}", offset=5):
@@ -17,7 +17,7 @@ def told(sent):
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[" * 100_000])
 def test_a_foreign_record_is_a_difference_until_its_dead_letter_is_there(value):
-    sent = Sent()
+    sent = SentAlerts()
     sent.add(a_foreign_record(value=value))
     [found] = told(sent)
     assert (found["kind"], found["examples"]) == ("dead letters", ["1:5"])
@@ -26,7 +26,7 @@ def test_a_foreign_record_is_a_difference_until_its_dead_letter_is_there(value):
 
 
 def test_a_dead_letter_of_another_record_excuses_nothing():
-    sent = Sent()
+    sent = SentAlerts()
     sent.add(a_foreign_record())
     sent.lettered = {"1:4", "0:5"}
     assert len(told(sent)) == 1

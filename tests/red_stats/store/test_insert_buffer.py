@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 from red_stats.store import insert_buffer
-from red_stats.store.insert_buffer import Buffer
+from red_stats.store.insert_buffer import InsertBuffer
 
 
 def a_batch(start, size, lag=0):
@@ -31,7 +31,7 @@ def test_what_somebody_waits_for_is_inserted_at_once_even_if_that_was_said_durin
                 done.set()
             return True
 
-        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=60)
+        buffer = InsertBuffer(write, pause=lambda: None, resume=lambda: None, interval=60)
         buffer.put(a_batch(0, 4), acknowledged)
         await first.wait()
         buffer.put(a_batch(4, 10), acknowledged)
@@ -57,7 +57,7 @@ def test_what_comes_out_of_a_backlog_is_inserted_together_and_a_last_bit_of_it_a
             done.set()
             return True
 
-        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=60)
+        buffer = InsertBuffer(write, pause=lambda: None, resume=lambda: None, interval=60)
         for start in range(0, 5000, 1000):
             buffer.put(a_batch(start, 1000, lag=insert_buffer.BACKLOG + 4000 - start), acknowledged)
             await asyncio.sleep(0)
@@ -79,7 +79,7 @@ def test_a_backlog_that_does_not_come_holds_an_insert_up_no_longer_than_the_inte
             done.set()
             return True
 
-        buffer = Buffer(write, pause=lambda: None, resume=lambda: None, interval=0.05)
+        buffer = InsertBuffer(write, pause=lambda: None, resume=lambda: None, interval=0.05)
         buffer.put(a_batch(0, 1, lag=10**6), acknowledged)
         async with asyncio.timeout(5):
             await done.wait()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from red_stats.domain.column_batch import Cut
+from red_stats.domain.column_batch import ColumnBatch
 from red_stats.store.clickhouse import Store
-from red_stats.store.sink import Rival, Rows, Sink
+from red_stats.store.sink import ConcurrentWriter, Rows, Sink
 from tests.builders import NOW
 
 COLUMNS = ("client_id", "measured_at", "red_bp")
@@ -31,7 +31,13 @@ def a_batch(first, last, partition, dead=()):
     offsets = [n for n in range(first, last + 1) if n not in dead]
     data = [["a"] * len(offsets), [NOW + n for n in offsets], [n % 10001 for n in offsets]]
     return Rows(
-        "red.measurements", partition, first, last, NOW, COLUMNS, [Cut(data, offsets, [], first, NOW, last)]
+        "red.measurements",
+        partition,
+        first,
+        last,
+        NOW,
+        COLUMNS,
+        [ColumnBatch(data, offsets, [], first, NOW, last)],
     )
 
 
@@ -62,7 +68,7 @@ def test_a_redelivered_batch_adds_no_row(store, sink):
 def test_a_rival_that_cut_the_same_offsets_elsewhere_wins_once(store, sink):
     sink.write(a_batch(0, 9, 2))
 
-    with pytest.raises(Rival) as caught:
+    with pytest.raises(ConcurrentWriter) as caught:
         sink.write(a_batch(0, 14, 2))
 
     sink.write(a_batch(caught.value.next, 14, 2))
