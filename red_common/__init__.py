@@ -1,1 +1,1 @@
-"""What RED and RED_STATS both stand on; it imports neither."""
+"""What RED and RED_STATS share; it imports neither of them."""

@@ -1,6 +1,6 @@
-"""Who is calling: API keys, kept in the compacted topic `red.api-keys` and followed by both services.
+"""API keys, kept in the compacted topic `red.api-keys`, which both services follow.
 
-A key reads `red_<key id>_<secret>`; only the SHA-256 of the secret is stored.
+A key has the form `red_<key id>_<secret>`; only the SHA-256 of the secret is stored.
 """
 
 import hashlib
@@ -24,7 +24,10 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscripti
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Value of `red.api-keys`, key = key_id. A revoked key stays as a record with `revoked_at`."""
+    """The value of a record on `red.api-keys`; the record's key is `key_id`.
+
+    Revoking a key publishes its record again with `revoked_at` set. Times are RFC 3339 in UTC.
+    """
 
     key_id: str
     client_id: str
@@ -42,12 +45,12 @@ class Caller(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
-        """`admin` includes every scope."""
+        """Whether the key has this scope; `admin` includes every scope."""
         return scope in self.scopes or "admin" in self.scopes
 
 
 def new_key(client_id: str, scopes: Iterable[Scope], created_at: str) -> tuple[KeyRecord, str]:
-    """A fresh key: the record to publish, and the key itself, which nobody can read again."""
+    """A fresh key: the record to publish, and the key itself, which cannot be recovered later."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     record = KeyRecord(
         key_id=key_id,
@@ -64,13 +67,17 @@ def _sha256(secret: str) -> str:
 
 
 class Keyring:
-    """All keys as the topic tells them; `apply` is the fold, `authenticate` the question."""
+    """Every key of the topic: `apply` feeds it, `authenticate` asks it. `records` holds them by key id."""
 
     def __init__(self) -> None:
         self.records: dict[str, KeyRecord] = {}
 
     def apply(self, record: ConsumerRecord) -> None:
-        """Fold one record in; an unreadable one is logged and skipped, it can open no door."""
+        """Apply one record of the topic; applying it twice changes nothing.
+
+        A tombstone removes its key. An unreadable record is logged and skipped: what was known about
+        the key stays as it was.
+        """
         key_id = (record.key or b"").decode(errors="replace")
         if record.value is None:
             self.records.pop(key_id, None)
@@ -78,10 +85,14 @@ class Keyring:
         try:
             self.records[key_id] = msgspec.json.decode(record.value, type=KeyRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            log.warning("%s offset %s is no key record: %s", TOPIC, record.offset, error)
+            log.warning("%s: skipped offset %s, not a valid key record: %s", TOPIC, record.offset, error)
 
     def authenticate(self, authorization: str | None) -> Caller | None:
-        """The caller behind an `Authorization` header, or None; compares in constant time."""
+        """The caller that an `Authorization` header identifies.
+
+        None without a header, for a malformed one, an unknown key, a wrong secret or a revoked key.
+        Hashes are compared in constant time.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         prefix, _, rest = token.strip().partition("_")
         key_id, _, secret = rest.partition("_")

@@ -1,7 +1,7 @@
-"""The measurement event: RED's published language, and the only door out of RED.
+"""The measurement event: RED's published language, and all that RED_STATS learns from RED.
 
 Topic `red.measurements`, key = client_id, value = JSON (`schemas/events/measurement.json`).
-Others may produce it too (backfill), with the same key and partitioner.
+Other producers may write it too (a backfill), with the same key and partitioner.
 """
 
 import re
@@ -18,15 +18,15 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class InvalidEvent(ValueError):
-    """Raised when the bytes of a record are not a measurement; the text says why."""
+    """Raised when the value of a record is not a valid measurement; the text says why."""
 
 
 class ImageMeasured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One image was measured.
 
-    `red`, `red_excess`, `red_channel` are shares in 0..1 with at most four decimals; `measured_at`
-    is when the amount was computed (any zone, three decimals). Only the first four fields are
-    needed to count; the rest describes the image and may be absent in a backfill.
+    `red`, `red_excess` and `red_channel` are shares in 0..1 with at most four decimals (docs/red.md);
+    `measured_at` is when they were computed, in any time zone, to the millisecond. Counting needs only
+    the first four fields; the others describe the image, and a backfill may leave them out.
     """
 
     image_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -51,10 +51,10 @@ _encoder = msgspec.json.Encoder()
 
 
 def to_basis_points(share: float) -> int:
-    """Share in 0..1 with at most four decimals -> integer 0..10000.
+    """A share in 0..1 with at most four decimals, as an integer in 0..10000.
 
     Raises:
-        InvalidEvent: more than four decimals (that is an error, not rounding).
+        InvalidEvent: it has more than four decimals; it is not rounded.
     """
     basis_points = round(share * 10000)
     if abs(share * 10000 - basis_points) > 1e-6:
@@ -63,23 +63,26 @@ def to_basis_points(share: float) -> int:
 
 
 def encode(event: ImageMeasured) -> bytes:
-    """The event as the JSON value of its Kafka record; times in UTC with milliseconds."""
+    """The event as the JSON value of its Kafka record, with `measured_at` in UTC to the millisecond."""
     fields = msgspec.structs.asdict(event)
     fields["measured_at"] = rfc3339(event.measured_at)
     return _encoder.encode(fields)
 
 
 def is_from_future(event: ImageMeasured, logged_at: int) -> bool:
-    """Whether Kafka's timestamp (ms) makes it a dead letter: measured more than 5 minutes after that."""
+    """Whether the event is a dead letter: measured more than 5 minutes after Kafka logged it.
+
+    `logged_at` is the timestamp of its record, in milliseconds since 1970.
+    """
     return event.measured_at > EPOCH + timedelta(milliseconds=logged_at) + MAX_FUTURE
 
 
 def decode(value: bytes | None) -> ImageMeasured:
-    """The event in the value of a Kafka record; total: any bytes give an event or InvalidEvent.
+    """The event in the value of a Kafka record; any bytes give either an event or InvalidEvent.
 
     Raises:
-        InvalidEvent: no JSON object, a field missing or of another type, `red` out of 0..1 or
-            with more than four decimals, a client_id that is none.
+        InvalidEvent: the value is not a JSON object, a field is missing or has the wrong type, `red`
+            is outside 0..1 or has more than four decimals, or the client_id is malformed.
     """
     if value is None:
         raise InvalidEvent("the record has no value")
@@ -94,5 +97,5 @@ def decode(value: bytes | None) -> ImageMeasured:
 
 
 def rfc3339(moment: datetime) -> str:
-    """UTC with milliseconds and `Z`, the one form in which we write times."""
+    """The time as RFC 3339 in UTC, with milliseconds and `Z`: the one form in which we write times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""Named places at which a test lets the process die, as kill -9 would (RED_CRASH_AT).
+"""Named points at which a test can kill the process, as kill -9 would (RED_CRASH_AT).
 
-`live.in-transaction` dies at the first visit, `...#3` at the third, `...#3:stop` is paused there
-instead. Only listed names can be armed, so that a test can go through all of them.
+`live.in-transaction` kills it on the first visit, `...#3` on the third; `...#3:stop` pauses it there
+with SIGSTOP instead. Only the names listed here can be armed, so a test can cover every one of them.
 """
 
 import os
@@ -40,27 +40,31 @@ _armed: Final[dict[str, tuple[int, signal.Signals]]] = {}
 
 
 def parse(spec: str) -> tuple[str, int, signal.Signals]:
-    """The point, the visit at which it acts, and the signal that the process sends itself then.
+    """The point of a `spec`, the visit on which it acts (from 1), and the signal the process sends itself.
 
     Raises:
-        ValueError: there is no such point.
+        ValueError: there is no such point, or the visit is not a number.
     """
     named, _, action = spec.partition(":")
     point, _, visits = named.partition("#")
     if point not in POINTS:
-        raise ValueError(f"no crash point {point!r}, only {', '.join(POINTS)}")
+        raise ValueError(f"there is no crash point {point!r}; use one of {', '.join(POINTS)}")
     return point, int(visits or 1), signal.SIGSTOP if action == "stop" else signal.SIGKILL
 
 
 def arm(spec: str) -> None:
-    """Make this process die (or stop) at a point; an empty `spec` arms nothing."""
+    """Make this process die (or pause) at a point; an empty `spec` arms nothing.
+
+    Raises:
+        ValueError: there is no such point, or the visit is not a number.
+    """
     if spec:
         point, visits, number = parse(spec)
         _armed[point] = (visits, number)
 
 
 def hit(point: str) -> None:
-    """Die or stop here if a test asked for it."""
+    """Die or pause here if this point is armed and this is its visit."""
     if not _armed:
         return
     left, number = _armed.get(point, (0, signal.SIGKILL))

@@ -1,16 +1,20 @@
-"""A library that says the same thing hundreds of times a second, heard once in a while."""
+"""Limits how often a library's repeated messages are logged; some repeat hundreds of times a second."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-SECONDS: Final = 10.0
+SECONDS: Final = 10.0  # between two records of one kind
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
 
 
 class Throttle(logging.Filter):
-    """For a handler: one record of each kind and library in `seconds`, with how many were left out."""
+    """A filter for handlers: one record of each kind from LIBRARIES per `seconds`.
+
+    A kind is the line of source that logs it. The next record of a kind that is let through says how
+    many were left out before it. Records of anybody else always pass.
+    """
 
     def __init__(self, seconds: float = SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -19,7 +23,7 @@ class Throttle(logging.Filter):
         self._left_out: dict[tuple[str, int], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the handler shall write it."""
+        """Whether the handler should write the record; appends the count of those left out."""
         if record.name.partition(".")[0] not in LIBRARIES:
             return True
         kind, now = (record.pathname, record.lineno), self._monotonic()
@@ -30,10 +34,3 @@ class Throttle(logging.Filter):
         if left_out := self._left_out.pop(kind, 0):
             record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it)", ()
         return True
-
-
-def throttle_libraries() -> None:
-    """On every handler of the root logger."""
-    throttle = Throttle()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(throttle)

@@ -1,7 +1,7 @@
-"""Every problem either service can answer with: one code, one status, one title (RFC 9457).
+"""Every problem either service can report: one code, one status, one title (RFC 9457).
 
-The same objects travel over HTTP as `application/problem+json`, in the items of a multipart answer and
-in rejected commands on `red.command-results`.
+The same objects are sent over HTTP as `application/problem+json`, in the items of a multipart response
+and in rejected commands on `red.command-results`.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 CONTENT_TYPE: Final = "application/problem+json"
 
-#: code -> HTTP status and title; a code never changes, clients compare it.
+#: code -> HTTP status and title; a code never changes, because clients compare it.
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "bad_request": (400, "The request cannot be read"),
     "idempotency_key_invalid": (400, "The Idempotency-Key cannot be used"),
     "invalid_body": (400, "The request body is not as expected"),
     "invalid_command": (400, "The command is not as expected"),
-    "invalid_parameter": (400, "A query parameter has no usable value"),
+    "invalid_parameter": (400, "A query parameter has an unusable value"),
     "key_mismatch": (400, "The record's key is not its client_id"),
     "multipart_malformed": (400, "The multipart body cannot be read"),
     "partition_mismatch": (400, "The record is on the wrong partition"),
@@ -27,19 +27,19 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "admin_only": (403, "Only an admin key may do this"),
     "metrics_private": (403, "Metrics are for this machine only"),
     "scope_missing": (403, "The API key lacks a scope"),
-    "not_found": (404, "There is no such thing"),
+    "not_found": (404, "There is no such resource"),
     "method_not_allowed": (405, "The method is not allowed here"),
     "request_timeout": (408, "The request body took too long"),
-    "idempotency_in_progress": (409, "The first request with this Idempotency-Key has not ended"),
+    "idempotency_in_progress": (409, "The first request with this Idempotency-Key has not finished"),
     "subscription_disabled": (409, "The subscription is disabled"),
     "subscription_exists": (409, "The subscription id is in use"),
     "too_many_subscriptions": (409, "The client has too many subscriptions"),
-    "version_conflict": (409, "The subscription has changed meanwhile"),
+    "version_conflict": (409, "The subscription has changed in the meantime"),
     "body_too_large": (413, "The request body is too large"),
     "image_too_large": (413, "An image is too large"),
     "too_many_images": (413, "Too many images in one request"),
     "content_encoding": (415, "Content-Encoding is not supported"),
-    "unsupported_format": (415, "Not an image of a supported format"),
+    "unsupported_format": (415, "Not an image in a supported format"),
     "unsupported_media_type": (415, "The Content-Type is not supported"),
     "description_too_long": (422, "The description is too long"),
     "idempotency_key_reused": (422, "The Idempotency-Key was used with another body"),
@@ -54,17 +54,17 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "secret_unreadable": (422, "The secret is not sealed for this subscription"),
     "threshold_out_of_range": (422, "The threshold is out of range"),
     "webhook_url_refused": (422, "The webhook URL is refused"),
-    "rate_limited": (429, "The client sends more than it may"),
+    "rate_limited": (429, "The client has exceeded its rate limit"),
     "internal_error": (500, "Something went wrong inside the service"),
     "command_pending": (503, "The command has no answer yet"),
     "decoder_lost": (503, "The decoder was killed"),
     "image_lost": (503, "The stored image is missing or damaged"),
     "not_ready": (503, "The service is not ready"),
     "not_stored": (503, "Nothing was stored"),
-    "not_yet": (503, "The position has not been folded in yet"),
-    "overloaded": (503, "The service has more to do than it can"),
-    "storage_unavailable": (503, "The image store does not answer"),
-    "store_unavailable": (503, "The statistics store does not answer"),
+    "not_yet": (503, "The measurement has not been counted yet"),
+    "overloaded": (503, "The service has more work than it can handle"),
+    "storage_unavailable": (503, "The image store is unavailable"),
+    "store_unavailable": (503, "The statistics store is unavailable"),
     "unknown_outcome": (503, "It is unknown whether the measurement was stored"),
 }
 
@@ -74,11 +74,11 @@ class Problem(Exception):
 
     Args:
         code: a key of CATALOGUE.
-        detail: a sentence for the person who reads it; it says what to do.
-        close: the connection cannot be used again, the request's body was not read to the end.
-        retry_after: seconds after which trying again makes sense.
-        described: status and title, where they are not the catalogue's (see `from_dict`).
-        extra: further members of the problem object.
+        detail: a sentence for the person reading it, with a full stop; it says what to do about it.
+        close: close the connection, because the request's body has not been read to its end.
+        retry_after: seconds after which it makes sense to try again.
+        described: status and title, where they differ from the catalogue's (see `from_dict`).
+        extra: additional members of the problem object.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Problem(Exception):
         return f"{self.code}: {self.detail}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The problem object."""
+        """The problem object of RFC 9457, with `code` and any additional members."""
         return {
             "type": f"urn:red:problem:{self.code}",
             "title": self.title,
@@ -112,7 +112,10 @@ class Problem(Exception):
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Problem":
-        """The problem of an object that another process made, which may know more codes than this one."""
+        """The problem that another process serialized with `as_dict`.
+
+        Status and title come from the object, so it may have a code this process does not know.
+        """
         own = ("type", "title", "status", "detail", "code")
         extra = {name: value for name, value in fields.items() if name not in own}
         described = int(fields["status"]), str(fields["title"])

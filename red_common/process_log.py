@@ -1,4 +1,4 @@
-"""The log of a process: lines for people on stderr, or an object of JSON a line for programs (RED_LOG_FORMAT)."""
+"""The log of a process: lines for people on stderr, or one JSON object a line (RED_LOG_FORMAT=json)."""
 
 import logging
 import sys

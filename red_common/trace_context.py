@@ -1,4 +1,4 @@
-"""W3C Trace Context: the trace of a request goes on in the record that it leads to.
+"""W3C Trace Context: a request's trace continues in the Kafka record it produces.
 
 Source: W3C Recommendation "Trace Context", section 3.2, version 00.
 """
@@ -17,7 +17,10 @@ _SAMPLED: Final = "01"
 
 
 def continued(given: str | None, entropy: Callable[[int], str] = secrets.token_hex) -> str:
-    """A traceparent of our own: in the given one's trace, or in a new one when it cannot be read."""
+    """A new traceparent: in the trace of the given one, or in a new trace if that is missing or malformed.
+
+    `entropy(n)` gives n random bytes as hex.
+    """
     found = _GIVEN.fullmatch((given or "").strip())
     trace, flags = (found[1], found[2]) if found else (entropy(16), _SAMPLED)
     return f"00-{trace}-{entropy(8)}-{flags}"

@@ -1,1 +1,1 @@
-"""RED: an image in, the amount of red in it out."""
+"""RED: send it an image, get the amount of red in it."""

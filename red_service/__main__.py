@@ -1,4 +1,4 @@
-"""`python -m red_service [--settings | --decoders | measure FILES...]`; an error is one line and a code."""
+"""`python -m red_service [--settings | --decoders | measure FILES...]`; an error is one line."""
 
 import asyncio
 import json
@@ -7,12 +7,11 @@ import sys
 
 import uvloop
 
-from red_common import failpoints
+from red_common import failpoints, process_log
 from red_common.kafka import patches
-from red_common.log_throttle import throttle_libraries
 from red_service.app import CannotStart, serve
 from red_service.decoding import fast_jpeg, fast_webp, image
-from red_service.local_files import tell
+from red_service.local_files import print_measurements
 from red_service.redness import kernel
 from red_service.settings import described, load
 
@@ -20,7 +19,7 @@ USAGE = "usage: python -m red_service [--settings | --decoders | measure [--json
 
 
 def main() -> None:
-    """Serve, list the settings, or measure files."""
+    """Serve, list the settings, name the decoders, or measure files, as the arguments ask."""
     arguments = sys.argv[1:]
     if arguments == ["--settings"]:
         print(json.dumps(described(), indent=2))
@@ -31,7 +30,7 @@ def main() -> None:
         print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.build_and_describe()}")
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]
-        raise SystemExit(asyncio.run(tell(names, as_json="--json" in arguments)))
+        raise SystemExit(asyncio.run(print_measurements(names, as_json="--json" in arguments)))
     elif arguments:
         print(USAGE, file=sys.stderr)
         raise SystemExit(0 if arguments == ["--help"] else 2)
@@ -43,11 +42,8 @@ def _serve() -> None:
     settings = load()
     patches.apply()
     failpoints.arm(settings.crash_at)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    process_log.set_up(settings.log_level, settings.log_format)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    throttle_libraries()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))

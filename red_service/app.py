@@ -1,4 +1,4 @@
-"""RED put together: keys followed, decoders started, images measured, stored and published."""
+"""Puts RED together: API keys, decoders, image store, publishers and the HTTP server."""
 
 import asyncio
 import gc
@@ -19,43 +19,43 @@ from red_common.web.auth import authentication
 from red_common.web.errors import problems
 from red_service import metrics
 from red_service.decoding.pool import DecoderPool, Limits
-from red_service.idempotency.publisher import KeyedPublisher
-from red_service.idempotency.requests import Keyed
+from red_service.idempotency.publisher import TransactionalPublisher
+from red_service.idempotency.requests import IdempotentRequests
 from red_service.idempotency.store import IntentStore
 from red_service.image_ids import uuid7
-from red_service.image_store import ImageStore, StorageError, Synced, open_store, sync_file
-from red_service.pipeline import Measuring
+from red_service.image_store import ImageStore, StorageError, SyncObject, open_store, sync_file
+from red_service.pipeline import MeasurementPipeline
 from red_service.publisher import KafkaUnavailable, Publisher
-from red_service.rate_limits import Rates, Refusals
+from red_service.rate_limits import RateLimits, RefusalPacing
 from red_service.redness import kernel
 from red_service.settings import Settings
 from red_service.web.auth import is_public
 from red_service.web.health import Check, Health
-from red_service.web.images import Http
+from red_service.web.images import Images
 from red_service.web.middleware import origins
-from red_service.web.openapi import documents
+from red_service.web.openapi import openapi_routes
 from red_service.web.uploads import BodyMemory
 
 log = logging.getLogger(__name__)
 
-BURST, BURSTS_A_SECOND = 16.0, 1.0  # images at once beyond what the decoders have time for, by client
+BURST, BURSTS_A_SECOND = 16.0, 1.0  # images a client may send beyond what the decoders have time for
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
-LINGER_SECONDS = 10.0  # for the rest of a body that was refused: a reset could overtake the answer
+LINGER_SECONDS = 10.0  # to read the rest of a refused body: a reset could overtake the response
 SWEEP_EVERY = 3600.0
 SWEPT_AFTER = timedelta(days=7)
-GC_THRESHOLDS = (50_000, 20, 100)  # a pause of milliseconds now and then would be some images' p99
+GC_THRESHOLDS = (50_000, 20, 100)  # collect rarely: each pause of milliseconds shows in the p99
 
 
 class CannotStart(Exception):
-    """Raised when RED cannot be used; the text says what to do."""
+    """Raised when RED cannot start; the text says what to do."""
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered.
+    """Serves until SIGINT or SIGTERM; requests in progress are answered first, within STOP_SECONDS.
 
     Raises:
-        CannotStart: Kafka, the store or the port cannot be had.
+        CannotStart: Kafka or the image store is unavailable, or the port is taken.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,10 +68,10 @@ async def serve(settings: Settings) -> None:
         except (KafkaUnavailable, StorageError) as error:
             raise CannotStart(str(error)) from error
         gc.collect()
-        gc.freeze()  # what is loaded by now stays
-        log.info("RED listens on http://%s:%d", settings.host, settings.port)
+        gc.freeze()  # what is loaded by now is never garbage
+        log.info("RED is listening on http://%s:%d", settings.host, settings.port)
         await stopping.wait()
-        log.info("stopping")
+        log.info("RED is stopping")
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> None:
@@ -83,41 +83,41 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     stack.push_async_callback(keys.stop)
     await keys.start()
     objects = open_store(settings.storage, settings.data)
-    store = ImageStore(objects, synced=_synced(settings))
+    store = ImageStore(objects, sync=_sync_for(settings))
     await store.probe()
     pool = await _decoders(settings, stack)
-    keyed_publisher = KeyedPublisher(settings.connection, f"red-keyed-{settings.instance or uuid7()}")
-    stack.push_async_callback(keyed_publisher.stop)
+    transactional = TransactionalPublisher(settings.connection, f"red-keyed-{settings.instance or uuid7()}")
+    stack.push_async_callback(transactional.stop)
     if settings.instance:
-        await keyed_publisher.fence(keyed_publisher.transactional_id)
+        await transactional.fence(transactional.transactional_id)
     memory, intents = BodyMemory(settings.body_memory), IntentStore(objects)
-    bursts = Rates(BURSTS_A_SECOND, BURST, time.monotonic)
-    measuring = Measuring(
+    bursts = RateLimits(BURSTS_A_SECOND, BURST, time.monotonic)
+    pipeline = MeasurementPipeline(
         pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers, bursts=bursts
     )
-    keyed = Keyed(
-        measuring,
+    idempotent = IdempotentRequests(
+        pipeline,
         intents,
-        keyed_publisher,
+        transactional,
         lease=timedelta(seconds=settings.key_lease),
         now=lambda: datetime.now(UTC),
     )
-    rates = Rates(settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
-    sweeping = asyncio.create_task(_sweep(intents), name="sweep keyed requests")
+    limits = RateLimits(settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
+    sweeping = asyncio.create_task(_sweep(intents), name="sweep old keyed requests")
     stack.callback(sweeping.cancel)
 
-    async def followed() -> str | None:
-        return None if keys.is_current else "API keys stay as last known"
+    async def keys_problem() -> str | None:
+        return None if keys.is_current else "Kafka is unreachable; API keys stay as last known"
 
-    def gauge() -> None:
+    def update_gauges() -> None:
         metrics.KEYS_FOLLOWED.set(keys.is_current)
         metrics.QUEUE.set(len(pool.waiting))
         metrics.BODIES.set(memory.held)
 
     checks: dict[str, Check] = {
-        "kafka": lambda: _words(publisher.check()),
-        "storage": lambda: _words(store.probe()),
-        "api_keys": followed,
+        "kafka": lambda: _failure_of(publisher.check()),
+        "storage": lambda: _failure_of(store.probe()),
+        "api_keys": keys_problem,
     }
     application = web.Application(
         middlewares=[
@@ -126,10 +126,11 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
             authentication(keyring, is_known=lambda: keys.running, is_public=is_public),
         ]
     )
-    refusals = Refusals(time.monotonic)
-    application.add_routes(Http(measuring, keyed, store, rates, refusals, memory).routes())
-    application.add_routes(Health(checks, gauge=gauge, metrics_public=settings.metrics_public).routes())
-    application.add_routes(documents())
+    pacing = RefusalPacing(time.monotonic)
+    application.add_routes(Images(pipeline, idempotent, store, limits, pacing, memory).routes())
+    health = Health(checks, update_gauges=update_gauges, metrics_public=settings.metrics_public)
+    application.add_routes(health.routes())
+    application.add_routes(openapi_routes())
     await _listen(settings, application, stack)
 
 
@@ -145,20 +146,20 @@ async def _decoders(settings: Settings, stack: AsyncExitStack) -> DecoderPool:
     return pool
 
 
-def _synced(settings: Settings) -> Synced | None:
-    """Waits until an object of the local folder is on the disk, when that is asked for."""
+def _sync_for(settings: Settings) -> SyncObject | None:
+    """Syncs an object of the local folder to disk; None unless RED_STORAGE_FSYNC asks for it."""
     if not settings.storage_fsync or settings.storage is not None:
         return None
     return partial(sync_file, settings.data / "images")
 
 
 async def _sweep(intents: IntentStore) -> None:
-    """Now and then remove keyed requests that are long forgotten."""
+    """Every SWEEP_EVERY seconds, remove what is stored about keyed requests older than SWEPT_AFTER."""
     while True:
         try:
             await intents.sweep(datetime.now(UTC) - SWEPT_AFTER)
         except StorageError as error:
-            log.warning("old keyed requests could not be removed: %s", error)
+            log.warning("could not remove old keyed requests, next try in %g s: %s", SWEEP_EVERY, error)
         await asyncio.sleep(SWEEP_EVERY)
 
 
@@ -177,13 +178,14 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise CannotStart(f"cannot listen on {where}: {error.strerror}; set RED_PORT") from error
+        raise CannotStart(f"cannot listen on {where}: {error.strerror}; set RED_HOST or RED_PORT") from error
 
 
-async def _words(check: Awaitable[None]) -> str | None:
+async def _failure_of(check: Awaitable[None]) -> str | None:
+    """Why the check failed, None if it passed within CHECK_SECONDS."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check
     except (KafkaUnavailable, StorageError, TimeoutError) as error:
-        return str(error) or "no answer"
+        return str(error) or f"no answer within {CHECK_SECONDS:g} s"
     return None

@@ -1,4 +1,4 @@
-"""Identifiers of images: UUID version 7, so they sort by the time they were made."""
+"""Image ids: UUID version 7, which sort by the time they were made."""
 
 import secrets
 import time
@@ -6,7 +6,10 @@ import uuid
 
 
 def uuid7(milliseconds: int | None = None) -> str:
-    """48 bits of Unix milliseconds, 74 random bits. Source: RFC 9562, section 5.7."""
+    """A new id: 48 bits of Unix milliseconds (now, unless given) and 74 random bits.
+
+    Source: RFC 9562, section 5.7.
+    """
     moment = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
     high = moment << 16 | 0x7000 | secrets.randbits(12)
     low = 0b10 << 62 | secrets.randbits(62)

@@ -1,10 +1,10 @@
-"""Where images are kept: a folder, or any object store that obstore knows.
+"""The image store: a local folder, or any object store that obstore supports.
 
-    v1/{client_id}/{sha256[:2]}/{sha256}   the bytes, once per client
-    v1/{client_id}/ids/{image_id}          which bytes an image_id means (JSON)
-    keys/...                               keyed requests of the last day (intents.py)
+    v1/{client_id}/{sha256[:2]}/{sha256}   the bytes of an image, once per client
+    v1/{client_id}/ids/{image_id}          which bytes an image_id stands for (StoredImage as JSON)
+    keys/...                               keyed requests of the last day (idempotency/records.py)
 
-No name given by a client is ever part of a key; a client_id is [a-z0-9_-]{1,64}.
+A name chosen by a client never becomes part of an object's key; a client_id is [a-z0-9_-]{1,64}.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-SECONDS: Final = 10.0  # an answer that takes longer is none
+SECONDS: Final = 10.0  # that one operation may take
 PROBE: Final = "v1/.probe"
 
 
 class StorageError(Exception):
-    """Raised when the store fails or does not answer in time."""
+    """Raised when the store fails or does not answer in time; the operation may have taken effect."""
 
 
 class ImageDamaged(StorageError):
-    """Raised when the store has an image no more, or other bytes than were sent."""
+    """Raised when a stored image is missing, or its bytes are no longer those that were sent."""
 
 
-Synced = Callable[[str], Awaitable[None]]  # an object's key
+SyncObject = Callable[[str], Awaitable[None]]  # takes an object's key; returns once it is on disk
 
 
 class StoredImage(msgspec.Struct, frozen=True):
-    """The object behind an image_id; `bytes` is the size, `format` as in the event."""
+    """What an image_id stands for: `bytes` is the size, `sha256` and `format` are as in the event."""
 
     sha256: str
     format: str
@@ -44,10 +44,10 @@ class StoredImage(msgspec.Struct, frozen=True):
 
 
 def open_store(url: str | None, data: Path) -> ObjectStore:
-    """The store of that URL, or `data`/images.
+    """The store at `url`; without one, the folder `data`/images, which is created.
 
     Raises:
-        StorageError: the URL names no store, or the folder cannot be made.
+        StorageError: the URL does not name a store, or the folder cannot be created.
     """
     try:
         if url is None:
@@ -58,7 +58,12 @@ def open_store(url: str | None, data: Path) -> ObjectStore:
 
 
 async def sync_file(folder: Path, key: str) -> None:
-    """Returns when an object of a local folder, and its name, are on the disk."""
+    """Returns once an object of a local folder, and the folders that name it, are on disk.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        OSError: the disk fails.
+    """
     path = folder / key
 
     def sync() -> None:
@@ -73,52 +78,61 @@ async def sync_file(folder: Path, key: str) -> None:
 
 
 class ImageStore:
-    """Images of clients. Every method raises StorageError when the store fails."""
+    """The images of all clients.
 
-    def __init__(self, store: ObjectStore, seconds: float = SECONDS, *, synced: Synced | None = None) -> None:
+    Every method raises StorageError if the store fails or takes longer than `seconds`. With `sync`, an
+    image counts as stored once `sync` has returned for each of its objects.
+    """
+
+    def __init__(
+        self, store: ObjectStore, seconds: float = SECONDS, *, sync: SyncObject | None = None
+    ) -> None:
         self._store = store
         self._seconds = seconds
-        self._synced = synced
+        self._sync = sync
 
     async def put(self, client_id: str, image_id: str, image: StoredImage, content: bytes) -> None:
-        """Keeps the bytes and what the id means; the same bytes of a client are kept once."""
+        """Stores the bytes and what the id stands for; equal bytes of one client are stored once.
+
+        A repeated call writes the same objects again.
+        """
         async with guarded(self._seconds):
             key = _content_key(client_id, image.sha256)
             if not await self._has(key, len(content)):
                 await obstore.put_async(self._store, key, content, use_multipart=False)
             name = _id_key(client_id, image_id)
             await obstore.put_async(self._store, name, msgspec.json.encode(image))
-            if self._synced is not None:
-                await asyncio.gather(self._synced(key), self._synced(name))
+            if self._sync is not None:
+                await asyncio.gather(self._sync(key), self._sync(name))
 
     async def get(self, client_id: str, image_id: str) -> tuple[StoredImage, bytes] | None:
-        """The image of that client; None when this client has none of that id.
+        """The client's image with that id; None if the client has no such image.
 
         Raises:
-            ImageDamaged: it was stored, and is gone or damaged.
+            ImageDamaged: it was stored, but is missing or damaged now.
         """
         async with guarded(self._seconds):
-            told = await read(self._store, _id_key(client_id, image_id))
-            if told is None:
+            encoded = await read(self._store, _id_key(client_id, image_id))
+            if encoded is None:
                 return None
             try:
-                image = msgspec.json.decode(told, type=StoredImage)
+                image = msgspec.json.decode(encoded, type=StoredImage)
             except msgspec.MsgspecError:
-                raise ImageDamaged("What was stored about this image is damaged") from None
+                raise ImageDamaged("The record of this image is damaged in the store") from None
             content = await read(self._store, _content_key(client_id, image.sha256))
             if content is None:
-                raise ImageDamaged("The bytes of this image are missing in the store")
+                raise ImageDamaged("The bytes of this image are missing from the store")
             if hashlib.sha256(content).hexdigest() != image.sha256:
                 raise ImageDamaged("The bytes of this image are damaged in the store")
             return image, content
 
     async def probe(self) -> None:
-        """Writes a byte, to know that writing works."""
+        """Writes one byte; returns if the store can be written to."""
         async with guarded(self._seconds):
             await obstore.put_async(self._store, PROBE, b"1")
 
     async def _has(self, key: str, size: int) -> bool:
-        """Whether the object is there and whole; two that write it at once write the same bytes."""
+        """Whether the object exists in full; concurrent writers of a content key write the same bytes."""
         try:
             return int((await obstore.head_async(self._store, key))["size"]) == size
         except (NotFoundError, FileNotFoundError):
@@ -126,7 +140,7 @@ class ImageStore:
 
 
 async def read(store: ObjectStore, key: str) -> bytes | None:
-    """An object's bytes; None when there is none."""
+    """The bytes of an object; None if there is no such object."""
     try:
         found = await obstore.get_async(store, key)
         return bytes(await found.bytes_async())
@@ -136,7 +150,7 @@ async def read(store: ObjectStore, key: str) -> bytes | None:
 
 @asynccontextmanager
 async def guarded(seconds: float) -> AsyncIterator[None]:
-    """Whatever the store raises is a StorageError, and so is an answer that takes too long."""
+    """Turns whatever the store raises in the block, or more than `seconds` of waiting, into StorageError."""
     try:
         async with asyncio.timeout(seconds):
             yield

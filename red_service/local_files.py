@@ -1,4 +1,4 @@
-"""`measure FILES...`: the redness of files, without any server."""
+"""`measure FILES...`: measures local files, without a server, Kafka or image store."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ from red_service.upload import MAX_IMAGE
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 
 
-def found_in(names: Sequence[str]) -> list[Path]:
-    """The files named, and the images in the folders named, in order."""
+def image_files(names: Sequence[str]) -> list[Path]:
+    """The files named, in order; a folder stands for the images in it, at any depth, sorted by path."""
     found: list[Path] = []
     for name in names:
         path = Path(name)
@@ -28,21 +28,24 @@ def found_in(names: Sequence[str]) -> list[Path]:
     return found
 
 
-async def measured(paths: Sequence[Path]) -> AsyncIterator[dict[str, Any]]:
-    """For each file its amounts, or its problem; in the order given."""
+async def measurements(paths: Sequence[Path]) -> AsyncIterator[dict[str, Any]]:
+    """For each file, in the order given, its amounts as a JSON-ready object, or its problem.
+
+    Shares are in 0..1. At most two files per processor are in memory at a time.
+    """
     pool = DecoderPool(min(os.cpu_count() or 1, len(paths)))
     await pool.start()
-    turn = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+    slots = asyncio.Semaphore(2 * (os.cpu_count() or 1))
 
     async def one(path: Path) -> dict[str, Any]:
-        async with turn:
+        async with slots:
             try:
                 amounts = await pool.measure(await asyncio.to_thread(_content, path))
-            except Problem as problem:
-                return {"file": str(path), "problem": problem.as_dict()}
+            except Problem as refused:
+                return {"file": str(path), "problem": refused.as_dict()}
             except OSError as error:
-                told = {"code": "file_unreadable", "detail": f"{error.strerror or error}."}
-                return {"file": str(path), "problem": told}
+                problem = {"code": "file_unreadable", "detail": f"{error.strerror or error}."}
+                return {"file": str(path), "problem": problem}
         return {
             "file": str(path),
             "red": amounts.red_bp / 10000,
@@ -65,19 +68,23 @@ async def measured(paths: Sequence[Path]) -> AsyncIterator[dict[str, Any]]:
 
 def _content(path: Path) -> bytes:
     if path.stat().st_size > MAX_IMAGE:
-        raise Rejected("image_too_large", f"An image has at most {MAX_IMAGE >> 20} MiB.")
+        raise Rejected("image_too_large", f"An image may have at most {MAX_IMAGE >> 20} MiB.")
     return path.read_bytes()
 
 
-async def tell(names: Sequence[str], *, as_json: bool) -> int:
-    """Print what was measured, a line a file; 1 if any could not be, 2 if there was none."""
-    paths = found_in(names)
+async def print_measurements(names: Sequence[str], *, as_json: bool) -> int:
+    """Prints one line per file, or one JSON array; problems go to stderr unless `as_json`.
+
+    Returns:
+        The exit code: 0, or 1 if any file could not be measured, or 2 if there are no files.
+    """
+    paths = image_files(names)
     if not paths:
-        print("red: no image files there", file=sys.stderr)
+        print("red: no image files found", file=sys.stderr)
         return 2
     failed = 0
     items = []
-    async for item in measured(paths):
+    async for item in measurements(paths):
         failed += "problem" in item
         if as_json:
             items.append(item)

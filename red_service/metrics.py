@@ -1,30 +1,30 @@
-"""Every metric of RED in one place: the file is the documentation."""
+"""Every metric of RED, each with what it measures."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
-#: Images by format ("" when it could not be told) and outcome: measured, or the code of their problem.
+#: Images by format ("" if unknown) and outcome: `measured`, or the code of the problem.
 IMAGES = Counter("red_images", "Images by outcome", ["format", "outcome"], registry=REGISTRY)
-#: The redness of images measured and stored.
+#: Share of red pixels, 0..1, of images measured and stored, published or not.
 REDNESS = Histogram(
     "red_redness",
     "Share of red pixels",
     buckets=(0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
     registry=REGISTRY,
 )
-#: Images that wait for a decoder.
+#: Images waiting for a decoder.
 QUEUE = Gauge("red_queue_images", "Images waiting for a decoder", registry=REGISTRY)
 #: Bytes of request bodies held in memory.
 BODIES = Gauge("red_body_bytes", "Bytes of bodies in memory", registry=REGISTRY)
-#: From hand-over to a worker to its answer, the wait for a free one included.
+#: Seconds from an image's arrival in the queue to its amounts, the wait for a free worker included.
 DECODE_SECONDS = Histogram(
     "red_decode_seconds",
     "Waiting for a worker, decoding, counting",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
     registry=REGISTRY,
 )
-#: From hand-over to Kafka to its acknowledgement.
+#: Seconds from handing an event to the publisher to Kafka's acknowledgement.
 PUBLISH_SECONDS = Histogram(
     "red_publish_seconds",
     "Publishing one event",
@@ -33,7 +33,7 @@ PUBLISH_SECONDS = Histogram(
 )
 #: Decoding workers replaced, by reason.
 WORKER_RESTARTS = Counter("red_worker_restarts", "Decoding workers replaced", ["reason"], registry=REGISTRY)
-#: 1 while API keys are followed, 0 while Kafka is away and they stay as last known.
+#: 1 while API keys are followed, 0 while Kafka is unreachable and they stay as last known.
 KEYS_FOLLOWED = Gauge("red_keys_followed", "API keys followed", registry=REGISTRY)
-#: Our clock before Kafka's when an event was last acknowledged; beyond 300 images become dead letters.
+#: Seconds this clock is ahead of Kafka's, at the last acknowledgement; beyond 300 images do not count.
 CLOCK_AHEAD = Gauge("red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY)

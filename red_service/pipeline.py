@@ -1,4 +1,4 @@
-"""One image on its way: measured, stored under its client, published; only then is it answered."""
+"""The pipeline of one image: measure it, store it under its client, publish its event; only then answer."""
 
 import asyncio
 import hashlib
@@ -18,25 +18,26 @@ from red_service.decoding.pool import DecoderPool
 from red_service.image_store import ImageStore, StorageError, StoredImage
 from red_service.problems import NotStored, Rejected
 from red_service.publisher import Position, Publisher
-from red_service.rate_limits import Rates
+from red_service.rate_limits import RateLimits
 from red_service.upload import Upload
 
 log = logging.getLogger(__name__)
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """An image measured and stored: its event, and the item that tells of it but for the position."""
+    """An image measured and stored: its event as JSON, and its response item but for the position."""
 
     image_id: str
     value: bytes
     item: dict[str, Any]
 
 
-class Measuring:
-    """Turns uploads into items of an answer; `now` is the clock, `new_id` makes image ids.
+class MeasurementPipeline:
+    """Turns uploads into response items; sending an image again makes another image and another event.
 
-    At most `together` images of one request are in the decoders at a time; `bursts` is how often a
-    client may send one more than the decoders have time for.
+    `now` is the clock (Unix seconds) and `new_id` makes image ids. At most `together` images of one
+    request are decoded at a time. `bursts` limits how often a client may send an image although the
+    decoders have no time for it.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Measuring:
         now: Callable[[], float],
         new_id: Callable[[], str],
         together: int,
-        bursts: Rates,
+        bursts: RateLimits,
     ) -> None:
         self._pool = pool
         self._store = store
@@ -59,25 +60,28 @@ class Measuring:
         self._bursts = bursts
 
     def check_room(self, client_id: str, *, begins: bool) -> None:
-        """Refuses a request that would only make everybody wait, unless the client is just bursting.
+        """Refuses a request that would only make everyone wait, unless the client may still burst.
+
+        `begins` says that its images will now be measured, which counts towards the client's burst.
 
         Raises:
             Problem: 503 `overloaded`.
         """
-        if not self._pool.waiting.is_full_for(client_id):
+        if not self._pool.waiting.would_wait(client_id):
             return
-        if self._bursts.wait_of(client_id):
+        if self._bursts.wait_seconds(client_id):
             metrics.IMAGES.labels("", "overloaded").inc()
-            raise Problem("overloaded", "Every decoder is busy; try again.", retry_after=1, close=True)
+            raise Problem("overloaded", "Every decoder is busy; try again later.", retry_after=1, close=True)
         if begins:
-            self._bursts.take(client_id, 1)
+            self._bursts.charge(client_id, 1)
 
     async def measure(self, client_id: str, upload: Upload, trace: str) -> dict[str, Any]:
-        """The item of one image.
+        """Measures, stores and publishes one image; returns its response item.
 
         Raises:
             Rejected: it cannot be measured.
-            NotStored, UnknownOutcome: it was measured, but no event is known to exist.
+            NotStored: it certainly has no event; sending it again is safe.
+            UnknownOutcome: it may have an event; sending it again may count it twice.
         """
         prepared = await self.prepare(client_id, upload)
         try:
@@ -91,11 +95,11 @@ class Measuring:
     async def measure_all(
         self, client_id: str, uploads: Sequence[Upload], trace: str
     ) -> list[dict[str, Any] | Problem]:
-        """The item of each image, or its problem."""
+        """The response item of each image, or its problem, in their order."""
         return await self._each(uploads, lambda upload: self.measure(client_id, upload, trace))
 
     async def prepare_all(self, client_id: str, uploads: Sequence[Upload]) -> list[Prepared | Rejected]:
-        """Each image prepared, or why it cannot be measured.
+        """Each image measured and stored, or why it cannot be measured, in their order; publishes nothing.
 
         Raises:
             NotStored: one of them could not be stored.
@@ -107,7 +111,7 @@ class Measuring:
         return found
 
     async def prepare(self, client_id: str, upload: Upload) -> Prepared:
-        """Measures and stores one image.
+        """Measures and stores one image under a new id; publishes nothing.
 
         Raises:
             Rejected: it cannot be measured.
@@ -127,10 +131,10 @@ class Measuring:
         return Prepared(event.image_id, events.encode(event), _item(upload.name, event))
 
     async def _each(self, uploads: Sequence[Upload], work: Callable[[Upload], Any]) -> list[Any]:
-        turn = asyncio.Semaphore(self._together)
+        slots = asyncio.Semaphore(self._together)
 
         async def one(upload: Upload) -> Any:
-            async with turn:
+            async with slots:
                 try:
                     return await work(upload)
                 except Problem as problem:
@@ -162,12 +166,12 @@ class Measuring:
         try:
             await self._store.put(event.client_id, event.image_id, image, content)
         except StorageError as error:
-            log.warning("an image could not be stored: %s", error)
-            raise NotStored("The image could not be stored.") from None
+            log.warning("could not store an image: %s", error)
+            raise NotStored("The image could not be stored; try again.") from None
 
 
 def published(item: dict[str, Any], position: Position) -> dict[str, Any]:
-    """The item with the position of its event, which is acknowledged."""
+    """The item with the position of its acknowledged event; counts the image as measured."""
     metrics.IMAGES.labels(item["format"], "measured").inc()
     return item | {"position": str(position)}
 

@@ -1,10 +1,11 @@
-"""What RED cannot do with an image, on top of the problems both services share.
+"""The problems RED can have with an image, besides those that both services share.
 
 Problem
-├── Rejected     this image cannot be measured; in multipart it concerns its own item only
-└── NotRecorded  measured, but no event is known to exist
-    ├── NotStored       certainly no event
-    └── UnknownOutcome  Kafka was handed the event and has not answered
+├── Rejected     the image cannot be measured; in a multipart request only its own item fails
+└── NotRecorded  the image was measured, but its event is not known to exist
+    ├── NotStored       there is certainly no event
+    │   └── FromFuture      it was withdrawn, because Kafka's clock is too far behind
+    └── UnknownOutcome  Kafka was given the event but did not confirm it
 """
 
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ class Rejected(Problem):
 
 
 class NotRecorded(Problem):
-    """Raised when an image was measured but its event is not known to be stored."""
+    """Raised when an image was measured but its event is not known to exist; becomes a 503."""
 
     name: ClassVar[str]
 
@@ -26,31 +27,33 @@ class NotRecorded(Problem):
 
 
 class NotStored(NotRecorded):
-    """Raised when there is certainly no event; trying again is safe."""
+    """Raised when the image certainly has no event; trying again is safe."""
 
     name = "not_stored"
 
 
 class FromFuture(NotStored):
-    """Raised when Kafka's clock is so far behind that the event would not have counted, and was withdrawn."""
+    """Raised when an event was withdrawn because Kafka's clock is so far behind that it would not count."""
 
 
 class UnknownOutcome(NotRecorded):
-    """Raised when the event may or may not exist; trying again may count the image twice."""
+    """Raised when the event may or may not exist; without an Idempotency-Key a retry may count it twice."""
 
     name = "unknown_outcome"
 
 
 def none_measured(items: list[dict[str, Any]]) -> Problem:
-    """About a multipart request without any success: 503 if an image might count later, else 422."""
+    """The problem if no image of a multipart request was measured: 503 if a retry may help, else 422."""
     problems = [item["problem"] for item in items]
     codes = [problem["code"] for problem in problems if problem["status"] == 503]
     if codes:
         code = "unknown_outcome" if "unknown_outcome" in codes else codes[0]
-        return Problem(code, "No image was stored for certain; see items.", retry_after=2, items=items)
-    return Problem("no_image_measured", "None of the images could be measured; see items.", items=items)
+        return Problem(code, "No image is known to be stored; see items.", retry_after=2, items=items)
+    return Problem(
+        "no_image_measured", "None of the images could be measured; see items for the reasons.", items=items
+    )
 
 
 def rejected_item(problem: Problem, index: int, name: str | None) -> dict[str, Any]:
-    """The item of a part that was not measured."""
+    """The response item of an image that was not measured; `index` counts from 0."""
     return {"index": index, "name": name, "status": "rejected", "problem": problem.as_dict()}

@@ -1,7 +1,7 @@
-"""Events -> Kafka: acknowledged, or a clear word on what is known.
+"""Publishes events to Kafka; a failure says whether the event may exist.
 
-An idempotent producer answers every later send with an error once a batch of it failed, so after
-any failed send the next one gets a new producer; the old one may finish what it was handed.
+Once a batch of an idempotent producer has failed, every later send fails too. So after any failed
+send the next event gets a new producer, while the old one may finish what it was given.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from red_service.problems import NotStored, UnknownOutcome
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 10.0  # after hand-over
-CONNECT_SECONDS: Final = 5.0  # before it
+ANSWER_SECONDS: Final = 10.0  # for the acknowledgement, once the producer has the event
+CONNECT_SECONDS: Final = 5.0  # to reach the partition's leader before that
 CHECK_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 2.0
-CLOCK_SECONDS: Final = 60.0  # ahead of Kafka's clock: something is wrong, and soon will be worse
+CLOCK_SECONDS: Final = 60.0  # ahead of Kafka's clock before it is logged: long before images stop counting
 
 
 class KafkaUnavailable(Exception):
-    """Raised when Kafka does not answer, or lacks the topic; nothing was handed over."""
+    """Raised when Kafka does not answer, or lacks the topic; it was given nothing."""
 
 
 class Position(NamedTuple):
-    """Where an event stands in its topic."""
+    """The position of an event in its topic; as a string, `partition:offset`."""
 
     partition: int
     offset: int
@@ -41,7 +41,10 @@ class Position(NamedTuple):
 
 
 class Publisher:
-    """The one producer of a RED process, replaced after every failure."""
+    """The idempotent producer of a RED process, replaced after every failure.
+
+    It never sends an event twice; a client that retries sends a new one. `now` is the clock (Unix seconds).
+    """
 
     def __init__(
         self,
@@ -61,13 +64,13 @@ class Publisher:
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self, wait_seconds: float) -> None:
-        """Returns when Kafka answers and has the topic.
+        """Waits until Kafka answers and has the topic.
 
         Raises:
-            KafkaUnavailable: not within `wait_seconds`.
+            KafkaUnavailable: it did not within `wait_seconds`.
         """
         deadline = asyncio.get_running_loop().time() + wait_seconds
-        told = False
+        is_logged = False
         while True:
             try:
                 await self.check()
@@ -75,13 +78,13 @@ class Publisher:
             except KafkaUnavailable:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise
-            if not told:
+            if not is_logged:
                 log.warning("waiting up to %g s for Kafka at %s", wait_seconds, self._connection)
-                told = True
+                is_logged = True
             await asyncio.sleep(0.5)
 
     async def stop(self) -> None:
-        """Lets events on their way finish, for a short time."""
+        """Waits up to STOP_SECONDS for events in flight, then abandons them."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -97,7 +100,7 @@ class Publisher:
         """Asks Kafka for the topic.
 
         Raises:
-            KafkaUnavailable: it does not answer within seconds, or has no such topic.
+            KafkaUnavailable: it does not answer within CHECK_SECONDS, or has no such topic.
         """
         producer = await self._current()
         try:
@@ -109,17 +112,17 @@ class Publisher:
             raise KafkaUnavailable(f"Kafka has no topic {events.TOPIC}: create it with `red-stats topics`")
 
     async def publish(self, client_id: str, value: bytes, trace: str) -> Position:
-        """The position of the event, once every in-sync replica has it.
+        """Publishes one event; returns its position once every in-sync replica has it.
 
         Args:
-            client_id: its key.
+            client_id: the record's key.
             value: the event as `events.encode` gives it.
-            trace: W3C traceparent, put on the record.
+            trace: W3C traceparent, the record's header.
 
         Raises:
-            NotStored: Kafka could not be reached, or it was known to be cut off: certainly no event.
-            UnknownOutcome: Kafka was handed the event and did not confirm it, or its clock is so far
-                behind that the event is a dead letter.
+            NotStored: Kafka could not be reached; there is certainly no event.
+            UnknownOutcome: Kafka was given the event but did not confirm it; or it did, but its clock is
+                so far behind that the event is a dead letter.
         """
         try:
             producer = await self._current()
@@ -131,32 +134,34 @@ class Publisher:
                 stored: RecordMetadata = await sent
         except (KafkaError, TimeoutError) as error:
             self._retire(producer, self._answer_seconds)
-            log.warning("no confirmation from Kafka: %r", error)
-            raise UnknownOutcome("Kafka has not confirmed the event.") from None
-        if stored.offset < 0:  # a duplicate the broker remembers without its offset
-            raise UnknownOutcome("Kafka has the event but cannot tell its position.")
+            log.warning("Kafka did not confirm an event: %r", error)
+            raise UnknownOutcome("Kafka did not confirm the event.") from None
+        if stored.offset < 0:  # a duplicate, of which the broker no longer knows the offset
+            raise UnknownOutcome("Kafka has the event but does not know its position.")
         self._compare_clocks(stored.timestamp)
         if events.is_from_future(events.decode(value), stored.timestamp):
-            raise UnknownOutcome("Kafka's clock is more than 5 minutes behind: the image may not count.")
+            raise UnknownOutcome("Kafka's clock is more than 5 minutes behind, so the image may not count.")
         return Position(stored.partition, stored.offset)
 
     def _compare_clocks(self, logged_at: int) -> None:
-        """Tell once that what is measured will soon be, or is, a dead letter: it is from the future."""
+        """Logs an error, once, if this clock is so far ahead that events are, or will be, dead letters."""
         ahead = self._now() - logged_at / 1000
         metrics.CLOCK_AHEAD.set(ahead)
         if ahead > CLOCK_SECONDS and not self._is_ahead:
             limit = events.MAX_FUTURE.total_seconds()
             log.error(
-                "the clock here is %.0f s ahead of Kafka's: beyond %.0f s no image counts", ahead, limit
+                "this clock is %.0f s ahead of Kafka's; beyond %.0f s no image counts: synchronize them",
+                ahead,
+                limit,
             )
         self._is_ahead = ahead > CLOCK_SECONDS
 
     async def _hand_over(
         self, producer: Producer, client_id: str, value: bytes, trace: str
     ) -> "asyncio.Future[RecordMetadata]":
-        """Gives the event to the producer's buffer; before that point nothing can reach Kafka.
+        """Puts the event into the producer's buffer; until then nothing can reach Kafka.
 
-        `send` has no suspension between the buffer and its return, so a time-out in here means
+        `send` does not suspend between filling the buffer and returning, so a timeout in here means
         that the event is not in the buffer.
         """
         try:
@@ -176,11 +181,13 @@ class Publisher:
                 return sent
         except (KafkaError, KafkaUnavailable, TimeoutError, OSError) as error:
             self._retire(producer, self._answer_seconds)
-            log.warning("not handed to Kafka: %r", error)
-            raise NotStored("Kafka cannot be reached; the measurement was not stored.") from None
+            log.warning("could not hand an event to Kafka: %r", error)
+            raise NotStored(
+                "Kafka cannot be reached, so the measurement was not stored; try again."
+            ) from None
 
     async def _current(self) -> Producer:
-        """The producer in use, or a new one; everyone who waits waits for the same start."""
+        """The producer in use, or a new one; concurrent callers wait for the same start."""
         if self._producer is not None:
             return self._producer
         if self._starting is None:
@@ -211,7 +218,7 @@ class Publisher:
             self._starting = None
 
     def _retire(self, producer: Producer, seconds: float) -> None:
-        """The next event gets a new producer; this one has `seconds` to finish."""
+        """Replaces the producer for the next event; the old one has `seconds` to finish what it was given."""
         if self._producer is not producer:
             return
         self._producer = None
@@ -221,5 +228,5 @@ class Publisher:
 
 
 async def _finish(producer: Producer, seconds: float) -> None:
-    if not await ended(producer.stop(), seconds):  # it flushes first
+    if not await ended(producer.stop(), seconds):  # which flushes first
         await abandon(producer)

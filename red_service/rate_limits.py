@@ -1,6 +1,6 @@
-"""How many images a client may send, and how fast it is refused more.
+"""How many images a client may send, and how often it can be refused.
 
-A bucket of tokens for each client, filled at a steady rate. Headers after
+Each client has a token bucket that fills at a steady rate. The headers follow
 draft-ietf-httpapi-ratelimit-headers-11: the policy, and what is left of it.
 """
 
@@ -9,31 +9,31 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-REMEMBERED: Final = 100_000  # clients; who was not seen for long has a full bucket anyway
-REFUSALS: Final = 50.0  # a second to one client
-LONGEST_REFUSAL: Final = 1.0  # seconds one is held back
+REMEMBERED: Final = 100_000  # clients; the bucket of one not seen for long is full anyway
+REFUSALS: Final = 50.0  # per second, to one client
+LONGEST_REFUSAL: Final = 1.0  # seconds by which one is delayed
 
 
-class Rates:
-    """`rate` images a second with bursts of `burst`; 0 is no limit. `monotonic` is the clock."""
+class RateLimits:
+    """Allows each client `rate` images a second, in bursts of `burst`, at least 1; rate 0: no limit."""
 
     def __init__(self, rate: float, burst: float, monotonic: Callable[[], float]) -> None:
         self._rate, self._burst = rate, max(burst, 1.0)
         self._monotonic = monotonic
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when it had them
 
-    def take(self, client_id: str, images: int) -> None:
-        """Counts images that are measured in any case; what is owed is waited for later."""
+    def charge(self, client_id: str, images: int) -> None:
+        """Takes tokens for images that will be measured whatever is left; a debt delays later ones."""
         if self._rate:
             self._put(client_id, self._tokens(client_id) - images)
 
-    def wait_of(self, client_id: str) -> float:
-        """Seconds until the client may send an image; 0 when it may now."""
+    def wait_seconds(self, client_id: str) -> float:
+        """Seconds until the client may send an image; 0 if it may now."""
         tokens = self._tokens(client_id)
         return 0.0 if not self._rate or tokens >= 1 else (1 - tokens) / self._rate
 
     def headers(self, client_id: str) -> dict[str, str]:
-        """What the client is told with every answer."""
+        """The headers `RateLimit` and `RateLimit-Policy` of a response to the client; empty without limit."""
         if not self._rate:
             return {}
         tokens = self._tokens(client_id)
@@ -55,18 +55,18 @@ class Rates:
             self._buckets.popitem(last=False)
 
 
-class Refusals:
-    """Refusals to one client are spaced out: who does not wait as told costs no more than who does.
+class RefusalPacing:
+    """Delays refusals, so that a client that ignores Retry-After costs no more than one that obeys it.
 
-    Without that, connections that ask again at once take the processors the images need.
+    Without this, clients that retry at once would use up the processor time that images need.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._next: OrderedDict[str, float] = OrderedDict()
 
-    def wait_of(self, client_id: str) -> float:
-        """Seconds to hold this refusal back; the first ones go out at once."""
+    def delay_seconds(self, client_id: str) -> float:
+        """Seconds by which to delay this refusal, 0 to LONGEST_REFUSAL; it counts as sent then."""
         now = self._monotonic()
         at = min(max(now, self._next.get(client_id, now)), now + LONGEST_REFUSAL)
         self._next[client_id] = at + 1 / REFUSALS

@@ -1,4 +1,4 @@
-"""One image as a client sent it."""
+"""An uploaded image, and how large it may be."""
 
 from typing import Final, NamedTuple
 
@@ -6,7 +6,7 @@ MAX_IMAGE: Final = 20 << 20  # bytes
 
 
 class Upload(NamedTuple):
-    """One image as it was sent; `name` is null or the client's own word."""
+    """One image as it was sent, at most MAX_IMAGE bytes; `name` is the client's file name, if it gave one."""
 
     name: str | None
     content: bytes

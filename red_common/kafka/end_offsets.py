@@ -1,6 +1,6 @@
-"""Where logs end now, asked over a connection of its own.
+"""The end offsets of partitions, asked for over a connection of their own.
 
-On a connection that fetches, an answer waits behind a fetch that waits for records.
+On a connection that also fetches, the answer would queue behind a fetch that is waiting for records.
 """
 
 import asyncio
@@ -13,16 +13,19 @@ from aiokafka.errors import KafkaTimeoutError
 from red_common.kafka.connection import Consumer, KafkaConnection, KafkaError, TopicPartition
 from red_common.kafka.shutdown import disconnect, ended
 
-ANSWER_SECONDS: Final = 5.0  # then over a new connection: this one may have died without a word
-SECONDS: Final = 40.0
-PAUSE: Final = 0.2
+ANSWER_SECONDS: Final = (
+    5.0  # then retry over a new connection: this one may be dead without having been closed
+)
+SECONDS: Final = 40.0  # for one question, retries included
+PAUSE: Final = 0.2  # seconds between two tries
 
 
 class LogEnds:
-    """Opens its connection at the first question, and again after `stop`.
+    """Answers where partitions end; connects on the first question, and again after `stop`.
 
-    With `read_uncommitted` what is acknowledged lies before the end: the committed one may be behind
-    a transaction just acknowledged.
+    With `read_uncommitted` (the default) every acknowledged record lies before the end. With
+    `read_committed` the end may still be behind a transaction that has just been acknowledged.
+    `answer_seconds` is how long one try waits.
     """
 
     def __init__(
@@ -40,39 +43,41 @@ class LogEnds:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Connects at the first question, and disconnects in the end."""
+        """Disconnects on leaving the block; entering it does not connect yet."""
         try:
             yield
         finally:
             await self.stop()
 
     async def stop(self) -> None:
-        """Disconnects."""
+        """Closes the connection; the next question opens a new one. Safe to call twice."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await ended(consumer.stop())
 
     async def end(self, topic: str, partition: int) -> int:
-        """Offset of the next record to be appended.
+        """The offset that the next record appended to a partition will get.
 
         Raises:
-            KafkaError: Kafka did not answer.
+            KafkaError: Kafka did not answer within SECONDS, or refused.
         """
         tp = TopicPartition(topic, partition)
         return (await self.ends([tp]))[tp]
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The same of many; asked again while Kafka is away, for `SECONDS`.
+        """The same for many partitions; retried for up to SECONDS while Kafka is unavailable.
 
         Raises:
-            KafkaError: Kafka did not answer.
+            KafkaError: Kafka did not answer within SECONDS, or refused.
         """
         wanted = list(partitions)
         try:
             async with asyncio.timeout(SECONDS):
                 return await self._answered(wanted)
         except TimeoutError:
-            raise KafkaTimeoutError(f"Kafka does not tell the ends of {wanted}") from None
+            raise KafkaTimeoutError(
+                f"Kafka did not give the end offsets of {wanted} within {SECONDS:g} s"
+            ) from None
 
     async def _answered(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         while True:
@@ -90,12 +95,14 @@ class LogEnds:
             consumer = self._consumer or await self._start()
         try:
             async with asyncio.timeout(self._answer_seconds):
-                for topic in {tp.topic for tp in partitions}:  # it would pause for one it does not know
+                for topic in {
+                    tp.topic for tp in partitions
+                }:  # end_offsets would pause for a topic it does not know
                     await consumer._client._wait_on_metadata(topic)
                 found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
                 return found
         except BaseException:
-            # aiokafka closes a silent connection only when it has waited to the end of its own time
+            # aiokafka closes a silent connection only after its own, much longer timeout
             disconnect(consumer._client)
             raise
 

@@ -1,4 +1,4 @@
-"""A compacted topic that every process reads to its end and then follows, without a group."""
+"""Reads a compacted topic to its end and then follows it: all of it, in every process, without a group."""
 
 import asyncio
 import logging
@@ -17,9 +17,10 @@ log = logging.getLogger(__name__)
 class Follower:
     """Follows a topic without a group: reads it to its end, then tails it.
 
-    `apply(record)` gets every committed record once, in order within a partition, in the event
-    loop of `start`. While Kafka is away the state stays as last known and `behind_since` says
-    since when (monotonic seconds), so that readiness and a metric can tell.
+    `apply(record)` is called once for every committed record, in order within a partition, in the event
+    loop of `start`; after `stop` and a new `start` it gets the same records again. While Kafka is
+    unavailable the state stays as last known, and `behind_since` (monotonic seconds) says since when,
+    for readiness checks and metrics. `positions` holds the next offset by partition.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Follower:
 
     @property
     def is_current(self) -> bool:
-        """Whether what was applied is what Kafka has; False while Kafka is away."""
+        """Whether it is running and Kafka is reachable, so that what was applied is up to date."""
         return self.running and self.behind_since is None
 
     @property
@@ -54,9 +55,10 @@ class Follower:
         return self._task is not None and not self._task.done()
 
     async def start(self, positions: Mapping[int, int] | None = None) -> None:
-        """Returns when the topic has been read to the end it had at the call; at once when it runs.
+        """Returns once the topic has been read to the end it had at the call; at once if already running.
 
-        What stands before `positions` (by partition) is known already.
+        Reading starts at `positions` (offset by partition), else at the beginning, or with `from_end` at
+        the end.
 
         Raises:
             KafkaError: Kafka cannot be reached, or the topic does not exist.
@@ -89,10 +91,10 @@ class Follower:
         except BaseException:
             await self.stop()
             raise
-        await self._log_ends.stop()  # most are never asked again
+        await self._log_ends.stop()  # most followers never need it again
 
     async def stop(self) -> None:
-        """Stops following; safe to call twice."""
+        """Stops following; what was applied stays. Safe to call twice."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -104,7 +106,7 @@ class Follower:
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Follows the topic meanwhile.
+        """Follows the topic for the duration of the block.
 
         Raises:
             KafkaError: Kafka cannot be reached, or the topic does not exist.
@@ -116,19 +118,30 @@ class Follower:
             await self.stop()
 
     async def caught_up(self) -> dict[int, int]:
-        """Returns the ends when everything committed at the time of the call has been applied."""
+        """Waits until everything committed at the time of the call has been applied.
+
+        Returns:
+            The end of every partition, as it was at the call.
+
+        Raises:
+            KafkaError: Kafka did not say where the partitions end.
+        """
         ends = await self.ends()
         async with self._moved:
             await self._moved.wait_for(lambda: all(self.positions[p] >= end for p, end in ends.items()))
         return ends
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Returns when what was applied makes `holds()` true."""
+        """Waits until `holds()` is true, which is checked after every poll, even of no records."""
         async with self._moved:
             await self._moved.wait_for(holds)
 
     async def ends(self) -> dict[int, int]:
-        """The committed end of every partition now."""
+        """The committed end of every partition now.
+
+        Raises:
+            KafkaError: Kafka did not answer.
+        """
         ends = await self._log_ends.ends(TopicPartition(self.topic, p) for p in self.positions)
         return {tp.partition: end for tp, end in ends.items()}
 
@@ -138,14 +151,14 @@ class Follower:
             try:
                 batches = await consumer.getmany(timeout_ms=500)
             except KafkaError as error:
-                log.warning("following %s: %s", self.topic, error)
+                log.warning("reading %s failed, retrying: %s", self.topic, error)
                 await asyncio.sleep(0.2)
                 continue
             for records in batches.values():
                 for record in records:
                     self._apply(record)
             for tp in consumer.assignment():
-                # Past control records too, which getmany never hands out.
+                # This is past control records too, which getmany never returns.
                 self.positions[tp.partition] = await consumer.position(tp)
             reachable = any(not node_down for node_down in _connections(consumer))
             if reachable:

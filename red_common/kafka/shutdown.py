@@ -1,6 +1,6 @@
-"""Ends of what aiokafka has begun, bounded in time: its own wait for answers of a Kafka that was killed.
+"""Bounded shutdown of aiokafka clients, whose own shutdown waits for a broker that may be dead.
 
-A wait there can also outlive its cancellation, so these go on without what does not end.
+Some of those waits survive their cancellation, so these functions return without them.
 """
 
 import asyncio
@@ -12,11 +12,14 @@ from red_common.kafka.connection import Client, Producer
 
 log = logging.getLogger(__name__)
 
-SECONDS: Final = 1.0
+SECONDS: Final = 1.0  # that a shutdown may take
 
 
 async def ended(ending: Awaitable[Any], seconds: float = SECONDS) -> bool:
-    """Whether it ended in time; what does not is cancelled and left, and what fails has ended."""
+    """Awaits `ending` for up to `seconds`; True if it finished, even if it failed.
+
+    What has not finished by then is cancelled and left behind. Never raises its error.
+    """
     task = asyncio.ensure_future(ending)
     try:
         await asyncio.wait([task], timeout=seconds)
@@ -27,20 +30,24 @@ async def ended(ending: Awaitable[Any], seconds: float = SECONDS) -> bool:
 
 
 async def abandon(producer: Producer) -> None:
-    """Close without the flush of stop(), which waits for ever for a Kafka that is gone; never raises."""
+    """Closes a producer without the flush of `stop()`, which would wait forever for a dead broker.
+
+    Records not yet sent are lost; an open transaction stays open until it times out or a producer with
+    the same transactional id starts. Never raises.
+    """
     producer._closed = True
-    disconnect(producer.client)  # the sender waits for requests under way
+    disconnect(producer.client)  # else the sender would wait for its requests in flight
     tasks = [task for task in (producer._sender.sender_task, producer.client._sync_task) if task is not None]
     for task in tasks:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=SECONDS)
     if not _all_done(tasks):
-        log.warning("a producer is left behind that does not end")
+        log.warning("abandoned a producer whose tasks did not end within %g s", SECONDS)
 
 
 def disconnect(client: Client) -> None:
-    """Fails the requests under way; the next one opens a new connection."""
+    """Closes every connection, which fails the requests in flight; the next request opens a new one."""
     for connection in list(client._conns.values()):
         connection.close()
 
@@ -49,5 +56,5 @@ def _all_done(tasks: Iterable["asyncio.Future[Any]"]) -> bool:
     done = [task for task in tasks if task.done()]
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("ended with %r", error)
+            log.debug("a client ended with %r", error)
     return len(done) == len(list(tasks))

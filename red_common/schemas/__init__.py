@@ -1,4 +1,4 @@
-"""Schemas as files, part of the package: OpenAPI, JSON Schema of every topic, ClickHouse's tables."""
+"""Schema files shipped in the package: OpenAPI of both services, JSON Schema of every topic."""
 
 from pathlib import Path
 from typing import Final

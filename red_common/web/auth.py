@@ -1,4 +1,4 @@
-"""Who asks, and for whom: API keys, scopes, and `?client=` of an admin."""
+"""Who is calling, and on whose behalf: API keys, scopes, and an admin's `?client=`."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,9 +16,10 @@ CALLER: Final = web.RequestKey("caller", Caller)
 def authentication(
     keyring: Keyring, *, is_known: Callable[[], bool], is_public: Callable[[str], bool]
 ) -> Any:
-    """A middleware that sets CALLER: 401 comes before 404, and before a byte of the body is read.
+    """A middleware that sets CALLER, or answers 401 before a 404 and before the body is read.
 
-    `is_known` says whether the keys have been read, `is_public` which paths need none.
+    Until `is_known()` says the keys have been read, an unknown key gets 503 instead of 401.
+    `is_public(path)` says which paths need no key.
     """
 
     @web.middleware
@@ -26,9 +27,9 @@ def authentication(
         if not is_public(request.path):
             caller = keyring.authenticate(request.headers.get("Authorization"))
             if caller is None and not is_known():
-                raise Problem("not_ready", "API keys have not been read yet; try again.", close=True)
+                raise Problem("not_ready", "The API keys have not been read yet; try again.", close=True)
             if caller is None:
-                detail = "A valid API key is needed: Authorization: Bearer red_..."
+                detail = "Send a valid API key, as Authorization: Bearer red_..."
                 raise Problem("unauthenticated", detail, close=True)
             request[CALLER] = caller
         return await handler(request)
@@ -37,21 +38,23 @@ def authentication(
 
 
 def client_of(request: web.Request, scope: str) -> str:
-    """The client whose data the request is about.
+    """The client the request is about: the caller, or with the scope `admin` that of `?client=`.
 
     Raises:
-        Problem: 403 `scope_missing` or `admin_only`, 400 for an unusable `client`.
+        Problem: 403 `scope_missing` or `admin_only`; 400 if `client` is repeated or malformed.
     """
     caller = request[CALLER]
     if not caller.may(scope):
-        raise Problem("scope_missing", f"The API key lacks the scope {scope}.", close=True)
+        raise Problem(
+            "scope_missing", f"The API key lacks the scope {scope}; use a key that has it.", close=True
+        )
     named = request.query.getall("client", [])
     if not named:
         return caller.client_id
     if not caller.may("admin"):
         raise Problem("admin_only", "Only a key with the scope admin may name a client.", close=True)
     if len(named) > 1:
-        raise Problem("repeated_parameter", "client is given more than once.", close=True)
+        raise Problem("repeated_parameter", "Give client only once.", close=True)
     if not CLIENT_ID.fullmatch(named[0]):
-        raise Problem("invalid_parameter", "client is not [a-z0-9_-]{1,64}.", close=True)
+        raise Problem("invalid_parameter", "client must match [a-z0-9_-]{1,64}.", close=True)
     return named[0]

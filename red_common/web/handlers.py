@@ -1,4 +1,4 @@
-"""The type of an HTTP handler."""
+"""The type that aiohttp's handlers and middlewares share."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""What both services answer with: JSON, problems, metrics, files of ours."""
+"""The responses both services send: JSON, problems, metrics and files of the package."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from red_common.problems import CONTENT_TYPE, Problem
 from red_common.web.handlers import Handler
 
-RETRY_SECONDS: Final = 2
+RETRY_SECONDS: Final = 2  # Retry-After of a 503 that names no other time
 FILE_TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -22,14 +22,18 @@ FILE_TYPES: Final = {
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """JSON out."""
+    """A response with `body` as JSON; it is whatever orjson can serialize."""
     return web.Response(
         body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
     )
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
-    """RFC 9457; a 503 and whatever else can be retried says when, a 401 how to authenticate."""
+    """The problem as `application/problem+json` (RFC 9457).
+
+    A 503, and any problem with `retry_after`, carries Retry-After; a 401 carries WWW-Authenticate. The
+    connection is closed afterwards if the problem says so.
+    """
     given = dict(headers or {})
     if problem.retry_after is not None or problem.status == 503:
         given["Retry-After"] = str(problem.retry_after or RETRY_SECONDS)
@@ -43,19 +47,22 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 
 def metrics_response(request: web.Request, registry: CollectorRegistry, *, public: bool) -> web.Response:
-    """Prometheus text.
+    """Every metric of `registry` in Prometheus' text format.
 
     Raises:
-        Problem: 403, the request comes from another machine and metrics are not `public`.
+        Problem: 403, the request comes from another machine and the metrics are not `public`.
     """
     loopback = request.remote is not None and ip_address(request.remote).is_loopback
     if not loopback and not public:
-        raise Problem("metrics_private", "Metrics are for this machine: set RED_METRICS_PUBLIC=true.")
+        raise Problem(
+            "metrics_private",
+            "Metrics are served to this machine only; set RED_METRICS_PUBLIC=true to change that.",
+        )
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def file_handler(path: Path, headers: Mapping[str, str]) -> Handler:
-    """A handler for a file of ours, which is read now, once."""
+    """A handler that serves a file of the package, which is read once, now; its suffix is in FILE_TYPES."""
     body, kind = path.read_bytes(), FILE_TYPES[path.suffix]
 
     async def get(request: web.Request) -> web.Response:

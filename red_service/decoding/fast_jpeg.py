@@ -1,7 +1,7 @@
-"""The fast path of JPEG: libjpeg-turbo decodes into one buffer, the kernel counts in it.
+"""The fast path for JPEG: libjpeg-turbo decodes into a buffer, and the kernel counts in it.
 
-Taken only where it gives Pillow's very pixels: three components, YCbCr, decoded without a single
-warning. Anything else, every damaged file included, is Pillow's to judge.
+Used only where it gives exactly Pillow's pixels: three components, YCbCr, decoded without a single
+warning. Everything else, every damaged file included, is left to Pillow.
 """
 
 from importlib.metadata import version
@@ -22,7 +22,7 @@ _buffer = bytearray()
 
 
 def count(content: bytes, width: int, height: int) -> Tally | None:
-    """The counts of a JPEG of that size, or None when Pillow must decode it."""
+    """The counts of an RGB JPEG of `width` x `height` pixels, or None if Pillow must decode it."""
     if simplejpeg is None:
         return None
     try:
@@ -37,7 +37,7 @@ def count(content: bytes, width: int, height: int) -> Tally | None:
 
 
 def _buffer_of(size: int) -> bytearray:
-    """Kept between images: fresh memory costs a page fault for every 4 KiB."""
+    """At least `size` bytes, reused between images: fresh memory costs a page fault for every 4 KiB."""
     global _buffer
     if size > KEPT_BYTES:
         return bytearray(size)

@@ -1,7 +1,7 @@
-"""The fast path of WebP: rows are counted as they are decoded, and never all of them kept.
+"""The fast path for WebP: rows are counted as they are decoded, and never all kept in memory.
 
-Taken only where it gives Pillow's very pixels: a still image in the usual order of chunks, decoded
-to its last row without an error. Anything else is Pillow's to judge.
+Used only where it gives exactly Pillow's pixels: a still image with its chunks in the usual order,
+decoded to its last row without an error. Everything else is left to Pillow.
 """
 
 import ctypes
@@ -13,15 +13,15 @@ from red_service.decoding.webp_frame import FrameDecoder
 from red_service.redness.count import count_interleaved
 from red_service.redness.rule import Tally
 
-STRIP_BYTES: Final = 1 << 20  # of pixels, about what a call gives: the second-level cache holds them
-STRIP_ROWS: Final = 64  # at least: a call of lossless decodes up to 8 rows of the call before again
+STRIP_BYTES: Final = 1 << 20  # of pixels per call, about: they fit the second-level cache
+STRIP_ROWS: Final = 64  # per call, at least: lossless decodes up to 8 rows of the last call again
 
 library = libwebp.load()
 DECODER: Final = f"libwebp-{libwebp.version(library)}" if library is not None else ""
 
 
 def count(content: bytes, width: int, height: int) -> Tally | None:
-    """The counts of a WebP whose canvas has that size, or None when Pillow must decode it."""
+    """The counts of a WebP with a canvas of `width` x `height` pixels, or None if Pillow must decode it."""
     frame = webp.still(content)
     if library is None or frame is None:
         return None
@@ -49,10 +49,10 @@ def _count(
 
 
 def _strips(row: int, height: int) -> int:
-    """In how many calls to decode `height` rows of `row` bytes."""
+    """The number of calls in which to decode `height` rows of `row` bytes."""
     return -(-height // max(STRIP_ROWS, STRIP_BYTES // row))
 
 
 def _sizes(size: int, calls: int) -> Iterator[int]:
-    """How many bytes of the frame each call may see: the later the more, in the end all."""
+    """How many bytes of the frame each call is given, counted from its start; the last one gets all."""
     return (size * call // calls for call in range(1, calls + 1))

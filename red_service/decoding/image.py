@@ -1,8 +1,8 @@
-"""Bytes -> amounts of red, with every limit checked before a pixel is decoded.
+"""Measures the red in an encoded image, with every limit checked before a pixel is decoded.
 
-Runs in a worker process (`worker.py`), because decoders are where hostile images strike.
-Only JPEG, PNG, GIF and WebP are opened. The first frame counts; EXIF orientation, ICC profiles
-and gamma are ignored, so the same bytes always give the same numbers.
+Runs in a worker process (`worker.py`), because hostile images attack decoders. Only JPEG, PNG, GIF and
+WebP are opened. The first frame counts; EXIF orientation, ICC profiles and gamma are ignored, so the
+same bytes always give the same numbers (docs/red.md, "How an image is read" and "Limits").
 """
 
 import io
@@ -44,7 +44,10 @@ _UNREADABLE: Final = (
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What one image holds; `*_bp` are shares in 0..10000."""
+    """The amounts of one image: `*_bp` are shares in basis points, 0..10000 (docs/red.md).
+
+    `decoder` names the library that decoded it and its version.
+    """
 
     format: str
     width: int
@@ -59,10 +62,10 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 def measure(content: bytes) -> Measured:
-    """Measures one encoded image.
+    """Measures one encoded image; for any bytes it gives amounts, or raises Rejected.
 
     Raises:
-        Rejected: any other bytes; the code says why.
+        Rejected: the bytes are not an image within the limits; the code says why.
     """
     if not content:
         raise Rejected("image_empty", "The image has no bytes.")
@@ -102,9 +105,11 @@ def _measured(format: str, size: tuple[int, int], counts: Tally, decoder: str) -
 def _opened(content: bytes) -> Image.Image:
     """The image with its header read and no pixel decoded."""
     if jpeg.is_jpeg(content) and jpeg.scans(content) > jpeg.MAX_SCANS:
-        raise Rejected("image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans.")
+        raise Rejected(
+            "image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans; encode it with fewer."
+        )
     with warnings.catch_warnings():
-        # Pillow only warns up to twice its limit; _check_size is the limit.
+        # Up to twice its own limit Pillow only warns; our limit is _check_size.
         warnings.simplefilter("ignore")
         try:
             return Image.open(io.BytesIO(content), formats=FORMATS)
@@ -117,16 +122,16 @@ def _opened(content: bytes) -> Image.Image:
 
 
 def _not_an_image(content: bytes) -> Rejected:
-    """Why bytes do not open: a known beginning is a damaged image, unless it says 0 pixels."""
+    """Why Pillow does not open the bytes: a known signature means damage, unless the size is 0 pixels."""
     damaged_png = content.startswith(PNG_MAGIC) and _both(content[16:24], ">II")
     damaged_gif = content[:6] in (b"GIF87a", b"GIF89a") and _both(content[6:10], "<HH")
     if damaged_png or damaged_gif or webp.canvas(content) is not None:
         return Rejected("image_corrupt", "The image cannot be opened: its header is damaged.")
-    return Rejected("unsupported_format", "The bytes are no JPEG, PNG, GIF or WebP image.")
+    return Rejected("unsupported_format", "The bytes are not a JPEG, PNG, GIF or WebP image.")
 
 
 def _both(sides: bytes, layout: str) -> bool:
-    """Whether width and height are there and neither is 0; a header cut before them counts."""
+    """Whether neither width nor height is 0; True if the header ends before them."""
     return len(sides) < struct.calcsize(layout) or all(struct.unpack(layout, sides))
 
 
@@ -134,11 +139,13 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
     if max(width, height) > MAX_SIDE:
-        raise Rejected("image_dimension", f"{width} x {height}: a side has at most {MAX_SIDE} pixels.")
+        raise Rejected(
+            "image_dimension", f"The image has {width} x {height} pixels; a side may have at most {MAX_SIDE}."
+        )
 
 
 def _too_many_pixels() -> Rejected:
-    return Rejected("image_too_many_pixels", f"An image has at most {MAX_PIXELS} pixels.")
+    return Rejected("image_too_many_pixels", f"An image may have at most {MAX_PIXELS} pixels.")
 
 
 def _decode(image: Image.Image) -> None:

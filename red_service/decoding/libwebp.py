@@ -1,7 +1,7 @@
-"""The libwebp in Pillow's wheel, called directly: the functions of its incremental decoder.
+"""The libwebp in Pillow's wheel, called directly, for its incremental decoder.
 
-Only the very library Pillow decodes with is taken, and only with the structures declared here
-(webp/decode.h of ABI 2); otherwise there is none and Pillow decodes.
+Only the same library that Pillow decodes with is used, and only if it has the structures declared here
+(webp/decode.h, ABI version 2); otherwise `load` gives None, and Pillow decodes.
 """
 
 import ctypes
@@ -10,18 +10,18 @@ from typing import Final
 
 from PIL import features
 
-ABI: Final = 0x0210  # of webp/decode.h; libwebp refuses another major
-FOLDER: Final = "pillow.libs"  # beside the package PIL, where its wheel carries the libraries
+ABI: Final = 0x0210  # WEBP_DECODER_ABI_VERSION of webp/decode.h; libwebp refuses another major version
+FOLDER: Final = "pillow.libs"  # beside the package PIL: the libraries its wheel carries
 NAMES: Final = "libwebp-*.so.7*"
-OK, SUSPENDED = 0, 5
+OK, SUSPENDED = 0, 5  # VP8StatusCode
 
 
 class CannotDecode(Exception):
-    """Raised when libwebp gives up on an image."""
+    """Raised when libwebp cannot decode an image; the text has its VP8StatusCode."""
 
 
 class Rgba(ctypes.Structure):
-    """Where interleaved pixels go; `stride` and `size` in bytes."""
+    """WebPRGBABuffer: where interleaved pixels are written; `stride` and `size` are in bytes."""
 
     _fields_ = (("rgba", ctypes.c_void_p), ("stride", ctypes.c_int), ("size", ctypes.c_size_t))
 
@@ -39,7 +39,7 @@ class _Planes(ctypes.Union):
 
 
 class Output(ctypes.Structure):
-    """What libwebp writes to, and what it says of the frame once its headers are read."""
+    """WebPDecBuffer: where libwebp writes, and the size of the frame once its headers are read."""
 
     _fields_ = (
         ("colours", ctypes.c_int),
@@ -53,7 +53,7 @@ class Output(ctypes.Structure):
 
 
 class Features(ctypes.Structure):
-    """What the headers of a file say."""
+    """WebPBitstreamFeatures: what the headers of a file say; sizes in pixels."""
 
     _fields_ = (
         ("width", ctypes.c_int),
@@ -81,7 +81,7 @@ _FUNCTIONS: Final = {
 
 
 def load() -> ctypes.CDLL | None:
-    """Pillow's libwebp with its functions typed; None when there is none like it."""
+    """Pillow's libwebp with its functions typed, or None if it is missing or another version."""
     try:
         from PIL import _webp
 
@@ -97,18 +97,18 @@ def load() -> ctypes.CDLL | None:
 
 
 def version(library: ctypes.CDLL) -> str:
-    """As in 1.6.0."""
+    """The version of the library, such as "1.6.0"."""
     packed = library.WebPGetDecoderVersion()
     return f"{packed >> 16}.{packed >> 8 & 0xFF}.{packed & 0xFF}"
 
 
 def address_of(content: bytes) -> int:
-    """Where the bytes are, for as long as the caller keeps them."""
+    """The address of the bytes, which is valid for as long as the caller keeps them."""
     return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value or 0
 
 
 def features_of(library: ctypes.CDLL, content: bytes) -> Features:
-    """The headers of a whole file.
+    """What the headers of a whole file say.
 
     Raises:
         CannotDecode: they are damaged.
@@ -116,5 +116,5 @@ def features_of(library: ctypes.CDLL, content: bytes) -> Features:
     found = Features()
     status = library.WebPGetFeaturesInternal(address_of(content), len(content), ctypes.byref(found), ABI)
     if status != OK:
-        raise CannotDecode(f"libwebp says {status}")
+        raise CannotDecode(f"libwebp returned status {status}")
     return found

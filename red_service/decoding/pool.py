@@ -1,7 +1,7 @@
-"""A pool of processes that decode: a hostile image costs its worker, never RED.
+"""A pool of decoding processes: a hostile image can kill its worker, but never RED.
 
-Each slot owns one process and takes the next job when it is idle. A worker over its limits is
-killed and a fresh one started; one that crashes gets its image tried once more by a fresh one.
+Each slot owns one process and takes the next job when it is idle. A worker that exceeds its limits is
+killed and replaced; if a worker crashes, its replacement tries the image once more.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ import msgspec
 from red_common.problems import Problem
 from red_service.decoding.fair_queue import ImageQueue
 from red_service.decoding.image import Measured
-from red_service.decoding.worker import LENGTH, Answer, Refusal
+from red_service.decoding.worker import LENGTH, Refusal, WorkerReply
 from red_service.problems import Rejected
 from red_service.upload import MAX_IMAGE
 
 log = logging.getLogger(__name__)
 
-IMAGES_PER_WORKER: Final = 10_000  # then a fresh one, so that no leak of a decoder adds up
-START_SECONDS: Final = 20.0
-_answers = msgspec.json.Decoder(Answer)
+IMAGES_PER_WORKER: Final = 10_000  # then it is replaced, so that no leak in a decoder adds up
+START_SECONDS: Final = 20.0  # for a worker to load its decoders
+_replies = msgspec.json.Decoder(WorkerReply)
 
 
 class WorkerDied(Exception):
-    """Raised when a worker ended instead of answering; `returncode` as of the process."""
+    """Raised when a worker ended instead of replying; `returncode` is its process's, -N for signal N."""
 
     def __init__(self, returncode: int | None) -> None:
-        super().__init__(f"worker ended with {returncode}")
+        super().__init__(f"worker ended with return code {returncode}")
         self.returncode = returncode
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one image may cost: wall and processor seconds, bytes of a worker's address space."""
+    """What one image may cost: `seconds` of wall and of processor time, `memory` bytes of address space."""
 
     seconds: float = 5.0
     memory: int = 1536 << 20
@@ -57,7 +57,7 @@ class _Job:
 @dataclass(slots=True)
 class _Worker:
     process: Process
-    memory: mmap.mmap  # shared with the process: an image is one copy away, not a pipe of pieces
+    memory: mmap.mmap  # shared with the process: one copy moves an image, where a pipe would take many
     images: int = 0
 
     @classmethod
@@ -73,7 +73,7 @@ class _Worker:
                 stdout=PIPE,
                 env=_environment(),
                 pass_fds=(descriptor,),
-                start_new_session=True,  # Ctrl-C is for RED, which then stops its workers
+                start_new_session=True,  # Ctrl-C reaches RED only, which then stops its workers
             )
         finally:
             os.close(descriptor)
@@ -86,8 +86,8 @@ class _Worker:
             raise
         return worker
 
-    async def ask(self, content: bytes) -> Answer:
-        """Raises WorkerDied when the process ends before it has answered."""
+    async def ask(self, content: bytes) -> WorkerReply:
+        """The reply to one image, at most MAX_IMAGE bytes; raises WorkerDied if the process ends instead."""
         self.images += 1
         stdin = self.process.stdin
         assert stdin is not None
@@ -97,11 +97,11 @@ class _Worker:
             await stdin.drain()
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
-        answer: Answer = _answers.decode(await self.receive())
-        return answer
+        reply: WorkerReply = _replies.decode(await self.receive())
+        return reply
 
     async def receive(self) -> bytes:
-        """The next frame."""
+        """The next frame from the process; raises WorkerDied if the process ends instead."""
         stdout = self.process.stdout
         assert stdout is not None
         try:
@@ -122,7 +122,7 @@ class _Worker:
 
 
 def _environment() -> dict[str, str]:
-    """Only what a Python needs to start; RED's secrets stay here."""
+    """Only what Python needs to start; RED's secrets are not passed on."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
     return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -130,7 +130,7 @@ def _environment() -> dict[str, str]:
 class DecoderPool:
     """Measures images in `workers` processes.
 
-    `on_restart(reason)` is told whenever a worker is replaced.
+    `on_restart(reason)` is called whenever a worker is replaced. `waiting` is the queue of images.
     """
 
     def __init__(
@@ -149,10 +149,10 @@ class DecoderPool:
         self._slots: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Returns when every worker has loaded its decoders.
+        """Waits until every worker has loaded its decoders.
 
         Raises:
-            WorkerDied, TimeoutError, OSError: a worker does not come up.
+            WorkerDied, TimeoutError, OSError: a worker did not start; the others have been killed.
         """
         started = await asyncio.gather(
             *(_Worker.start(self._limits) for _ in range(self._workers)), return_exceptions=True
@@ -168,7 +168,7 @@ class DecoderPool:
             raise failures[0]
 
     async def stop(self) -> None:
-        """Kills the workers; images still waiting are cancelled."""
+        """Kills the workers; the images being decoded or waiting are cancelled."""
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -177,10 +177,11 @@ class DecoderPool:
             job.answer.cancel()
 
     async def measure(self, content: bytes, client_id: str = "") -> Measured:
-        """Measures one image; clients take turns.
+        """Measures one image, at most MAX_IMAGE bytes, in its client's turn; safe to repeat.
 
         Raises:
-            Rejected: no image, or one beyond the limits.
+            Rejected: it is not an image, or exceeds the limits.
+            Problem: 503 `decoder_lost`, somebody else killed the decoder, twice.
         """
         if not content:
             raise Rejected("image_empty", "The image has no bytes.")
@@ -189,7 +190,7 @@ class DecoderPool:
         return await job.answer
 
     async def _serve(self, worker: _Worker | None) -> None:
-        """One slot for ever: a live worker first, then a job."""
+        """Runs one slot forever: first it makes sure of a live worker, then it takes a job."""
         try:
             while True:
                 worker = worker or await self._fresh()
@@ -206,8 +207,8 @@ class DecoderPool:
                 await worker.kill()
 
     async def _do(self, job: _Job, worker: _Worker) -> _Worker | None:
-        """Answers the job; returns the worker if it can go on."""
-        if job.answer.done():  # whoever asked has gone
+        """Settles the job; returns the worker if it can take another one."""
+        if job.answer.done():  # whoever asked has given up
             return worker
         for last in (False, True):
             try:
@@ -221,7 +222,10 @@ class DecoderPool:
             except TimeoutError:
                 await self._replace(worker, "time limit")
                 seconds = self._limits.seconds
-                self._fail(job, Rejected("image_too_expensive", f"Decoding takes longer than {seconds:g} s."))
+                self._fail(
+                    job,
+                    Rejected("image_too_expensive", f"Decoding the image takes longer than {seconds:g} s."),
+                )
                 return None
             else:
                 break
@@ -230,22 +234,22 @@ class DecoderPool:
             return None
         return worker
 
-    async def _ask(self, worker: _Worker, content: bytes) -> Answer:
+    async def _ask(self, worker: _Worker, content: bytes) -> WorkerReply:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                answer = await worker.ask(content)
-                self.waiting.learn(len(content), asyncio.get_running_loop().time() - started)
-                return answer
+                reply = await worker.ask(content)
+                self.waiting.observe_cost(len(content), asyncio.get_running_loop().time() - started)
+                return reply
         except asyncio.CancelledError:
             await worker.kill()
             raise
 
-    def _settle(self, job: _Job, answer: Answer) -> None:
-        if isinstance(answer, Refusal):
-            self._fail(job, Rejected(answer.code, answer.detail))
+    def _settle(self, job: _Job, reply: WorkerReply) -> None:
+        if isinstance(reply, Refusal):
+            self._fail(job, Rejected(reply.code, reply.detail))
         elif not job.answer.done():
-            job.answer.set_result(answer.measured)
+            job.answer.set_result(reply.measured)
 
     def _fail(self, job: _Job, problem: Problem) -> None:
         if not job.answer.done():
@@ -253,18 +257,18 @@ class DecoderPool:
 
     async def _replace(self, worker: _Worker, reason: str) -> None:
         if reason != "recycled":
-            log.warning("decoding worker %s replaced: %s", worker.process.pid, reason)
+            log.warning("replacing decoding worker %s: %s", worker.process.pid, reason)
         self._on_restart(reason)
         await worker.kill()
 
     async def _fresh(self) -> _Worker:
-        """A new worker, however long the machine refuses to give one."""
+        """A new worker; tries again until the machine can start one."""
         pause = 0.1
         while True:
             try:
                 return await _Worker.start(self._limits)
             except (WorkerDied, TimeoutError, OSError) as error:
-                log.error("no decoding worker: %r; trying again in %.1f s", error, pause)
+                log.error("cannot start a decoding worker, next try in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 5.0)
 
@@ -272,6 +276,10 @@ class DecoderPool:
 def _verdict(died: WorkerDied) -> Problem:
     if died.returncode == -signal.SIGPROF:
         return Rejected("image_too_expensive", "Decoding takes too much processor time.")
-    if died.returncode == -signal.SIGKILL:  # by somebody else: it says nothing about the image
-        return Problem("decoder_lost", "The decoder was killed twice; try again.", retry_after=1)
-    return Rejected("image_corrupt", "The decoder crashed on this image, twice.")
+    if died.returncode == -signal.SIGKILL:  # not by us, so it says nothing about the image
+        return Problem(
+            "decoder_lost",
+            "The decoder was killed twice, perhaps for lack of memory; try again.",
+            retry_after=1,
+        )
+    return Rejected("image_corrupt", "The decoder crashed twice on this image.")

@@ -1,9 +1,9 @@
-"""The chunks of a WebP, read without libwebp: how large its canvas is and where its frame lies."""
+"""Reads the chunks of a WebP without libwebp: the size of its canvas, and where its frame is."""
 
 import re
 from typing import Final
 
-_HEADER: Final = 30  # bytes that hold the canvas, whatever the first chunk is
+_HEADER: Final = 30  # bytes that contain the canvas size, whatever the first chunk is
 _CHUNK: Final = 8  # bytes of a chunk's name and length
 _FLAGS, _VP8X_END = 20, 30  # where VP8X keeps its flags, and where the next chunk begins
 _HAS_ALPHA, _HAS_OTHERS = 0x10, 0x2C  # ICC profile, EXIF, XMP
@@ -13,9 +13,9 @@ _MAX_CHUNKS: Final = 8
 
 
 def canvas(content: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels; None when the bytes do not begin like a WebP.
+    """The canvas as (width, height) in pixels; None if the bytes do not begin as a WebP does.
 
-    A beginning too short or of an unknown chunk is (0, 0).
+    (0, 0) if they are too short, or begin with an unknown chunk.
     Source: RFC 9649, sections 2.5 (VP8), 2.6 (VP8L) and 2.7 (VP8X).
     """
     if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
@@ -34,7 +34,7 @@ def canvas(content: bytes) -> tuple[int, int] | None:
 
 
 def still(content: bytes) -> range | None:
-    """Where the chunks of a still image lie, alpha included, as libwebp's demuxer would find them.
+    """The range of bytes with the chunks of a still image, alpha included, as libwebp's demuxer finds them.
 
     None for an animation, and for any order of chunks that encoders do not write.
     """
@@ -51,7 +51,7 @@ def still(content: bytes) -> range | None:
         return None
     flags = content[_FLAGS] if order[1] else 0
     if flags & ~(_HAS_ALPHA | _HAS_OTHERS) or (order[3] and not flags & _HAS_ALPHA):
-        return None  # such an alpha is dropped by the demuxer
+        return None  # the demuxer would drop such an alpha
     starts.append(end)
     return range(starts[order.start(2) // 4], starts[order.end(2) // 4])
 
@@ -59,9 +59,9 @@ def still(content: bytes) -> range | None:
 def resumes(content: bytes, frame: range) -> bool:
     """Whether libwebp decodes the frame to the same pixels in one call and in several.
 
-    The arithmetic decoder of VP8 has room for first bytes of 0 to 254. Its results on 255, which no
-    encoder writes, depend on how many bytes it was given. So none of the places may hold it where the
-    last partition begins if there are 1, 2, 4 or 8 of them; telling how many takes decoding.
+    The arithmetic decoder of VP8 is made for partitions whose first byte is 0 to 254. Its results for 255,
+    which no encoder writes, depend on how many bytes it was given. There are 1, 2, 4 or 8 partitions, and
+    only decoding tells how many, so the last one must not begin with 255 in any of these cases.
     """
     at = frame.start
     if content[at : at + 4] == b"ALPH":
@@ -76,6 +76,6 @@ def resumes(content: bytes, frame: range) -> bool:
 
 
 def _last_partition(content: bytes, table: int, before: int) -> int:
-    """Where it begins, with `before` partitions ahead of it whose sizes are in the table."""
+    """The offset of the last partition, if the table gives the sizes of `before` partitions ahead of it."""
     sizes = (int.from_bytes(content[table + 3 * n : table + 3 * n + 3], "little") for n in range(before))
     return table + 3 * before + sum(sizes)

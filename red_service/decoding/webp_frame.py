@@ -1,4 +1,4 @@
-"""One frame of a WebP decoded piece by piece, in memory for a few of its rows."""
+"""Decodes one frame of a WebP piece by piece, in the memory of a few of its rows."""
 
 import ctypes
 import mmap
@@ -11,11 +11,12 @@ COLOURS: Final = {3: 0, 4: 1}  # channels -> MODE_RGB, MODE_RGBA
 
 
 class FrameDecoder(AbstractContextManager["FrameDecoder"]):
-    """One frame on its way to pixels; each `feed` leaves its new rows at the start of `window`.
+    """Decodes one frame; each `feed` leaves its new rows at the start of `window`.
 
-    The window has room for every row, so that no frame can leave it, whatever it decodes to. But as
-    libwebp allows the output to be moved between two calls, each call writes to its beginning, and
-    memory is used for the rows of the longest call only.
+    Rows are `width` pixels of 3 (RGB) or 4 (RGBA) channels, interleaved, 8 bits each. The window is
+    reserved for every row, so that no frame can overflow it. But libwebp lets the output move between
+    calls, so every call writes to the start of the window, and only as much memory is touched as the
+    largest call needs. Raises MemoryError if there is none.
     """
 
     def __init__(self, library: ctypes.CDLL, width: int, height: int, channels: int) -> None:
@@ -38,21 +39,21 @@ class FrameDecoder(AbstractContextManager["FrameDecoder"]):
         self._library.WebPIDelete(decoder)
 
     def feed(self, address: int, size: int) -> int:
-        """How many new rows the first `size` bytes of the frame at `address` give.
+        """Decodes what the first `size` bytes of the frame at `address` allow; returns how many rows are new.
 
-        The address is the same in every call, and its bytes stay as they are.
+        The address must be the same in every call, and the bytes there must not change.
 
         Raises:
-            CannotDecode: the frame is damaged, or of another size.
+            CannotDecode: the frame is damaged, or has another size than expected.
         """
         status = self._library.WebPIUpdate(self._decoder, address, size)
         if status not in (OK, SUSPENDED):
-            raise CannotDecode(f"libwebp says {status}")
+            raise CannotDecode(f"libwebp returned status {status}")
         self.finished = status == OK
         total = ctypes.c_int()
         known = self._library.WebPIDecGetRGB(self._decoder, ctypes.byref(total), None, None, None)
         if not known or not total.value:
-            return 0  # its headers have not come yet
+            return 0  # its headers are not complete yet
         if (self._output.width, self._output.height) != self._size:
             raise CannotDecode("the frame has another size")
         fresh, self._rows = total.value - self._rows, total.value

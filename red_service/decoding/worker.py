@@ -1,8 +1,8 @@
-"""The process that decodes: image in through shared memory, amounts or a problem out, until EOF.
+"""The decoding process: images in through shared memory, amounts or refusals out, until EOF on stdin.
 
-Its length comes on stdin, 4 bytes big-endian, when the image is there. The answer goes to stdout:
-its length the same way, and JSON.
-Started and watched by `decoding.py`. Nothing secret is in its environment.
+Once an image is in the memory, its length comes on stdin, as 4 bytes big-endian. The reply goes to
+stdout: its length in the same form, then JSON. `pool.py` starts and watches these processes; their
+environment holds no secrets.
 """
 
 import contextlib
@@ -22,29 +22,29 @@ from red_service.decoding.image import Measured, measure
 from red_service.problems import Rejected
 from red_service.redness import kernel
 
-LENGTH: Final = 4
-PR_SET_PDEATHSIG: Final = 1
+LENGTH: Final = 4  # bytes of a length
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 NICE: Final = 10
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
-    """A Rejected on its way through the pipe."""
+    """A reply: the image was rejected; `code` and `detail` are those of the Rejected."""
 
     code: str
     detail: str
 
 
 class Success(msgspec.Struct, frozen=True, tag="success"):
-    """A Measured on its way through the pipe."""
+    """A reply: the image was measured."""
 
     measured: Measured
 
 
-Answer = Success | Refusal
+WorkerReply = Success | Refusal
 
 
-def answer(content: bytes) -> Answer:
-    """Measures; an error nobody foresaw is a corrupt image, never a traceback."""
+def reply_to(content: bytes) -> WorkerReply:
+    """Measures an image; an unforeseen error means a corrupt image, and never ends the process."""
     try:
         return Success(measure(content))
     except Rejected as rejected:
@@ -52,15 +52,23 @@ def answer(content: bytes) -> Answer:
     except MemoryError:
         return Refusal("image_too_expensive", "Decoding takes too much memory.")
     except Exception as error:
-        print(f"red worker: unforeseen {error!r}"[:500], file=sys.stderr, flush=True)
+        print(
+            f"red worker: unforeseen error, the image is refused: {error!r}"[:500],
+            file=sys.stderr,
+            flush=True,
+        )
         return Refusal("image_corrupt", "The image cannot be decoded.")
 
 
 def limit(parent: int, memory: int) -> None:
-    """Dies with `parent` (a process id), and gets at most `memory` bytes of address space."""
+    """Makes this process die with `parent` (its process id), and limits its address space to `memory` bytes.
+
+    Raises:
+        SystemExit: the parent has died already.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # the parent died before the line above
+    if os.getppid() != parent:  # it died before the line above
         raise SystemExit(0)
     _yield_to_others()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -68,43 +76,50 @@ def limit(parent: int, memory: int) -> None:
 
 
 def _yield_to_others() -> None:
-    """Decoding is the long work here: Kafka and the services come first where processors are few."""
+    """Lowers the priority: decoding is the long work, and Kafka and the services must not wait for it."""
     os.nice(NICE)
-    with contextlib.suppress(OSError):  # a session of ours is a scheduling group of its own
+    with contextlib.suppress(OSError):  # our session is a scheduling group of its own
         Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 def allow_cpu(seconds: float) -> None:
-    """From now on `seconds` more of processor time, then SIGPROF.
+    """Allows this process `seconds` of processor time from now on; then SIGPROF kills it.
 
-    RLIMIT_CPU would count from birth, in ticks: twice what was used, of images that come with the ticks.
+    RLIMIT_CPU would count from the start of the process, and in ticks, which can charge images that
+    arrive in step with them twice what they used.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def serve(lengths: BinaryIO, memory: mmap.mmap, answers: BinaryIO, seconds: float) -> None:
-    """Answers image after image; the first frame out is empty and says that all is loaded."""
-    Image.preinit()  # or the first image would wait for Pillow's plug-ins
-    kernel.load()  # and for its check
-    answers.write(bytes(LENGTH))
-    answers.flush()
+def serve(lengths: BinaryIO, memory: mmap.mmap, replies: BinaryIO, seconds: float) -> None:
+    """Replies to one image after another until EOF; a first, empty frame says that everything is loaded.
+
+    Each image may use `seconds` of processor time, or the process dies of SIGPROF.
+    """
+    Image.preinit()  # else the first image would wait for Pillow's plug-ins
+    kernel.load()  # and for the check of the kernel
+    replies.write(bytes(LENGTH))
+    replies.flush()
     while header := lengths.read(LENGTH):
         content = memory[: int.from_bytes(header)]
         allow_cpu(seconds)
-        encoded = msgspec.json.encode(answer(content))
-        answers.write(len(encoded).to_bytes(LENGTH) + encoded)
-        answers.flush()
+        encoded = msgspec.json.encode(reply_to(content))
+        replies.write(len(encoded).to_bytes(LENGTH) + encoded)
+        replies.flush()
 
 
 def main() -> None:
-    """`python -m red_service.decoding.worker PARENT DESCRIPTOR MEMORY SECONDS`."""
+    """`python -m red_service.decoding.worker PARENT DESCRIPTOR MEMORY SECONDS`.
+
+    A process id, the file descriptor of the shared memory, bytes of address space, and seconds per image.
+    """
     parent, descriptor, memory, seconds = sys.argv[1:]
     limit(int(parent), int(memory))
     image = mmap.mmap(int(descriptor), 0, prot=mmap.PROT_READ)
     os.close(int(descriptor))
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints must not speak into the answers
-    serve(sys.stdin.buffer, image, answers, float(seconds))
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # so that a library that prints cannot corrupt the replies
+    serve(sys.stdin.buffer, image, replies, float(seconds))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Events of keyed requests -> Kafka, in transactions, so that somebody else can end what was begun.
+"""Publishes the events of keyed requests in transactions, so that another process can take over.
 
-One transactional id per RED process; requests that wait together share a transaction. Starting a
-producer with another process's id fences it and aborts what it left open: from then on the log
-tells for certain whether its events exist.
+Each RED process has one transactional id; requests that wait at the same time share a transaction.
+Starting a producer with another process's id fences that process and aborts the transaction it left
+open. From then on the log says for certain whether its events exist (docs/adr/0004-idempotency-keys.md).
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from red_service.publisher import KafkaUnavailable, Position
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 10.0  # after hand-over
-CONNECT_SECONDS: Final = 5.0  # before it
-FIND_SECONDS: Final = 20.0
-TRANSACTION_MS: Final = 10_000  # what a dead process left open holds up readers for no longer
-TOGETHER: Final = 500  # events in one transaction
+ANSWER_SECONDS: Final = 10.0  # for a transaction, once it has begun
+CONNECT_SECONDS: Final = 5.0  # to reach the partitions' leaders before that
+FIND_SECONDS: Final = 20.0  # to read a partition from an intent to its end
+TRANSACTION_MS: Final = 10_000  # a transaction left open by a dead process holds up readers no longer
+TOGETHER: Final = 500  # events in one transaction, roughly: it takes whole requests
 FAILURES: Final = (KafkaError, IllegalOperation, OSError, TimeoutError)
 
 
@@ -43,8 +43,11 @@ class _Job(NamedTuple):
     done: "asyncio.Future[list[Position]]"
 
 
-class KeyedPublisher:
-    """The transactional producer of a RED process, started at the first keyed request."""
+class TransactionalPublisher:
+    """The transactional producer of a RED process, started by its first keyed request.
+
+    After any failure the next request gets a new producer, which aborts what the old one left open.
+    """
 
     def __init__(self, connection: KafkaConnection, transactional_id: str) -> None:
         self.transactional_id = transactional_id
@@ -55,14 +58,14 @@ class KeyedPublisher:
         self._task: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
-        """Ends; requests under way fail with an unknown outcome."""
+        """Stops publishing; requests in progress fail with UnknownOutcome, and a retry settles them."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._drop()
 
-    async def place_of(self, client_id: str) -> tuple[int, int]:
-        """The client's partition and the offset of the next record to be appended to it.
+    async def log_end_of(self, client_id: str) -> tuple[int, int]:
+        """The client's partition, and the offset that the next record appended to it will get.
 
         Raises:
             KafkaUnavailable: Kafka does not answer.
@@ -72,19 +75,21 @@ class KeyedPublisher:
                 producer = await self._ready()
                 count = len(await producer.partitions_for(events.TOPIC))
                 partition = partition_of(client_id, count)
-                return partition, await self._end(partition)
+                return partition, await self._log_end(partition)
         except FAILURES as error:
             raise KafkaUnavailable(f"Kafka at {self._connection} does not answer") from error
 
     async def publish(
         self, client_id: str, partition: int, values: Sequence[bytes], trace: str
     ) -> list[Position]:
-        """The positions of the events, all of which are in the log now.
+        """Publishes the events of one request, all or none; returns their positions.
+
+        Calling it again publishes them again: `find` what is there first.
 
         Raises:
-            NotStored: Kafka could not be reached: certainly no event.
-            FromFuture: its clock is so far behind that they would not have counted: certainly no event.
-            UnknownOutcome: the transaction was begun and its end is not known.
+            NotStored: Kafka could not be reached; there is certainly no event.
+            FromFuture: Kafka's clock is so far behind that they would not count; there is certainly no event.
+            UnknownOutcome: the transaction began, and its outcome is not known.
         """
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="keyed requests")
@@ -93,7 +98,7 @@ class KeyedPublisher:
         return await done
 
     async def fence(self, transactional_id: str) -> None:
-        """Returns when nothing begun under that id can be committed any more.
+        """Waits until nothing begun under that id can still be committed. Safe to repeat.
 
         Raises:
             KafkaUnavailable: Kafka does not answer.
@@ -101,7 +106,8 @@ class KeyedPublisher:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 if transactional_id == self.transactional_id:
-                    await self._ready()  # a failed transaction of ours took its producer with it
+                    # A failed transaction of ours dropped its producer: this starts a new one.
+                    await self._ready()
                     return
                 other = self._new(transactional_id)
                 try:
@@ -112,10 +118,12 @@ class KeyedPublisher:
             raise KafkaUnavailable(f"Kafka at {self._connection} does not answer") from error
 
     async def find(self, partition: int, start: int, image_ids: Iterable[str]) -> dict[str, Position]:
-        """Where the events of these images stand in a partition from `start` on.
+        """The positions of the committed events of these images, in a partition from offset `start` on.
+
+        Images without an event there are left out.
 
         Raises:
-            KafkaUnavailable: Kafka does not answer, or not to the end in time.
+            KafkaUnavailable: the partition could not be read to its end within FIND_SECONDS.
         """
         wanted, found = set(image_ids), dict[str, Position]()
         tp = TopicPartition(events.TOPIC, partition)
@@ -128,7 +136,7 @@ class KeyedPublisher:
             async with asyncio.timeout(FIND_SECONDS):
                 await consumer.start()
                 consumer.assign([tp])
-                end = await self._end(partition)
+                end = await self._log_end(partition)
                 beginning = (await consumer.beginning_offsets([tp]))[tp]
                 consumer.seek(tp, max(start, beginning))
                 while await consumer.position(tp) < end:
@@ -137,13 +145,13 @@ class KeyedPublisher:
                         if image_id in wanted:
                             found.setdefault(image_id, Position(partition, record.offset))
         except FAILURES as error:
-            raise KafkaUnavailable(f"Kafka at {self._connection} cannot be read to its end") from error
+            raise KafkaUnavailable(f"the log at {self._connection} cannot be read to its end") from error
         finally:
             await ended(consumer.stop())
         return found
 
-    async def _end(self, partition: int) -> int:
-        """The end with what is not committed yet: whatever is begun later stands behind it."""
+    async def _log_end(self, partition: int) -> int:
+        """The end including uncommitted records, so that whatever begins later lies behind it."""
         tp = TopicPartition(events.TOPIC, partition)
         consumer = self._connection.consumer(enable_auto_commit=False)
         try:
@@ -160,12 +168,12 @@ class KeyedPublisher:
             try:
                 await self._commit(jobs)
             except asyncio.CancelledError:
-                _fail(jobs, UnknownOutcome("RED stops; Kafka has not confirmed the events."))
+                _fail(jobs, UnknownOutcome("RED is stopping before Kafka confirmed the events; try again."))
                 raise
-            except Exception:  # those that wait behind these must not wait for ever
-                log.exception("keyed requests: an unexpected failure")
+            except Exception:  # the requests behind these must not wait forever
+                log.exception("publishing keyed requests failed unexpectedly")
                 await self._drop()
-                _fail(jobs, UnknownOutcome("Kafka has not confirmed the event."))
+                _fail(jobs, UnknownOutcome("Kafka did not confirm the events; try again."))
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         try:
@@ -173,25 +181,25 @@ class KeyedPublisher:
                 producer = await self._ready()
                 await _connected(producer, {job.partition for job in jobs})
         except FAILURES as error:
-            log.warning("keyed requests: Kafka cannot be reached: %r", error)
+            log.warning("could not reach Kafka for keyed requests: %r", error)
             await self._drop()
-            _fail(jobs, NotStored("Kafka cannot be reached; the measurement was not stored."))
+            _fail(jobs, NotStored("Kafka cannot be reached, so the measurement was not stored; try again."))
             return
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 positions = await _transaction(producer, jobs)
         except FromFuture as problem:
-            log.error("keyed requests: %s", problem.detail)
+            log.error("aborted the events of keyed requests: %s", problem.detail)
             _fail(jobs, problem)
             return
         except FAILURES as error:
-            log.warning("keyed requests: no confirmation from Kafka: %r", error)
+            log.warning("Kafka did not confirm the events of keyed requests: %r", error)
             await self._drop()
-            _fail(jobs, UnknownOutcome("Kafka has not confirmed the event."))
+            _fail(jobs, UnknownOutcome("Kafka did not confirm the events; try again."))
             return
-        for job, where in zip(jobs, positions, strict=True):
+        for job, found in zip(jobs, positions, strict=True):
             if not job.done.done():
-                job.done.set_result(where)
+                job.done.set_result(found)
 
     async def _ready(self) -> Producer:
         async with self._starting:
@@ -213,19 +221,19 @@ class KeyedPublisher:
         )
 
     async def _drop(self) -> None:
-        """The next use starts a new producer, which ends what this one left open."""
+        """Abandons the producer; the next one, under the same id, aborts what it left open."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await abandon(producer)
 
 
 async def _connected(producer: Producer, partitions: Iterable[int]) -> None:
-    """Before anything is handed over: the leaders can be reached."""
+    """Returns once the partitions' leaders are connected, before Kafka is given any event."""
     await producer.partitions_for(events.TOPIC)
     for partition in partitions:
         leader = producer.client.cluster.leader_for_partition(TopicPartition(events.TOPIC, partition))
         if not await producer.client.ready(leader):
-            raise OSError("the partition's leader is not connected")
+            raise OSError(f"the leader of partition {partition} cannot be reached")
 
 
 async def _transaction(producer: Producer, jobs: Sequence[_Job]) -> list[list[Position]]:
@@ -240,7 +248,7 @@ async def _transaction(producer: Producer, jobs: Sequence[_Job]) -> list[list[Po
         for value, record in zip(job.values, records, strict=True)
     ):
         await producer.abort_transaction()
-        raise FromFuture("Kafka's clock is more than 5 minutes behind: the image would not have counted.")
+        raise FromFuture("Kafka's clock is more than 5 minutes behind, so the image would not count.")
     await producer.commit_transaction()
     failpoints.hit("red.after-transaction")
     return [[Position(record.partition, record.offset) for record in records] for records in stored]

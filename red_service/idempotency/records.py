@@ -1,10 +1,10 @@
-"""What RED remembers of keyed requests for 24 hours, in the image store.
+"""What RED remembers about a keyed request (one with an Idempotency-Key) for 24 hours, in the image store.
 
-    keys/{client_id}/{sha256 of the key}/{number}          an intent: what will be produced, and by whom
+    keys/{client_id}/{sha256 of the key}/{number}          an intent: what will be published, and by whom
     keys/{client_id}/{sha256 of the key}/{number}.answer   how it ended
 
-An intent is made by create-if-absent, so of all processes that try one wins; it holds the very
-events, so whoever takes over produces the same ones or finds them in the log.
+An intent is written with create-if-absent, so one of the processes that try wins. It holds the exact
+events, so whoever takes over publishes the same ones, or finds them in the log.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ PREFIX: Final = "keys"
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """One event of the request: its value and, beside it, the item of the answer without a position."""
+    """One event of the request as JSON, and the response item of its image but for the position."""
 
     image_id: str
     value: str
@@ -26,13 +26,13 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """A keyed request about to be produced.
+    """A keyed request whose events are about to be published.
 
-    `log_end` is the partition's end before it, `producer` the transactional id it goes out under.
-    Items without an event (a rejected part) stand in `rejected` by their index.
+    `log_end` is the end offset of the partition before them, `producer` the transactional id that
+    publishes them. `rejected` holds the items that have no event, each with its index.
     """
 
-    body: str  # sha256 of everything that was sent
+    body: str  # SHA-256 of the request: see `fingerprint`
     at: datetime
     producer: str
     partition: int
@@ -43,7 +43,7 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How a keyed request ended: the items of its answer, in their order."""
+    """The answer to a keyed request: its response items, in their order."""
 
     body: str
     at: datetime
@@ -52,31 +52,31 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """The newest intent of a key and its answer, None when there is none; `number` -1 is no intent."""
+    """The newest intent of a key, or its answer once there is one; `number` is -1 if there is neither."""
 
     number: int = -1
     intent: Intent | None = None
     answer: Answer | None = None
 
     def is_forgotten(self, now: datetime) -> bool:
-        """Whether a request under this key is a new one."""
-        told = self.answer or self.intent
-        return told is None or now - told.at > REMEMBERED
+        """Whether the key is unused, or was last used more than REMEMBERED ago."""
+        newest = self.answer or self.intent
+        return newest is None or now - newest.at > REMEMBERED
 
     def left(self, lease: timedelta, now: datetime) -> float:
-        """Seconds the process of the intent still has to end it."""
+        """Seconds left to the process that wrote the intent, 0 or less when others may take over."""
         return 0.0 if self.intent is None else (self.intent.at + lease - now).total_seconds()
 
 
 def folder_of(client_id: str, key: str) -> str:
-    """Where everything about a key of a client is; the key itself is no part of it."""
+    """The folder of a client's key; it holds the key's hash, never the key."""
     return f"{PREFIX}/{client_id}/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def fingerprint(parts: list[tuple[str | None, bytes]], multipart: bool) -> str:
-    """SHA-256 over names and bytes, so that another body under the same key is told apart."""
-    told = hashlib.sha256(b"multipart" if multipart else b"raw")
+    """SHA-256, in hex, over file names and bytes: tells another body under the same key apart."""
+    digest = hashlib.sha256(b"multipart" if multipart else b"raw")
     for name, content in parts:
-        told.update(repr((name, len(content))).encode())
-        told.update(hashlib.sha256(content).digest())
-    return told.hexdigest()
+        digest.update(repr((name, len(content))).encode())
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Keyed requests in the object store of the images; see `records.py` for what is kept and where."""
+"""Keyed requests in the object store that also holds the images; `records.py` says what is kept where."""
 
 from datetime import datetime
 from typing import Final
@@ -11,18 +11,21 @@ from obstore.store import ObjectStore
 from red_service.idempotency.records import PREFIX, Answer, Intent, State, folder_of
 from red_service.image_store import SECONDS, guarded, read
 
-SWEEP_SECONDS: Final = 600.0
+SWEEP_SECONDS: Final = 600.0  # that one sweep may take
 
 
 class IntentStore:
-    """Keyed requests; see `intents.py`. Every method raises StorageError when the store fails."""
+    """Intents and answers of keyed requests.
+
+    Every method raises StorageError if the store fails or takes longer than `seconds`.
+    """
 
     def __init__(self, store: ObjectStore, seconds: float = SECONDS) -> None:
         self._store = store
         self._seconds = seconds
 
     async def recall(self, client_id: str, key: str) -> State:
-        """The newest intent under that key and its answer."""
+        """The newest state of a key: its answer if it has one, else its intent."""
         folder = folder_of(client_id, key)
         async with guarded(self._seconds):
             listed = [meta async for page in obstore.list(self._store, f"{folder}/") for meta in page]
@@ -37,7 +40,7 @@ class IntentStore:
             return State(number, None if intent is None else msgspec.json.decode(intent, type=Intent))
 
     async def create(self, client_id: str, key: str, number: int, intent: Intent) -> bool:
-        """Makes the intent of that number; False when another process was first."""
+        """Writes the intent with that number; False, and nothing written, if there is one already."""
         async with guarded(self._seconds):
             path = f"{folder_of(client_id, key)}/{number:06d}"
             try:
@@ -47,13 +50,13 @@ class IntentStore:
             return True
 
     async def conclude(self, client_id: str, key: str, number: int, answer: Answer) -> None:
-        """Keeps the answer beside its intent."""
+        """Writes the answer beside its intent; writing it again replaces it."""
         async with guarded(self._seconds):
             path = f"{folder_of(client_id, key)}/{number:06d}.answer"
             await obstore.put_async(self._store, path, msgspec.json.encode(answer))
 
     async def sweep(self, before: datetime) -> int:
-        """Removes what nobody asks for any more; how many objects that were."""
+        """Deletes objects last modified before a time, within SWEEP_SECONDS; returns how many."""
         async with guarded(SWEEP_SECONDS):
             old = [
                 meta["path"]

@@ -1,6 +1,6 @@
-"""The pixels of a decoded image, counted strip by strip: a copy of all of them costs nearly a decode.
+"""Counts the pixels of a decoded image strip by strip: copying them all would cost nearly a decode.
 
-The C kernel counts where it was built, numpy where not; the numbers are the same (`kernel.py`).
+The C kernel counts where it has been built, else numpy; the numbers are the same (`kernel.py`).
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,16 @@ GREY: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"
 
 
 def count(image: Image.Image) -> Tally:
-    """Counts a loaded image of any mode; pixels with alpha below 128 are not red."""
+    """Counts a loaded image of any mode; pixels with an alpha below 128 of 255 are not red."""
     return sum(map(_tally, _strips(image)), Tally())
 
 
 def count_interleaved(pixels: bytes | bytearray | memoryview, size: int, channels: int) -> Tally:
-    """Counts the first `size` pixels of a buffer of 3 (RGB) or 4 (RGBA) channels."""
+    """Counts the first `size` pixels of a buffer of 3 (RGB) or 4 (RGBA) channels, 8 bits each.
+
+    Raises:
+        ValueError: the buffer has fewer pixels.
+    """
     fast = kernel.load()
     if fast is not None:
         return fast.tally(pixels, size, channels)
@@ -34,7 +38,7 @@ def count_interleaved(pixels: bytes | bytearray | memoryview, size: int, channel
 
 
 def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """Whole rows, about STRIP_PIXELS at a time."""
+    """Strips of whole rows, about STRIP_PIXELS each."""
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -50,7 +54,7 @@ def _tally(strip: Image.Image) -> Tally:
 
 
 def _grey_plane(strip: Image.Image) -> Plane:
-    """Grey of any depth as 8 bits: 16-bit values lose their low byte."""
+    """The strip's grey, of any depth, in 8 bits: 16-bit values lose their low byte."""
     if strip.mode.startswith("I"):
         return (np.asarray(strip) >> 8).astype(np.uint8)
     band = strip.convert("L") if strip.mode == "1" else strip.getchannel(0)

@@ -1,7 +1,7 @@
-/* Rule red-1 over interleaved 8-bit pixels: the same numbers as redness.py, several times faster.
+/* Rule red-1 over interleaved 8-bit pixels: the same numbers as rule.py, several times faster.
  *
- * Differences wrap in 8 bits where R < B or R < G; such a pixel is always refused by another clause
- * (shown for all 2^24 colours by the tests), so nothing wider is needed and a block of pixels is
+ * Differences wrap in 8 bits where R < B or R < G; another clause always rejects such a pixel
+ * (the tests show it for all 2^24 colours), so nothing wider is needed and a block of pixels is
  * counted with byte-wide vector instructions.
  */
 #include <stddef.h>

@@ -1,4 +1,4 @@
-"""What RED asks of a caller: the scope `measure`, and no parameter but `client`."""
+"""What RED requires of a caller: the scope `measure`, and no query parameter but `client`."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ PUBLIC_FOLDER: Final = "/static/"
 
 
 def is_public(path: str) -> bool:
-    """Whether a path needs no key."""
+    """Whether a path can be requested without an API key."""
     return path in PUBLIC or path.startswith(PUBLIC_FOLDER)
 
 
@@ -20,10 +20,15 @@ def client_of(request: web.Request) -> str:
     """The client whose images the request is about.
 
     Raises:
-        Problem: 403 without the scope `measure`, or `?client=` without `admin`; 400.
+        Problem: 403 without the scope `measure`, or for `?client=` without `admin`; 400 for another
+            parameter or a malformed `client`.
     """
     client_id = auth.client_of(request, "measure")
     for name in request.query:
         if name != "client":
-            raise Problem("unknown_parameter", f"There is no parameter {name[:100]!r} here.", close=True)
+            raise Problem(
+                "unknown_parameter",
+                f"There is no parameter {name[:100]!r}; the only one is client.",
+                close=True,
+            )
     return client_id

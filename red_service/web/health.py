@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can be used, and its metrics."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,19 +9,25 @@ from red_common.problems import Problem
 from red_common.web.responses import json_response, metrics_response
 from red_service import metrics
 
-Check = Callable[[], Awaitable[str | None]]  # what is wrong, or None
+Check = Callable[[], Awaitable[str | None]]  # returns what is wrong, or None
 
 
 class Health:
-    """`checks` are what readiness asks, each with a short time of its own."""
+    """The handlers of `/health/*` and `/metrics`.
 
-    def __init__(self, checks: dict[str, Check], *, gauge: Callable[[], None], metrics_public: bool) -> None:
+    Readiness runs all `checks` at once; each bounds its own time. `update_gauges` is called before the
+    metrics are read.
+    """
+
+    def __init__(
+        self, checks: dict[str, Check], *, update_gauges: Callable[[], None], metrics_public: bool
+    ) -> None:
         self._checks = checks
-        self._gauge = gauge
+        self._update_gauges = update_gauges
         self._metrics_public = metrics_public
 
     def routes(self) -> list[web.RouteDef]:
-        """`/health/live`, `/health/ready`, `/metrics`."""
+        """Routes of `/health/live`, `/health/ready` and `/metrics`; none of them needs an API key."""
         return [
             web.get("/health/live", self.live),
             web.get("/health/ready", self.ready),
@@ -29,20 +35,20 @@ class Health:
         ]
 
     async def live(self, request: web.Request) -> web.Response:
-        """200 while the process answers."""
+        """200, always: that the process answers is the check."""
         return json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 when Kafka, storage, decoders and keys can be used."""
+        """200 if Kafka, the image store and the API keys can be used; else 503 `not_ready`, with why."""
         names = list(self._checks)
         answers = await asyncio.gather(*(self._checks[name]() for name in names))
-        wrong = {name: words for name, words in zip(names, answers, strict=True) if words}
-        if wrong:
-            detail = "; ".join(f"{name}: {words}" for name, words in wrong.items())
-            raise Problem("not_ready", detail)
+        failures = {name: failure for name, failure in zip(names, answers, strict=True) if failure}
+        if failures:
+            detail = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
+            raise Problem("not_ready", f"{detail}.")
         return json_response({"status": "ready", "checks": dict.fromkeys(names, True)})
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text; for this machine only unless RED_METRICS_PUBLIC."""
-        self._gauge()
+        """Every metric in Prometheus' text format; 403 for other machines, unless RED_METRICS_PUBLIC."""
+        self._update_gauges()
         return metrics_response(request, metrics.REGISTRY, public=self._metrics_public)

@@ -1,4 +1,4 @@
-"""RED over HTTP: `POST /red` and `GET /red/images/{id}`."""
+"""RED over HTTP: `POST /red` and `GET /red/images/{image_id}`."""
 
 import asyncio
 import math
@@ -12,11 +12,11 @@ from red_common.problems import Problem
 from red_common.trace_context import TRACEPARENT, continued
 from red_common.web.responses import json_response
 from red_service import metrics
-from red_service.idempotency.requests import Keyed, checked_key
+from red_service.idempotency.requests import IdempotentRequests, checked_key
 from red_service.image_store import ImageDamaged, ImageStore, StorageError
-from red_service.pipeline import Measuring
+from red_service.pipeline import MeasurementPipeline
 from red_service.problems import none_measured, rejected_item
-from red_service.rate_limits import Rates, Refusals
+from red_service.rate_limits import RateLimits, RefusalPacing
 from red_service.upload import Upload
 from red_service.web.auth import client_of
 from red_service.web.middleware import MORE_HEADERS
@@ -24,48 +24,55 @@ from red_service.web.uploads import BodyMemory, read_uploads
 
 IMAGE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEY: Final = "Idempotency-Key"
-SPACED_OUT: Final = ("rate_limited", "overloaded")
+PACED: Final = ("rate_limited", "overloaded")  # codes whose refusals are delayed (RefusalPacing)
 
 
-class Http:
-    """The handlers of what clients ask."""
+class Images:
+    """The handlers of the two addresses that clients use: measure images, and get one back."""
 
     def __init__(
         self,
-        measuring: Measuring,
-        keyed: Keyed,
+        pipeline: MeasurementPipeline,
+        idempotent: IdempotentRequests,
         store: ImageStore,
-        rates: Rates,
-        refusals: Refusals,
+        limits: RateLimits,
+        pacing: RefusalPacing,
         memory: BodyMemory,
     ) -> None:
-        self._measuring = measuring
-        self._keyed = keyed
+        self._pipeline = pipeline
+        self._idempotent = idempotent
         self._store = store
-        self._rates = rates
-        self._refusals = refusals
+        self._limits = limits
+        self._pacing = pacing
         self._memory = memory
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are."""
+        """Routes of `POST /red` and `GET /red/images/{image_id}`; both need the scope `measure`."""
         return [web.post("/red", self.measure), web.get("/red/images/{image_id}", self.image)]
 
     async def measure(self, request: web.Request) -> web.Response:
-        """Images in, amounts of red out; 200 when stored and acknowledged by Kafka."""
+        """Measures the images of a request: 200 once they are stored and Kafka has acknowledged their events.
+
+        A retry with the same Idempotency-Key gets the first answer and adds nothing; a retry without one
+        counts as new images.
+
+        Raises:
+            Problem: every problem of `red.json` under `POST /red`.
+        """
         client_id = client_of(request)
         key = checked_key(request.headers.getall(KEY)) if KEY in request.headers else None
         try:
             self._check_rate(request, client_id)
-            self._measuring.check_room(client_id, begins=False)
+            self._pipeline.check_room(client_id, begins=False)
             with self._memory.share() as share:
                 uploads, multipart = await read_uploads(request, share)
-                self._measuring.check_room(client_id, begins=True)  # others have come meanwhile
-                self._rates.take(client_id, len(uploads))
-                request[MORE_HEADERS] = self._rates.headers(client_id)
+                self._pipeline.check_room(client_id, begins=True)  # others may have come in the meantime
+                self._limits.charge(client_id, len(uploads))
+                request[MORE_HEADERS] = self._limits.headers(client_id)
                 items = await self._items(request, client_id, key, uploads, multipart)
         except Problem as problem:
-            if problem.code in SPACED_OUT:
-                await asyncio.sleep(self._refusals.wait_of(client_id))
+            if problem.code in PACED:
+                await asyncio.sleep(self._pacing.delay_seconds(client_id))
             raise
         return json_response({"items": items} if multipart else items[0])
 
@@ -79,10 +86,10 @@ class Http:
     ) -> list[dict[str, Any]]:
         trace = continued(request.headers.get(TRACEPARENT))
         if key is not None:
-            return await self._keyed.items(client_id, key, uploads, multipart, trace)
+            return await self._idempotent.items(client_id, key, uploads, multipart, trace)
         if not multipart:
-            return [{"index": 0, **await self._measuring.measure(client_id, uploads[0], trace)}]
-        found = await self._measuring.measure_all(client_id, uploads, trace)
+            return [{"index": 0, **await self._pipeline.measure(client_id, uploads[0], trace)}]
+        found = await self._pipeline.measure_all(client_id, uploads, trace)
         items = [
             rejected_item(one, index, upload.name) if isinstance(one, Problem) else {"index": index, **one}
             for index, (one, upload) in enumerate(zip(found, uploads, strict=True))
@@ -92,24 +99,28 @@ class Http:
         return items
 
     def _check_rate(self, request: web.Request, client_id: str) -> None:
-        request[MORE_HEADERS] = self._rates.headers(client_id)
-        wait = self._rates.wait_of(client_id)
+        request[MORE_HEADERS] = self._limits.headers(client_id)
+        wait = self._limits.wait_seconds(client_id)
         if wait:
             metrics.IMAGES.labels("", "rate_limited").inc()
-            detail = "This client has sent as many images as it may; try again later."
+            detail = "This client has reached its rate limit; try again after Retry-After seconds."
             raise Problem("rate_limited", detail, retry_after=math.ceil(wait), close=True)
 
     async def image(self, request: web.Request) -> web.Response:
-        """The stored bytes, as a download that no browser will run."""
+        """The stored bytes of an image, as a download that no browser will run.
+
+        Raises:
+            Problem: 404, the client has no such image; 503 `image_lost` or `storage_unavailable`.
+        """
         client_id, image_id = client_of(request), request.match_info["image_id"]
         try:
             found = await self._store.get(client_id, image_id) if IMAGE_ID.fullmatch(image_id) else None
         except ImageDamaged as error:
             raise Problem("image_lost", f"{error}.") from None
         except StorageError as error:
-            raise Problem("storage_unavailable", f"The image store fails: {error}", retry_after=2) from None
+            raise Problem("storage_unavailable", f"The image store failed: {error}.", retry_after=2) from None
         if found is None:
-            raise Problem("not_found", "There is no such image.")
+            raise Problem("not_found", "This client has no image with that id.")
         image, content = found
         return web.Response(
             body=content,

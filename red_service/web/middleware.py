@@ -1,4 +1,4 @@
-"""The headers that every answer of RED has, and which pages may call it from a browser."""
+"""The headers of every response of RED, and which pages may call it from a browser (CORS)."""
 
 from typing import Any, Final
 
@@ -15,7 +15,10 @@ ALLOWED: Final = {
 
 
 def origins(allowed: frozenset[str]) -> Any:
-    """A middleware: RED_STATS' page, and nobody else's, may call RED from a browser."""
+    """A middleware that lets pages of the `allowed` origins, and no others, call RED from a browser.
+
+    It answers preflight requests itself, before authentication, and adds a request's MORE_HEADERS.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

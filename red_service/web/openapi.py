@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the interface for programs and for people, without any network."""
+"""`/openapi.json` and `/docs`: the API described for programs and for people, all served from here."""
 
 from typing import Final
 
@@ -17,8 +17,8 @@ HEADERS: Final = {
 }
 
 
-def documents() -> list[web.RouteDef]:
-    """Files of ours, public."""
+def openapi_routes() -> list[web.RouteDef]:
+    """Routes of `/openapi.json`, `/docs` and `/static/*`; public, read from the package once."""
     ui = OPENAPI / "ui"
     files = {"/openapi.json": OPENAPI / "red.json", "/docs": ui / "docs.html"}
     files |= {f"/static/{path.name}": path for path in ui.iterdir() if path.suffix in FILE_TYPES}

@@ -1,7 +1,7 @@
-"""The images of a request, read within every limit before the first of them is measured.
+"""Reads the images of a request, within every limit, before the first of them is measured.
 
-The server gives no limits of its own for streamed bodies, so bytes and seconds are counted here
-(evidence/red.md 4). A name given by a client is only ever repeated to that client.
+aiohttp's server limits neither the size nor the duration of a streamed body, so bytes and seconds are
+counted here. A file name is only ever repeated to the client that sent it.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ MAX_PREAMBLE: Final = 64 << 10
 MAX_PART_HEADERS: Final = 16 << 10
 MAX_NAME: Final = 255
 CHUNK: Final = 256 << 10
-SECONDS: Final = 10.0  # and one more for each MiB received
+SECONDS: Final = 10.0  # for a body, and one more for each MiB received
 PLAIN_ENCODINGS: Final = ("", "identity")
 PLAIN_TRANSFERS: Final = ("", "binary", "8bit", "7bit")
 
 
 class BodyMemory:
-    """What the bodies of all requests take together, from their first byte to their answer."""
+    """Bounds the bytes that the bodies of all requests hold together, from first byte to response."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -35,46 +35,49 @@ class BodyMemory:
 
     @contextmanager
     def share(self) -> Iterator["Share"]:
-        """One request's part of it, given back at the end."""
+        """One request's share, which is given back when the block ends."""
         share = Share(self)
         try:
             yield share
         finally:
             self.held -= share.held
 
-    def take(self, size: int) -> None:
-        """Counts bytes that have come.
+    def claim(self, size: int) -> None:
+        """Counts `size` more bytes as held.
 
         Raises:
-            Problem: 503 `overloaded`, there are too many.
+            Problem: 503 `overloaded`, all requests together would hold more than the limit.
         """
         if self.held + size > self._limit:
-            detail = "Too many bodies are being received; try again."
+            detail = "Too many request bodies are being received; try again later."
             raise Problem("overloaded", detail, retry_after=1, close=True)
         self.held += size
 
 
 class Share:
-    """The bytes of one request."""
+    """The bytes that one request holds of a BodyMemory."""
 
     def __init__(self, memory: BodyMemory) -> None:
         self._memory = memory
         self.held = 0
 
-    def take(self, size: int) -> None:
-        """Counts bytes that have come; raises as `BodyMemory.take` does."""
-        self._memory.take(size)
+    def claim(self, size: int) -> None:
+        """Counts `size` more bytes as held; raises what `BodyMemory.claim` raises."""
+        self._memory.claim(size)
         self.held += size
 
 
 class _Body:
-    """The request's stream with its bytes counted; the reader of parts takes it for a StreamReader."""
+    """The request's stream with its bytes counted; MultipartReader uses it like a StreamReader."""
 
     def __init__(self, stream: Any, share: Share, deadline: asyncio.Timeout, started: float) -> None:
         self._stream, self._share, self._deadline, self._started = stream, share, deadline, started
         self.received = 0
-        self.limit = MAX_BODY
-        self.too_much: Problem = body_too_large()
+        self.allow(MAX_BODY, body_too_large())
+
+    def allow(self, limit: int, too_much: Problem) -> None:
+        """Raises `too_much` once more than `limit` bytes have come since the body began."""
+        self._limit, self._too_much = limit, too_much
 
     async def read(self, size: int = -1) -> bytes:
         return self._counted(await self._stream.read(min(size, CHUNK) if size > 0 else CHUNK))
@@ -84,9 +87,9 @@ class _Body:
 
     def _counted(self, chunk: bytes) -> bytes:
         self.received += len(chunk)
-        if self.received > self.limit:
-            raise self.too_much
-        self._share.take(len(chunk))
+        if self.received > self._limit:
+            raise self._too_much
+        self._share.claim(len(chunk))
         self._deadline.reschedule(self._started + SECONDS + self.received / (1 << 20))
         return chunk
 
@@ -95,25 +98,29 @@ class _Body:
 
 
 def body_too_large() -> Problem:
-    """The whole request is refused; the connection cannot be used again."""
-    return Problem("body_too_large", f"A request has at most {MAX_BODY >> 20} MiB.", close=True)
+    """The problem of a body over MAX_BODY; refuses the whole request and closes the connection."""
+    return Problem(
+        "body_too_large",
+        f"A request may have at most {MAX_BODY >> 20} MiB; send fewer images at a time.",
+        close=True,
+    )
 
 
 def image_too_large() -> Problem:
-    """One image is over its limit, which refuses the whole request."""
-    return Problem("image_too_large", f"An image has at most {MAX_IMAGE >> 20} MiB.", close=True)
+    """The problem of an image over MAX_IMAGE; refuses the whole request and closes the connection."""
+    return Problem("image_too_large", f"An image may have at most {MAX_IMAGE >> 20} MiB.", close=True)
 
 
 def malformed(detail: str) -> Problem:
-    """The multipart body cannot be read."""
+    """The problem of a multipart body that cannot be read; closes the connection."""
     return Problem("multipart_malformed", detail, close=True)
 
 
 async def read_uploads(request: web.Request, share: Share) -> tuple[list[Upload], bool]:
-    """The images of `POST /red`, and whether they came as multipart.
+    """The images of `POST /red`, and whether they came as multipart: 1 to MAX_PARTS of them.
 
     Raises:
-        Problem: 400, 408, 413, 415 or 503, about the whole request.
+        Problem: 400, 408, 413, 415 or 503, for the whole request.
     """
     kind = request.content_type
     multipart = kind == "multipart/form-data"
@@ -121,7 +128,7 @@ async def read_uploads(request: web.Request, share: Share) -> tuple[list[Upload]
         detail = "Send an image as image/* or application/octet-stream, or several as multipart/form-data."
         raise Problem("unsupported_media_type", detail, close=True)
     if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN_ENCODINGS:
-        raise Problem("content_encoding", "Send the image as it is, without Content-Encoding.", close=True)
+        raise Problem("content_encoding", "Send the image without a Content-Encoding.", close=True)
     if (request.content_length or 0) > MAX_BODY:
         raise body_too_large()
     if not multipart and (request.content_length or 0) > MAX_IMAGE:
@@ -139,13 +146,15 @@ async def _body_of(request: web.Request, share: Share) -> AsyncIterator[_Body]:
         async with asyncio.timeout(SECONDS) as deadline:
             yield _Body(request.content, share, deadline, started)
     except TimeoutError:
-        raise Problem("request_timeout", "The body came too slowly or not to its end.", close=True) from None
+        raise Problem(
+            "request_timeout", "The body came too slowly, or its end never came.", close=True
+        ) from None
     except (aiohttp.ClientError, web.RequestPayloadError) as error:
         raise Problem("bad_request", f"The body cannot be read: {error}.", close=True) from None
 
 
 async def _raw(body: _Body) -> bytes:
-    body.limit, body.too_much = MAX_IMAGE, image_too_large()
+    body.allow(MAX_IMAGE, image_too_large())
     chunks = []
     while chunk := await body.read(CHUNK):
         chunks.append(chunk)
@@ -153,16 +162,18 @@ async def _raw(body: _Body) -> bytes:
 
 
 async def _parts(request: web.Request, body: _Body) -> list[Upload]:
-    body.limit, body.too_much = MAX_PREAMBLE, malformed("No boundary within the first 64 KiB.")
+    body.allow(MAX_PREAMBLE, malformed("There is no boundary in the first 64 KiB."))
     try:
         reader = MultipartReader(request.headers, body, max_field_size=MAX_PART_HEADERS)  # type: ignore[arg-type]
         uploads: list[Upload] = []
         while (part := await reader.next()) is not None:
-            body.limit, body.too_much = MAX_BODY, body_too_large()
+            body.allow(MAX_BODY, body_too_large())
             if not isinstance(part, BodyPartReader):
-                raise malformed("A part is multipart itself.")
+                raise malformed("A part is itself multipart; send every image as a part of its own.")
             if len(uploads) == MAX_PARTS:
-                raise Problem("too_many_images", f"A request has at most {MAX_PARTS} images.", close=True)
+                raise Problem(
+                    "too_many_images", f"A request may have at most {MAX_PARTS} images.", close=True
+                )
             uploads.append(await _part(part))
     except (ValueError, AssertionError, RuntimeError, LookupError, AttributeError, TypeError) as error:
         raise malformed(
@@ -171,19 +182,23 @@ async def _parts(request: web.Request, body: _Body) -> list[Upload]:
     except aiohttp.http_exceptions.HttpProcessingError as error:
         raise malformed(f"The headers of a part cannot be read: {error.message[:200]}.") from None
     if not uploads:
-        raise malformed("There is no part in the body.")
+        raise malformed("The body has no parts; send at least one image.")
     return uploads
 
 
 async def _part(part: BodyPartReader) -> Upload:
     headers = part.headers
     if part.name in ("image_url", "url") and part.filename is None:
-        detail = "RED measures the bytes it is sent; it fetches nothing."
+        detail = "RED does not fetch images; send the bytes of the image."
         raise Problem("url_input_not_supported", detail, close=True)
     encoding = headers.get("Content-Encoding", "").strip().lower()
     transfer = headers.get("Content-Transfer-Encoding", "").strip().lower()
     if encoding not in PLAIN_ENCODINGS or transfer not in PLAIN_TRANSFERS:
-        raise Problem("content_encoding", "Send every part as it is, without an encoding.", close=True)
+        raise Problem(
+            "content_encoding",
+            "Send every part without a Content-Encoding or Content-Transfer-Encoding.",
+            close=True,
+        )
     chunks, size = [], 0
     while not part.at_eof():
         chunk = await part.read_chunk(CHUNK)
@@ -195,5 +210,5 @@ async def _part(part: BodyPartReader) -> Upload:
 
 
 def _name(given: str | None) -> str | None:
-    """The client's word for it, cut; half a surrogate pair is no text."""
+    """The client's file name, cut to MAX_NAME characters; half a surrogate pair becomes `?`."""
     return None if given is None else given[:MAX_NAME].encode("utf-8", "replace").decode()

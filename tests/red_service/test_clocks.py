@@ -1,4 +1,4 @@
-"""Kafka's clock far behind RED's: what would be a dead letter is not acknowledged."""
+"""Kafka's clock far behind RED's: an image that would be a dead letter is not acknowledged."""
 
 import time
 import uuid
@@ -12,8 +12,8 @@ from obstore.store import LocalStore
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.end_offsets import LogEnds
 from red_common.kafka.partitioner import partition_of
-from red_service.idempotency.publisher import KeyedPublisher
-from red_service.idempotency.requests import Keyed
+from red_service.idempotency.publisher import TransactionalPublisher
+from red_service.idempotency.requests import IdempotentRequests
 from red_service.idempotency.store import IntentStore
 from red_service.pipeline import Prepared
 from red_service.problems import NotStored, UnknownOutcome
@@ -32,14 +32,14 @@ def a_client():
 
 
 def measured_at(client_id, ahead):
-    """An event of a RED whose clock is so many seconds ahead."""
+    """The event of a RED whose clock is `ahead` seconds fast."""
     image_id = str(uuid.uuid4())
     at = int((time.time() + ahead) * 1000)
     return Prepared(image_id, a_measurement(client_id, 0.5, at, image_id=image_id), {"image_id": image_id})
 
 
-def measuring(*ahead):
-    """Measures one image at a time, by a clock that is set between them."""
+def a_pipeline(*ahead):
+    """Measures one image at a time, by a clock that is set anew before each."""
     clocks = iter(ahead)
 
     async def prepare_all(client_id, uploads):
@@ -68,34 +68,36 @@ async def test_an_image_from_kafkas_future_is_not_acknowledged(kafka):
 
 
 @pytest.fixture
-async def keyed(kafka, tmp_path):
-    """Makes a Keyed around what measures."""
-    publisher = KeyedPublisher(KafkaConnection(kafka), f"clocks-{uuid.uuid4()}")
-    memory = IntentStore(LocalStore(tmp_path))
+async def requests(kafka, tmp_path):
+    """Makes IdempotentRequests on a pipeline."""
+    publisher = TransactionalPublisher(KafkaConnection(kafka), f"clocks-{uuid.uuid4()}")
+    intents = IntentStore(LocalStore(tmp_path))
     lease = timedelta(seconds=30)
-    yield lambda measuring: Keyed(measuring, memory, publisher, lease=lease, now=lambda: datetime.now(UTC))
+    yield lambda pipeline: IdempotentRequests(
+        pipeline, intents, publisher, lease=lease, now=lambda: datetime.now(UTC)
+    )
     await publisher.stop()
 
 
-async def test_a_keyed_image_is_measured_again_when_the_clock_was_set_back_meanwhile(kafka, keyed):
+async def test_a_keyed_image_is_measured_again_when_the_clock_was_set_back_in_between(kafka, requests):
     client_id = a_client()
     request = (client_id, "key", [Upload(None, b"image")], False, "")
 
-    [item] = await keyed(measuring(HOUR, 0)).items(*request)
+    [item] = await requests(a_pipeline(HOUR, 0)).items(*request)
 
     [value] = await committed(kafka, client_id)
     assert item["image_id"].encode() in value
-    assert await keyed(measuring()).items(*request) == [item]
+    assert await requests(a_pipeline()).items(*request) == [item]
 
 
-async def test_a_keyed_image_counts_once_the_clock_is_right_and_not_before(kafka, keyed):
+async def test_a_keyed_image_counts_once_the_clock_is_right_and_not_before(kafka, requests):
     client_id = a_client()
     request = (client_id, "key", [Upload(None, b"image")], False, "")
     with pytest.raises(NotStored):
-        await keyed(measuring(HOUR, HOUR)).items(*request)
+        await requests(a_pipeline(HOUR, HOUR)).items(*request)
     assert await committed(kafka, client_id) == []
 
-    [item] = await keyed(measuring(0)).items(*request)
+    [item] = await requests(a_pipeline(0)).items(*request)
 
     [value] = await committed(kafka, client_id)
     assert item["image_id"].encode() in value

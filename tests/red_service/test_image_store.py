@@ -1,4 +1,4 @@
-"""Where images are kept: one suite for a folder and for a server that speaks S3."""
+"""The image store: one suite for a folder and for an S3 server."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ IMAGE = StoredImage(sha256=SHA, format="png", bytes=len(CONTENT))
 
 @pytest.fixture(scope="module")
 def s3():
-    """A server with an empty bucket; its environment is that of every S3 client."""
+    """A server with an empty bucket, which the environment makes every S3 client use."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -74,7 +74,7 @@ def paths(objects):
     return [meta["path"] for page in objects.list() for meta in page]
 
 
-async def test_a_missing_or_damaged_object_is_told(store, objects):
+async def test_a_missing_or_damaged_object_is_an_error(store, objects):
     await store.put("anna", "i-1", IMAGE, CONTENT)
     path = f"v1/anna/{SHA[:2]}/{SHA}"
 
@@ -111,7 +111,7 @@ async def test_fsync_is_done_when_it_is_asked_for(tmp_path):
         synced.append(key)
         await sync_file(tmp_path / "images", key)
 
-    store = ImageStore(open_store(None, tmp_path), synced=sync)
+    store = ImageStore(open_store(None, tmp_path), sync=sync)
     await store.put("anna", "i-1", IMAGE, CONTENT)
 
     assert synced == [f"v1/anna/{SHA[:2]}/{SHA}", "v1/anna/ids/i-1"]
@@ -128,37 +128,37 @@ def an_intent(body="b"):
 
 
 async def test_of_many_that_make_an_intent_one_wins(objects):
-    memory = IntentStore(objects)
-    made = await asyncio.gather(*(memory.create("anna", "k", 0, an_intent(str(n))) for n in range(8)))
+    intents = IntentStore(objects)
+    made = await asyncio.gather(*(intents.create("anna", "k", 0, an_intent(str(n))) for n in range(8)))
 
     assert sum(made) == 1
-    state = await memory.recall("anna", "k")
+    state = await intents.recall("anna", "k")
     assert state.intent == an_intent(str(made.index(True)))
     assert (state.number, state.answer) == (0, None)
 
 
 async def test_the_newest_intent_and_its_answer_are_recalled(objects):
-    memory = IntentStore(objects)
+    intents = IntentStore(objects)
     answer = Answer(body="b", at=NOW, items=({"index": 0},), multipart=False)
-    assert (await memory.recall("anna", "k")).is_forgotten(NOW)
+    assert (await intents.recall("anna", "k")).is_forgotten(NOW)
     for number in range(12):
-        await memory.create("anna", "k", number, an_intent())
-    await memory.conclude("anna", "k", 11, answer)
+        await intents.create("anna", "k", number, an_intent())
+    await intents.conclude("anna", "k", 11, answer)
 
-    state = await memory.recall("anna", "k")
+    state = await intents.recall("anna", "k")
 
     assert (state.number, state.answer) == (11, answer)
     assert not state.is_forgotten(NOW + timedelta(hours=24))
     assert state.is_forgotten(NOW + timedelta(hours=24, seconds=1))
-    assert (await memory.recall("bert", "k")).number == -1
+    assert (await intents.recall("bert", "k")).number == -1
 
 
 async def test_old_requests_are_swept_and_images_are_not(objects, store):
-    memory = IntentStore(objects)
+    intents = IntentStore(objects)
     await store.put("anna", "i-1", IMAGE, CONTENT)
-    await memory.create("anna", "k", 0, an_intent())
+    await intents.create("anna", "k", 0, an_intent())
 
-    assert await memory.sweep(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert await memory.sweep(datetime.now(UTC) + timedelta(days=1)) == 1
-    assert (await memory.recall("anna", "k")).number == -1
+    assert await intents.sweep(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert await intents.sweep(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert (await intents.recall("anna", "k")).number == -1
     assert await store.get("anna", "i-1") == (IMAGE, CONTENT)

@@ -1,4 +1,4 @@
-"""Events on their way to a real Kafka."""
+"""Publishing events to a real Kafka."""
 
 import logging
 import time
@@ -11,8 +11,8 @@ from red_service.publisher import Publisher
 from tests.builders import a_measurement
 
 
-@pytest.mark.parametrize(("ahead", "told"), [(0, 0), (3600, 1)])
-async def test_a_clock_far_ahead_of_kafkas_is_told_once(kafka, caplog, ahead, told):
+@pytest.mark.parametrize(("ahead", "logged"), [(0, 0), (3600, 1)])
+async def test_a_clock_far_ahead_of_kafkas_is_logged_once(kafka, caplog, ahead, logged):
     publisher = Publisher(KafkaConnection(kafka), now=lambda: time.time() + ahead)
     await publisher.start(10)
     with caplog.at_level(logging.ERROR, "red_service"):
@@ -20,5 +20,5 @@ async def test_a_clock_far_ahead_of_kafkas_is_told_once(kafka, caplog, ahead, to
             await publisher.publish("clock", a_measurement("clock", 0.1), "")
     await publisher.stop()
 
-    assert sum("ahead of Kafka's" in record.getMessage() for record in caplog.records) == told
+    assert sum("ahead of Kafka's" in record.getMessage() for record in caplog.records) == logged
     assert abs(metrics.CLOCK_AHEAD._value.get() - ahead) < 30

@@ -1,4 +1,4 @@
-"""Where logs end, asked whatever becomes of the connection."""
+"""End offsets, whatever happens to the connection."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from tests.new_topics import new_topics, own
 
 @pytest.fixture
 async def topic(kafka):
-    """One with an event."""
+    """A topic with one event."""
     name = own("ends")
     await new_topics(kafka, name)
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
@@ -21,12 +21,12 @@ async def topic(kafka):
 
 
 def silence(ends, monkeypatch):
-    """What is sent over the connections it has is never answered."""
+    """Makes its open connections never answer."""
     for connection in ends._consumer._client._conns.values():
         monkeypatch.setattr(connection, "send", lambda *_, **__: asyncio.get_running_loop().create_future())
 
 
-async def test_a_connection_that_died_without_a_word_is_replaced(kafka, topic, monkeypatch):
+async def test_a_connection_that_died_silently_is_replaced(kafka, topic, monkeypatch):
     ends = LogEnds(KafkaConnection(kafka), answer_seconds=0.5)
     assert await ends.end(topic, 0) == 1
     silence(ends, monkeypatch)
@@ -36,7 +36,7 @@ async def test_a_connection_that_died_without_a_word_is_replaced(kafka, topic, m
     await ends.stop()
 
 
-async def test_who_gives_up_leaves_no_dead_connection_to_the_next(kafka, topic, monkeypatch):
+async def test_a_caller_that_gives_up_leaves_no_dead_connection_to_the_next(kafka, topic, monkeypatch):
     ends = LogEnds(KafkaConnection(kafka), answer_seconds=60)
     assert await ends.end(topic, 0) == 1
     silence(ends, monkeypatch)

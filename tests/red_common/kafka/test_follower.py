@@ -1,4 +1,4 @@
-"""A topic that is followed: what is asked about it, and when it is known to be read."""
+"""Following a topic: its end is asked for without delay, and what was committed before has been applied."""
 
 import asyncio
 

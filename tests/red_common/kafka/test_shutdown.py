@@ -1,4 +1,4 @@
-"""What aiokafka does not end must hold up nobody else."""
+"""An aiokafka client that does not shut down must hold up nobody else."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import pytest
 
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.shutdown import ended
-from red_service.idempotency.publisher import KeyedPublisher
+from red_service.idempotency.publisher import TransactionalPublisher
 from red_service.problems import UnknownOutcome
 from tests.builders import a_measurement, a_subscription_id
 
@@ -19,7 +19,7 @@ async def stubborn(released):
             await asyncio.sleep(0.02)
 
 
-async def test_what_does_not_end_is_left():
+async def test_what_does_not_end_is_left_behind():
     released = asyncio.Event()
 
     assert not await ended(stubborn(released), 0.01)
@@ -34,11 +34,11 @@ async def test_what_fails_has_ended():
     assert await ended(fail(), 5)
 
 
-@pytest.mark.parametrize("failure", [TimeoutError(), RuntimeError("nobody thought of this")])
+@pytest.mark.parametrize("failure", [TimeoutError(), RuntimeError("unforeseen")])
 async def test_a_keyed_request_whose_producer_does_not_end_holds_up_no_later_one(kafka, monkeypatch, failure):
     released = asyncio.Event()
-    publisher = KeyedPublisher(KafkaConnection(kafka), f"stubborn-{a_subscription_id()}")
-    partition, _ = await publisher.place_of("anna")
+    publisher = TransactionalPublisher(KafkaConnection(kafka), f"stubborn-{a_subscription_id()}")
+    partition, _ = await publisher.log_end_of("anna")
     events = [a_measurement("anna", 0.1)]
     await publisher.publish("anna", partition, events, "")
     client = publisher._producer.client

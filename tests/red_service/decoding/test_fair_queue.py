@@ -1,11 +1,11 @@
-"""Clients take turns at the decoders, and nobody is let in who would wait longer than decoding takes."""
+"""Clients take turns at the decoders, and a client that would wait longer than decoding takes is refused."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from red_service.decoding.fair_queue import FLOOD, FORGOTTEN, MOST_REMEMBERED, SHORT_WAIT, ImageQueue
-from red_service.rate_limits import Rates, Refusals
+from red_service.rate_limits import RateLimits, RefusalPacing
 
 MIB = 1 << 20
 
@@ -18,10 +18,10 @@ class Clock:
 
 
 def a_queue(seconds=0.1, workers=2, clock=None):
-    """One that has learned that an image of a megabyte takes that long."""
+    """A queue that has learned that an image of 1 MiB takes `seconds`."""
     queue = ImageQueue(workers, clock or Clock())
     for _ in range(200):
-        queue.learn(MIB, seconds)
+        queue.observe_cost(MIB, seconds)
     return queue
 
 
@@ -44,56 +44,56 @@ async def test_clients_take_turns_whoever_came_first():
     assert taken == ["f0", "o0", "f1", "o1", "f2", "f3"]
 
 
-def test_a_flood_is_full_for_itself_and_not_for_others():
+def test_a_flood_would_wait_and_others_would_not():
     queue = a_queue()
-    while not queue.is_full_for("flood"):
+    while not queue.would_wait("flood"):
         queue.put("flood", None, MIB)
 
     assert 2 <= len(queue) <= 4
-    assert not queue.is_full_for("other")
-    assert queue.wait_of("other") <= 0.1
+    assert not queue.would_wait("other")
+    assert queue.expected_wait_seconds("other") <= 0.1
 
 
-async def test_in_a_flood_its_queue_is_shorter_for_a_while_and_that_of_others_is_not():
+async def test_in_a_flood_its_own_queue_is_shorter_for_a_while_and_others_are_not():
     clock = Clock()
     queue = a_queue(clock=clock)
     for number in range(2):
         queue.put("flood", number, MIB)
         await queue.get()
-    assert not queue.is_full_for("flood")
+    assert not queue.would_wait("flood")
     for _ in range(4):
         queue.put("flood", None, MIB)
     for _ in range(round(MOST_REMEMBERED)):
-        assert queue.is_full_for("flood")
+        assert queue.would_wait("flood")
     for _ in range(4):
         await a_turn(queue)
 
-    assert queue.is_full_for("flood")
-    assert not queue.is_full_for("other")
+    assert queue.would_wait("flood")
+    assert not queue.would_wait("other")
     clock.now += (MOST_REMEMBERED - FLOOD + 1) / FORGOTTEN
-    assert not queue.is_full_for("flood")
+    assert not queue.would_wait("flood")
 
 
-async def test_who_has_nothing_in_decoders_waits_for_none_of_a_flood():
+async def test_a_client_with_nothing_in_decoders_does_not_wait_for_a_flood():
     queue = a_queue(workers=1)
     for _ in range(3):
         queue.put("flood", None, MIB)
     await queue.get()
-    assert queue.is_full_for("flood")
-    assert queue.wait_of("other") == pytest.approx(0.05, rel=0.01)
+    assert queue.would_wait("flood")
+    assert queue.expected_wait_seconds("other") == pytest.approx(0.05, rel=0.01)
 
 
 def test_a_burst_of_small_images_is_no_overload():
     queue = a_queue(seconds=0.0012)
     for _ in range(8):
-        assert not queue.is_full_for("burst")
+        assert not queue.would_wait("burst")
         queue.put("burst", None, 40_000)
 
 
 def test_an_idle_pool_takes_anything():
     queue = a_queue(seconds=4.0)
-    assert queue.wait_of("anybody") == 0
-    assert not queue.is_full_for("anybody")
+    assert queue.expected_wait_seconds("anybody") == 0
+    assert not queue.would_wait("anybody")
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=60))
@@ -116,59 +116,59 @@ def test_waits_shrink_with_more_decoders():
     for queue in (few, many):
         for _ in range(8):
             queue.put("c", None, MIB)
-    assert few.wait_of("c") == pytest.approx(8 * many.wait_of("c"))
-    assert few.wait_of("c") > SHORT_WAIT
+    assert few.expected_wait_seconds("c") == pytest.approx(8 * many.expected_wait_seconds("c"))
+    assert few.expected_wait_seconds("c") > SHORT_WAIT
 
 
 def test_a_client_may_send_its_burst_and_then_at_its_rate():
     clock = Clock()
-    rates = Rates(10, 3, clock)
+    limits = RateLimits(10, 3, clock)
     for left in (3, 2, 1):
-        assert rates.wait_of("c") == 0
-        assert rates.headers("c")["RateLimit"].startswith(f'"images";r={left};')
-        rates.take("c", 1)
-    assert rates.wait_of("c") == pytest.approx(0.1)
-    assert rates.wait_of("other") == 0
+        assert limits.wait_seconds("c") == 0
+        assert limits.headers("c")["RateLimit"].startswith(f'"images";r={left};')
+        limits.charge("c", 1)
+    assert limits.wait_seconds("c") == pytest.approx(0.1)
+    assert limits.wait_seconds("other") == 0
     clock.now += 0.1
-    assert rates.wait_of("c") == 0
+    assert limits.wait_seconds("c") == 0
 
 
-def test_many_parts_are_owed_and_waited_for_later():
-    rates = Rates(10, 3, Clock())
-    rates.take("c", 16)
-    assert rates.wait_of("c") == pytest.approx(1.4)
+def test_many_parts_are_a_debt_that_delays_later_images():
+    limits = RateLimits(10, 3, Clock())
+    limits.charge("c", 16)
+    assert limits.wait_seconds("c") == pytest.approx(1.4)
 
 
 def test_no_rate_is_no_limit_and_no_header():
-    rates = Rates(0, 1, Clock())
-    rates.take("c", 10**6)
-    assert (rates.wait_of("c"), rates.headers("c")) == (0, {})
+    limits = RateLimits(0, 1, Clock())
+    limits.charge("c", 10**6)
+    assert (limits.wait_seconds("c"), limits.headers("c")) == (0, {})
 
 
 def test_refusals_to_a_client_that_asks_again_at_once_are_spaced_out():
     clock = Clock()
-    refusals = Refusals(clock)
-    assert refusals.wait_of("c") == 0
-    assert refusals.wait_of("c") == pytest.approx(0.02)
-    assert refusals.wait_of("other") == 0
-    waits = [refusals.wait_of("c") for _ in range(200)]
+    pacing = RefusalPacing(clock)
+    assert pacing.delay_seconds("c") == 0
+    assert pacing.delay_seconds("c") == pytest.approx(0.02)
+    assert pacing.delay_seconds("other") == 0
+    waits = [pacing.delay_seconds("c") for _ in range(200)]
     assert max(waits) == pytest.approx(1.0)
     clock.now += 2
-    assert refusals.wait_of("c") == 0
+    assert pacing.delay_seconds("c") == 0
 
 
 async def test_images_in_decoders_count_as_half_done():
     queue = a_queue(seconds=0.1, workers=2)
     queue.put("c", None, MIB)
     await queue.get()
-    assert queue.wait_of("c") == 0
+    assert queue.expected_wait_seconds("c") == 0
     queue.put("c", None, MIB)
     await queue.get()
-    assert queue.wait_of("c") == pytest.approx(0.05, rel=0.01)
+    assert queue.expected_wait_seconds("c") == pytest.approx(0.05, rel=0.01)
     queue.put("c", None, MIB)
-    assert not queue.is_full_for("c")
+    assert not queue.would_wait("c")
     queue.put("c", None, MIB)
-    assert queue.is_full_for("c")
+    assert queue.would_wait("c")
 
 
 async def test_the_client_with_the_fewest_images_in_decoders_is_next():

@@ -1,4 +1,4 @@
-"""WebP decoded row by row: Pillow's very counts, Pillow's verdict on what is damaged, little memory."""
+"""WebP decoded row by row: exactly Pillow's counts, Pillow's verdict on damaged files, little memory."""
 
 import io
 import random
@@ -30,7 +30,7 @@ def status(name):
 content = open(sys.argv[1], "rb").read()
 measure(open(sys.argv[2], "rb").read())
 with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # the peak starts anew here
+    file.write("5")  # resets the peak
 before = status("VmRSS")
 assert measure(content).decoder == DECODER
 print(status("VmHWM") - before)
@@ -38,7 +38,7 @@ print(status("VmHWM") - before)
 
 
 def with_alpha(image):
-    """Every alpha there is, another one in each row."""
+    """The image with every alpha there is, another one in each row."""
     x, y = np.meshgrid(np.arange(image.width), np.arange(image.height))
     image = image.convert("RGBA")
     image.putalpha(Image.fromarray(((x + 7 * y) % 256).astype(np.uint8)))
@@ -104,7 +104,7 @@ def test_a_flat_image_whose_rows_all_come_at_once_is_counted(options, small_stri
     assert fast_webp.count(content, 1500, 1200) == by_pillow(content)
 
 
-def test_metadata_around_the_frame_change_nothing():
+def test_metadata_around_the_frame_changes_nothing():
     image = with_alpha(b.smooth())
     content = webp(image, quality=60, exif=b"Exif\0\0odd", icc_profile=b"a profile", xmp=b"words")
 

@@ -1,4 +1,4 @@
-"""Whole files of every format give the normative amounts; what is no image says so."""
+"""Whole files of every format give the normative amounts; anything else is rejected with a reason."""
 
 import io
 

@@ -85,7 +85,7 @@ def measured(content):
     return {name: getattr(found, name) for name in found.__struct_fields__ if name != "decoder"}
 
 
-async def test_a_worker_killed_costs_a_retry_and_never_a_wrong_number(pool):
+async def test_a_killed_worker_costs_a_retry_and_never_a_wrong_number(pool):
     content = b.encoded(b.noise((1500, 1000)))
     expected = (await pool.measure(content)).red_bp
 
@@ -103,7 +103,7 @@ async def test_a_worker_killed_costs_a_retry_and_never_a_wrong_number(pool):
 
 
 async def one_of_the_workers():
-    """Whichever there is, as soon as there is one: the one killed before may not be replaced yet."""
+    """Any worker, once there is one: the last one killed may not have been replaced yet."""
     async with asyncio.timeout(20):
         while not (found := workers()):  # noqa: ASYNC110 psutil has no event to wait for
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The published pictures: whole files measure as the rule's test vectors say, and sums behave."""
+"""The published pictures: whole files measure as the rule's test vectors say, and tallies add up."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a decoding worker allows an image."""
+"""What a decoding worker allows an image, and loads before the first one."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ burn(1)
 """
 
 
-def test_every_image_has_the_same_processor_time_whatever_those_before_it_took():
+def test_every_image_gets_the_same_processor_time_whatever_earlier_ones_took():
     done = subprocess.run(
         [sys.executable, "-c", BURN], stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
@@ -36,14 +36,14 @@ FIRST = """
 import io, mmap, sys
 from pathlib import Path
 from red_service.redness import kernel
-from red_service.decoding.worker import answer, serve
+from red_service.decoding.worker import reply_to, serve
 
 assert not kernel.load.cache_info().currsize
 serve(io.BytesIO(), mmap.mmap(-1, 1), io.BytesIO(), 1.0)
 assert kernel.load.cache_info().currsize
 loaded = set(sys.modules)
 for path in sys.argv[1:]:
-    answer(Path(path).read_bytes())
+    reply_to(Path(path).read_bytes())
 print(sorted(set(sys.modules) - loaded))
 """
 

@@ -26,7 +26,7 @@ from tests.services import an_api, red, running
 IMAGE = b.a_png()
 
 
-class Keyed:
+class KeyedClient:
     """One client that sends keyed requests to any RED."""
 
     def __init__(self, kafka, api):
@@ -50,7 +50,7 @@ class Keyed:
             await asyncio.sleep(0.2)
 
     async def records(self):
-        """To the log's own end: a transaction is acknowledged before readers may see it."""
+        """Read to the log's own end: a transaction is acknowledged before readers can see it."""
         found = []
         tp = TopicPartition(topics.MEASUREMENTS, partition_of(self.api.client_id, PARTITIONS))
         ends = LogEnds(KafkaConnection(self.kafka))
@@ -71,7 +71,7 @@ def service(kafka, tmp_path_factory):
 @pytest.fixture
 async def client(kafka, service):
     async with an_api(kafka, service) as api:
-        yield Keyed(kafka, api)
+        yield KeyedClient(kafka, api)
 
 
 def a_key():
@@ -127,7 +127,7 @@ async def test_what_cannot_be_measured_binds_no_key(client, service):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "schl\u00fcssel"])
-async def test_a_key_that_is_none_is_refused(client, service, key):
+async def test_a_malformed_key_is_refused(client, service, key):
     status, problem = await client.post(service, key)
     assert (status, problem["code"]) == (400, "idempotency_key_invalid")
 
@@ -136,7 +136,7 @@ async def test_another_clients_key_is_another_key(client, service, kafka):
     key = a_key()
     mine = await client.post(service, key)
     async with an_api(kafka, service) as api:
-        theirs = await Keyed(kafka, api).post(service, key, b.a_png(b.WHITE))
+        theirs = await KeyedClient(kafka, api).post(service, key, b.a_png(b.WHITE))
     assert theirs[0] == 200
     assert theirs[1]["image_id"] != mine[1]["image_id"]
 
@@ -172,7 +172,7 @@ async def test_a_red_killed_at_any_point_and_started_again_counts_once(kafka, tm
     service = red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_INSTANCE="phoenix-" + uuid.uuid4().hex)
     with running(service):
         async with an_api(kafka, service) as api:
-            client, key = Keyed(kafka, api), a_key()
+            client, key = KeyedClient(kafka, api), a_key()
             service.stop()
             service.start(RED_CRASH_AT=point)
             await asyncio.to_thread(service.until_ready)
@@ -185,7 +185,7 @@ async def test_a_red_killed_at_any_point_and_started_again_counts_once(kafka, tm
 
             status, answer = await client.until_answered(service, key)
 
-            assert time.monotonic() - started < 10, "a restarted RED knows that its first self is gone"
+            assert time.monotonic() - started < 10, "a restarted RED knows that its predecessor is gone"
             assert status == 200
             assert await client.post(service, key) == (status, answer)
             events = await client.events()
@@ -193,13 +193,13 @@ async def test_a_red_killed_at_any_point_and_started_again_counts_once(kafka, tm
             assert events[0]["measured_at"] == answer["measured_at"]
 
 
-async def test_another_red_ends_what_a_paused_one_began_and_the_paused_one_is_fenced(kafka, tmp_path):
-    """Before the lease is over 409, after it the other one decides."""
+async def test_another_red_finishes_what_a_paused_one_began_and_the_paused_one_is_fenced(kafka, tmp_path):
+    """409 until the lease is over; then the other one finishes the request."""
     given = {"RED_DECODE_WORKERS": "1", "RED_KEY_LEASE": "8"}
     first = red(kafka, tmp_path, RED_CRASH_AT="red.in-transaction:stop", **given)
     with running(first), running(red(kafka, tmp_path, **given)) as second:
         async with an_api(kafka, first, second) as api:
-            client, key = Keyed(kafka, api), a_key()
+            client, key = KeyedClient(kafka, api), a_key()
             paused = asyncio.create_task(client.post(first, key))
             await asyncio.sleep(3)
             status, problem = await client.post(second, key)
@@ -221,9 +221,9 @@ async def test_the_intent_of_a_request_is_an_object_that_names_its_event(client,
     folder = service.folder / "data" / "images" / "keys" / client.api.client_id
     [intent] = (folder / hashlib.sha256(key.encode()).hexdigest()).glob("000000")
 
-    told = json.loads(intent.read_text())
+    stored = json.loads(intent.read_text())
 
-    assert [planned["image_id"] for planned in told["planned"]] == [answer["image_id"]]
+    assert [planned["image_id"] for planned in stored["planned"]] == [answer["image_id"]]
 
 
 async def test_an_answer_is_forgotten_after_a_day(client, service):
@@ -231,8 +231,8 @@ async def test_an_answer_is_forgotten_after_a_day(client, service):
     _, first = await client.post(service, key)
     folder = service.folder / "data" / "images" / "keys" / client.api.client_id
     [path] = (folder / hashlib.sha256(key.encode()).hexdigest()).glob("*.answer")
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps(told | {"at": "2020-01-01T00:00:00Z"}))
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"at": "2020-01-01T00:00:00Z"}))
 
     status, again = await client.post(service, key, b.a_png(b.WHITE))
 
@@ -241,7 +241,7 @@ async def test_an_answer_is_forgotten_after_a_day(client, service):
     assert (await client.post(service, key, b.a_png(b.WHITE)))[1] == again
 
 
-async def test_a_trace_goes_on_in_the_event(client, service, kafka):
+async def test_a_trace_continues_in_the_event(client, service, kafka):
     trace = uuid.uuid4().hex
     for headers in ({"traceparent": f"00-{trace}-b7ad6b7169203331-01"}, {"traceparent": "nonsense"}, {}):
         await client.api.call(
@@ -259,8 +259,8 @@ async def test_a_trace_goes_on_in_the_event(client, service, kafka):
     assert all(len(one) == 55 and "b7ad6b7169203331" not in one for one in traces)
 
 
-async def test_an_open_transaction_of_somebody_else_is_no_event_of_ours(client, service, kafka):
-    """The log is read to its end with what is not committed: never past it."""
+async def test_somebody_elses_open_transaction_is_not_our_event(client, service, kafka):
+    """The log is read to its end, uncommitted records included, and never past it."""
     key = a_key()
     _, answer = await client.post(service, key)
     producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=uuid.uuid4().hex)
@@ -281,7 +281,7 @@ async def test_kafka_gone_in_between_changes_nothing(tmp_path):
         await ensure_topics(KafkaConnection(broker.bootstrap), PARTITIONS)
         with running(red(broker.bootstrap, tmp_path, RED_DECODE_WORKERS="1")) as service:
             async with an_api(broker.bootstrap, service) as api:
-                client, keys = Keyed(broker.bootstrap, api), [a_key() for _ in range(3)]
+                client, keys = KeyedClient(broker.bootstrap, api), [a_key() for _ in range(3)]
                 assert (await client.post(service, keys[0]))[0] == 200
                 await asyncio.to_thread(broker.stop)
                 for status, problem in await asyncio.gather(*(client.post(service, key) for key in keys[1:])):

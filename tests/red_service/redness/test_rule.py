@@ -1,4 +1,4 @@
-"""Rule red-1: the normative vectors, and every colour there is against a plain reference."""
+"""Rule red-1: the normative vectors, and all 2^24 colours against a plain reference."""
 
 import numpy as np
 import pytest

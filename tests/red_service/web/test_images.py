@@ -1,4 +1,4 @@
-"""RED over HTTP, as a process on a real Kafka: every row of the bad-input table, and what is good."""
+"""RED over HTTP, as a process on a real Kafka: every kind of bad input, and good images."""
 
 import asyncio
 import hashlib
@@ -265,7 +265,7 @@ async def test_a_body_without_an_end_is_refused_at_the_limit(service, key):
 
 
 async def raw(service, key, headers, body, *, seconds=20):
-    """What a connection gets that sends exactly this."""
+    """The response on a connection that sends exactly this."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     given = {"Host": "red", "Authorization": f"Bearer {key}", "Content-Type": "image/png"} | headers
     lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
@@ -299,7 +299,7 @@ async def test_slow_and_lying_senders_get_a_timeout_in_bounded_time(service, key
         assert b"Connection: close" in answer or b"connection: close" in answer
 
 
-async def test_who_sends_a_refused_body_to_its_end_still_hears_why(service, key):
+async def test_a_client_still_sending_when_it_is_refused_gets_the_error(service, key):
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     head = (
         f"POST /red HTTP/1.1\r\nHost: red\r\nAuthorization: Bearer {key[1]}\r\nContent-Type: text/plain\r\n"
@@ -317,7 +317,7 @@ async def test_who_sends_a_refused_body_to_its_end_still_hears_why(service, key)
     "headers",
     [{"Content-Length": "-1"}, {"Content-Length": "5", "Transfer-Encoding": "chunked"}],
 )
-async def test_headers_that_contradict_are_a_400(service, key, headers):
+async def test_contradicting_headers_are_a_400(service, key, headers):
     assert b" 400 " in (await raw(service, key[1], headers, b"12345")).splitlines()[0]
 
 
@@ -385,7 +385,7 @@ async def test_nothing_measured_is_a_422_with_the_items(client):
     assert [item["problem"]["code"] for item in problem["items"]] == ["image_empty", "unsupported_format"]
 
 
-async def test_who_may_not(client, service, kafka):
+async def test_requests_without_permission_are_refused(client, service, kafka):
     _, other_scope, _ = await a_key(kafka, scopes=("statistics",))
     _, admin, _ = await a_key(kafka, scopes=("admin",))
     _, revoked, record = await a_key(kafka)

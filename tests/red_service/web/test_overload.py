@@ -1,4 +1,4 @@
-"""More than RED can take: a clear answer at once, bounded memory, and the others are served."""
+"""More than RED can take: a clear answer at once, bounded memory, and other clients are served."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ GOOD = b.a_png()
 MIB = 1 << 20
 
 
-async def test_a_client_over_its_rate_is_told_when_and_others_are_not(kafka, tmp_path):
+async def test_a_client_over_its_rate_learns_when_to_retry_and_others_are_served(kafka, tmp_path):
     with running(red(kafka, tmp_path, RED_RATE="2", RED_RATE_BURST="3", RED_DECODE_WORKERS="1")) as service:
         async with an_api(kafka, service) as api, an_api(kafka, service) as other:
             url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
@@ -72,7 +72,7 @@ async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
                 f"Content-Type: image/png\r\nContent-Length: {6 * MIB}\r\n\r\n"
             ).encode()
 
-            begun = head + bytes(5 * MIB)  # of all together more than the bound below
+            begun = head + bytes(5 * MIB)  # together more than the bound below
 
             async def flood(reader, writer):
                 writer.write(begun)
@@ -89,7 +89,7 @@ async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
 
 
 async def last_words(reader):
-    """What came before the connection was closed, in whichever way."""
+    """What came before the connection was closed or reset."""
     try:
         return await reader.read()
     except ConnectionError:
@@ -102,18 +102,18 @@ async def test_connections_that_never_ask_are_closed(kafka, tmp_path):
             connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(200)]
             for number, (_, writer) in enumerate(connections):
                 writer.write(b"POST /red HTTP/1.1\r\nX: " if number % 2 else b"")
-            for _ in range(10):  # longer than may be idle: a byte now and then is no request either
+            for _ in range(10):  # longer than the idle time: a byte now and then is not a request
                 await asyncio.sleep(0.5)
                 for _, writer in connections[1::2]:
                     writer.write(b"y")
                 assert (await api.sent(service, GOOD))["red"] == 1
-            async with asyncio.timeout(3):  # less than another time idle
+            async with asyncio.timeout(3):  # less than another idle time
                 ends = await asyncio.gather(*(last_words(reader) for reader, _ in connections))
     assert {end.splitlines()[0] if end else b"" for end in ends} <= {b"", b"HTTP/1.0 400 Bad Request"}
 
 
 @pytest.mark.parametrize("status", [503])
-async def test_kafka_and_storage_down_are_said_and_safe_to_retry(kafka, tmp_path, status):
+async def test_a_failing_store_is_reported_and_safe_to_retry(kafka, tmp_path, status):
     with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
         async with an_api(kafka, service) as api:
             url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
