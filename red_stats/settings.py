@@ -14,44 +14,56 @@ SCHEDULE = "5,30,300,1800,7200,18000,36000,50400,72000,86400"
 
 
 class Settings(CommonSettings):
-    """What RED_STATS has beside the settings both services share."""
+    """The settings of RED_STATS, besides those that both services share."""
 
     stats_url_advertised: str | None = Field(
-        None, description="where the other workers reach this one; unset: http://RED_HOST:RED_STATS_PORT"
+        None, description="URL at which other workers reach this one; unset: http://RED_HOST:RED_STATS_PORT"
     )
-    clickhouse: str | None = Field(None, description="an existing ClickHouse server: its DSN")
-    partitions: int = Field(4, ge=1, le=1024, description="of every keyed topic; fixed with data")
+    clickhouse: str | None = Field(
+        None, description="DSN of a ClickHouse server; unset: chDB in the data folder"
+    )
+    partitions: int = Field(
+        4, ge=1, le=1024, description="partitions of every keyed topic; cannot be changed once there is data"
+    )
     replication: int = Field(1, ge=1, le=7, description="replicas of every topic")
     measurements_retention_days: float | None = Field(
-        None, gt=0, description="days red.measurements is kept; unset: for ever"
+        None, gt=0, description="days that red.measurements is kept; unset: for ever"
     )
-    live_hours: float = Field(25, ge=25, description="hours live windows are kept")
+    live_hours: float = Field(25, ge=25, description="hours that live windows are kept")
     webhook_allow: Annotated[str, checked(parse_networks)] = Field(
-        "", description="CIDRs webhooks may reach although the guard would refuse them"
+        "", description="CIDRs, comma-separated, that webhooks may reach although the guard would refuse them"
     )
     webhook_schedule: Annotated[str, checked(parse_schedule)] = Field(
-        SCHEDULE, description="seconds between attempts, comma-separated"
+        SCHEDULE, description="seconds between the attempts of a delivery, comma-separated"
     )
-    webhook_timeout: float = Field(15, gt=0, description="seconds one attempt may take in all")
+    webhook_timeout: float = Field(15, gt=0, description="seconds that one attempt may take")
     secret_key: str | None = Field(
-        None, description="64 hex digits that seal webhook secrets; unset: secret.key in the data"
+        None,
+        description="key that seals webhook secrets, 64 hex digits; unset: secret.key in the data folder",
     )
-    min_free_bytes: int = Field(1 << 30, ge=0, description="free bytes below which the store refuses inserts")
-    session_timeout: float = Field(8, ge=1, le=60, description="Kafka session time-out, seconds")
+    min_free_bytes: int = Field(
+        1 << 30, ge=0, description="free bytes of disk below which nothing is inserted into the store"
+    )
+    session_timeout: float = Field(
+        8,
+        ge=1,
+        le=60,
+        description="seconds after which Kafka gives the partitions of a dead worker to others",
+    )
 
     @property
     def store_folder(self) -> Path:
-        """Where chDB keeps its data."""
+        """The folder of chDB's data."""
         return self.data / "clickhouse"
 
     @property
     def allow(self) -> tuple[Network, ...]:
-        """Networks that webhooks may reach besides the public ones."""
+        """Networks that webhooks may reach besides public addresses."""
         return parse_networks(self.webhook_allow)
 
     @property
     def schedule(self) -> tuple[float, ...]:
-        """Seconds between the attempts of a delivery."""
+        """Seconds between the attempts of a delivery; n of them mean n + 1 attempts."""
         return parse_schedule(self.webhook_schedule)
 
     @property
@@ -75,10 +87,10 @@ def _dialled(host: str) -> str:
 
 
 def load() -> Settings:
-    """The settings of the environment; a bad value is a line on stderr and exit code 2."""
+    """The settings from the environment; a bad value prints a line to stderr and exits with code 2."""
     return common.load(Settings, "red-stats")
 
 
 def described() -> list[dict[str, Any]]:
-    """Name, default and meaning of each, for people."""
+    """Name, default and meaning of each setting, for people."""
     return common.described(Settings)

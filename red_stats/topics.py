@@ -1,4 +1,4 @@
-"""Every topic, a line each: whoever needs to know something about a topic asks its declaration here.
+"""Every topic, declared once: everything else about topics derives from these declarations.
 
 Names are fixed: other programs rely on them. All topics have `message.timestamp.type=LogAppendTime`.
 """
@@ -9,7 +9,7 @@ Role = Literal["live", "deliver", "record"]
 
 DAY_MS: Final = 86_400_000
 KEEP: Final = -1
-DEAD_LETTER_BYTES: Final = 4 << 20  # the largest record of the other topics (1 MiB) in base64, twice over
+DEAD_LETTER_BYTES: Final = 4 << 20  # ample for the largest record of other topics (1 MiB) in base64
 
 
 class Topic(str):
@@ -17,12 +17,13 @@ class Topic(str):
 
     Attributes:
         read_by: the roles whose consumer groups read it, each from its mark.
-        dead_letters_by: the role that writes what it cannot read to red.dead-letters; None: nobody does.
-        replayable: a dead letter of it can be sent again.
-        stored_in: the ClickHouse table that role record keeps it in; None: in none.
-        compact: compacted; else kept for `retention_ms`, -1 for ever.
-        single: one partition instead of the configured number.
-        max_bytes: of one record batch; None: the broker's own limit.
+        dead_letters_by: the role that writes its unreadable records to red.dead-letters; None: no role does.
+        replayable: whether its dead letters can be replayed.
+        stored_in: the ClickHouse table in which role record keeps it; None: in none.
+        compact: whether it is compacted.
+        retention_ms: how long it is kept unless it is compacted; -1: for ever.
+        single: whether it has one partition instead of the configured number.
+        max_bytes: the largest record batch; None: the broker's own limit.
     """
 
     read_by: tuple[Role, ...]
@@ -47,7 +48,7 @@ class Topic(str):
         single: bool = False,
         max_bytes: int | None = None,
     ) -> "Topic":
-        """The arguments are the attributes."""
+        """A topic; the arguments are its attributes."""
         topic = super().__new__(cls, name)
         topic.read_by, topic.dead_letters_by, topic.replayable = read_by, dead_letters_by, replayable
         topic.stored_in, topic.compact, topic.retention_ms = stored_in, compact, retention_ms
@@ -56,7 +57,7 @@ class Topic(str):
 
 
 def group_of(role: str) -> str:
-    """The consumer group of a role, which is also its Faust app's id."""
+    """The consumer group of a role, which is also the id of its Faust app."""
     return f"red-stats-{role}"
 
 
@@ -97,7 +98,7 @@ LIVE_OWNERS: Final = Topic(f"{group_of('live')}-owners", compact=True, single=Tr
 PENDING_CHANGELOG: Final = _changelog("deliver", "pending")
 RECORD_MARKS_CHANGELOG: Final = _changelog("record", "marks")
 
-ALL: Final = tuple(one for one in list(globals().values()) if isinstance(one, Topic))
+ALL: Final = tuple(topic for topic in list(globals().values()) if isinstance(topic, Topic))
 
 
 def read_by(role: str) -> tuple[Topic, ...]:
@@ -106,7 +107,7 @@ def read_by(role: str) -> tuple[Topic, ...]:
 
 
 class TopicSettings(NamedTuple):
-    """One topic as it must be in the cluster; `retention_ms` -1 keeps for ever."""
+    """A topic as it must be in the cluster; a `retention_ms` of -1 keeps it for ever."""
 
     name: str
     partitions: int
@@ -116,7 +117,7 @@ class TopicSettings(NamedTuple):
 
     @property
     def config(self) -> dict[str, str]:
-        """Its Kafka configuration."""
+        """The Kafka configuration of the topic."""
         config = {
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "compact" if self.compact else "delete",
@@ -129,7 +130,7 @@ class TopicSettings(NamedTuple):
 
 
 def wanted(partitions: int, measurements_retention_days: float | None = None) -> list[TopicSettings]:
-    """Every topic of the system; `partitions` of every keyed one."""
+    """All topics of the system; keyed ones have `partitions` partitions."""
     days = measurements_retention_days
     changed: dict[str, Any] = {} if days is None else {MEASUREMENTS: int(days * DAY_MS)}
     return [

@@ -130,6 +130,17 @@ async def published(bootstrap, record):
         await producer.send_and_wait(topics.API_KEYS, value, record.key_id.encode())
 
 
+def until_paused(pid):
+    """Returns once SIGSTOP holds the process."""
+    deadline = time.monotonic() + 30
+    while True:
+        with open(f"/proc/{pid}/stat") as file:
+            if file.read().rpartition(")")[2].split()[0] == "T":
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def bearer(key):
     return {"Authorization": f"Bearer {key}"}
 

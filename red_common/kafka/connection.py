@@ -47,5 +47,5 @@ class KafkaConnection:
         return Consumer(*topics, bootstrap_servers=self.bootstrap, **own | options)
 
     def admin(self) -> AdminClient:
-        """An admin client."""
+        """An admin client; the caller starts and closes it."""
         return AdminClient(bootstrap_servers=self.bootstrap)

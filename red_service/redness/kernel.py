@@ -1,7 +1,7 @@
 """The C kernel that counts red-1 over interleaved pixels: built once, checked before it is trusted.
 
 `python -m red_service.redness.kernel` builds it with the system's C compiler, else with the one in the
-wheel `ziglang`. Without it RED gives the same numbers by `redness.py`, only slower.
+wheel `ziglang`. Without it RED gives the same numbers by `redness/count.py`, only slower.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
-"""Subscription commands -> the threshold table and an answer each."""
+"""Subscription commands -> clients' lists of subscriptions, and an answer to each command."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -33,9 +33,23 @@ async def handle_commands(
 ) -> bool:
     """Decide one batch of `red.subscription-commands`.
 
-    Committed together: clients' lists (red.subscriptions), answers, and the mark, which makes a
-    second delivery a no-op. All commands of the batch start at one stamp, the measurement log's
-    end read under the partition's lock: acknowledged before is judged by the old version.
+    Committed together: clients' lists (red.subscriptions), answers, dead letters, and the mark. A record
+    at or below the mark is skipped, so a second delivery changes nothing; a command that was sent again
+    under the same command_id gets its first answer again. All versions that the batch makes are in force
+    from one stamp, the end of the measurement log read under the partition's lock: every measurement
+    acknowledged before it is judged by the old version.
+
+    Args:
+        batch: what fetches brought for one partition.
+        states: the partitions that role live holds.
+        partitions: the number of partitions of every keyed topic.
+        end_of: (topic, partition) -> the end of the log, one past the last offset.
+        seal: (client_id, subscription_id) -> a new secret, sealed.
+        opens: (client_id, subscription_id, sealed) -> whether a sealed secret can be opened.
+        url_refusal: why a webhook URL is refused, or None.
+
+    Returns:
+        Whether the batch may be acknowledged; False when the partition is no longer held.
     """
 
     async def build(state: PartitionState[LiveTables]) -> Effects | None:
@@ -43,7 +57,7 @@ async def handle_commands(
         records = [record for record in batch.records if record.offset > mark.offset]
         if not records:
             return None
-        work = _Work(state.tables, states.changelogs, batch.partition)
+        commands = _CommandBatch(state.tables, states.changelogs, batch.partition)
         stamp = await end_of(topics.MEASUREMENTS, batch.partition)
         for record in records:
             context = Context(
@@ -57,15 +71,15 @@ async def handle_commands(
                 opens=opens,
                 url_refusal=url_refusal,
             )
-            work.handle(record, context)
+            commands.handle(record, context)
         last = Mark(batch.last_offset, records[-1].timestamp)
-        return Effects(work.records(), {topics.SUBSCRIPTION_COMMANDS: last}, work.apply)
+        return Effects(commands.records(), {topics.SUBSCRIPTION_COMMANDS: last}, commands.apply)
 
     return await states.transact(batch.partition, build, generation=batch.generation)
 
 
-class _Work:
-    """What the commands of one batch change, each seeing what those before it did."""
+class _CommandBatch:
+    """What the commands of one batch change; each sees the changes of those before it."""
 
     def __init__(self, tables: LiveTables, changelogs: Mapping[str, str], partition: int) -> None:
         self._partition = partition
@@ -76,16 +90,18 @@ class _Work:
         self._given: dict[str, OrderedDict[str, bytes]] = {}
         self._out: list[Out] = []
         self._changelog: list[Out] = []
+        self._counted: Counter[str] = Counter()  # by status, added to the metrics after the commit
+        self._unreadable = 0
 
     def handle(self, record: Any, context: Context) -> None:
-        """Answer one command, or send it to the dead letters when it cannot be answered."""
+        """Answer one command; one that cannot be answered becomes a dead letter."""
         try:
             envelope = read_envelope(record.value)
         except InvalidEvent as error:
             topic = topics.SUBSCRIPTION_COMMANDS
             letter = dead_letter(topic, self._partition, record, str(error))
             self._out.append((topics.DEAD_LETTERS, record.key, letter))
-            metrics.DEAD_LETTERS.labels(topic).inc()
+            self._unreadable += 1
             return
         given = self._answers_of(envelope.client_id)
         answer = given.get(envelope.command_id)
@@ -95,7 +111,7 @@ class _Work:
         self._out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
 
     def records(self) -> list[Out]:
-        """Lists first, then the answers: nothing is answered before it is in red.subscriptions."""
+        """What is written: lists before answers, so that no answer precedes its change."""
         lists = [
             (self._changelogs["thresholds"], client_id.encode(), subscriptions.encode(client))
             for client_id, client in self._clients.items()
@@ -103,14 +119,17 @@ class _Work:
         return lists + self._changelog + self._out
 
     def apply(self) -> None:
-        """Memory follows the commit."""
+        """Change memory and count, after the commit."""
         for client in self._clients.values():
             self._thresholds.put(client)
         self._answers.update(self._given)
+        for status, count in self._counted.items():
+            metrics.COMMANDS.labels(status).inc(count)
+        metrics.DEAD_LETTERS.labels(topics.SUBSCRIPTION_COMMANDS).inc(self._unreadable)
 
     def _decide(self, envelope: Envelope, record: Any, context: Context) -> bytes:
         client = self._clients.get(envelope.client_id) or self._thresholds.get(envelope.client_id)
-        answered = partial(
+        result = partial(
             CommandResult,
             command_id=envelope.command_id,
             client_id=envelope.client_id,
@@ -119,12 +138,11 @@ class _Work:
         try:
             change = decide(record.value, record.key, client, context)
         except Problem as problem:
-            metrics.COMMANDS.labels("rejected").inc()
-            rejected = answered(status="rejected", problem=problem.as_dict())
-            return command_results.encode(rejected)
-        metrics.COMMANDS.labels("accepted").inc()
+            self._counted["rejected"] += 1
+            return command_results.encode(result(status="rejected", problem=problem.as_dict()))
+        self._counted["accepted"] += 1
         self._clients[envelope.client_id] = change.client
-        accepted = answered(
+        accepted = result(
             status="accepted",
             subscription=change.subscription.public(),
             row=None if change.ended else change.subscription,

@@ -1,18 +1,16 @@
 """Measurements -> windowed counts and alerts: two folds over the same batch in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from red_stats import metrics, topics
-from red_stats.domain import windows
-from red_stats.domain.counting import Folded, fold
 from red_stats.domain.measurement_columns import MeasurementColumns, joined
 from red_stats.domain.measurements import DeadLetter
-from red_stats.domain.record_batches import Out, PartitionBatch, RecordBatch
+from red_stats.domain.record_batches import PartitionBatch, RecordBatch
 from red_stats.tables.live import LiveTables
+from red_stats.tables.measured_change import MeasuredChange, fold_measurements
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
-from red_stats.tables.windows import WindowRows
 
 #: (partition, batches, first offset) -> what counts of their records, and what cannot be read
 Read = Callable[[int, Sequence[RecordBatch], int], tuple[MeasurementColumns, list[DeadLetter]]]
@@ -24,9 +22,9 @@ async def count_measurements(
 ) -> bool:
     """Fold one batch of `red.measurements`.
 
-    Committed together: changed windows, tombstones of expired ones, alert sequences, alerts and
-    the mark. A record at or below the mark is skipped, so a second delivery changes nothing.
-    Dead letters are `record`'s to write.
+    Committed together: changed rows of every table that follows measurements, tombstones of expired
+    windows, alerts and the mark. A record at or below the mark is skipped, so a second delivery
+    changes nothing. Dead letters are `record`'s to write.
     """
 
     async def build(state: PartitionState[LiveTables]) -> Effects | None:
@@ -34,24 +32,18 @@ async def count_measurements(
         if batch.last_offset <= mark.offset:
             return None
         readings, dead = await _read_in_turns(batch, read, mark.offset + 1)
-        rows = state.tables.windows
-        folded = fold(
+        change = fold_measurements(
             readings,
+            state.tables,
             partition=batch.partition,
-            key_of=WindowRows.key,
-            window_of=rows.window,
-            active_versions=state.tables.thresholds.judges,
-            seq_of=state.tables.alert_sequences,
+            versions_of=state.tables.thresholds.judges,
             horizon=mark.time,
             retention_ms=retention_ms,
         )
-        expired = rows.expired(folded.horizon, retention_ms)
-        encode = windows.encode
-        changed = {key: encode(window) for key, window in folded.windows.items()}
         return Effects(
-            _records(states.changelogs, folded, changed, expired),
-            {topics.MEASUREMENTS: Mark(batch.last_offset, folded.horizon)},
-            lambda: _apply(state, folded, changed, expired, len(readings), dead),
+            change.records(states.changelogs),
+            {topics.MEASUREMENTS: Mark(batch.last_offset, change.folded.horizon)},
+            lambda: _apply(change, state.tables, len(readings), len(dead)),
         )
 
     return await states.transact(batch.partition, build, generation=batch.generation)
@@ -70,35 +62,10 @@ async def _read_in_turns(
     return joined(parts), dead
 
 
-def _records(
-    changelogs: Mapping[str, str],
-    folded: Folded[bytes],
-    changed: Mapping[bytes, bytes],
-    expired: Sequence[bytes],
-) -> list[Out]:
-    changelog = changelogs["windows"]
-    records: list[Out] = [(changelog, key, value) for key, value in changed.items()]
-    records += [(changelog, key, None) for key in expired if key not in changed]
-    records += [
-        (changelogs["alert_sequences"], subscription_id.encode(), b"%d" % seq)
-        for subscription_id, seq in folded.sequences.items()
-    ]
-    records += [(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
-    return records
-
-
-def _apply(
-    state: PartitionState[LiveTables],
-    folded: Folded[bytes],
-    changed: Mapping[bytes, bytes],
-    expired: Sequence[bytes],
-    readings: int,
-    dead: list[DeadLetter],
-) -> None:
-    state.tables.windows.drop(expired)
-    state.tables.windows.put(changed, folded.windows.values())
-    state.tables.alert_sequences.update(folded.sequences)
-    metrics.MEASUREMENTS.labels("yes").inc(readings - folded.too_late)
-    metrics.MEASUREMENTS.labels("too late").inc(folded.too_late)
-    metrics.MEASUREMENTS.labels("unreadable").inc(len(dead))
-    metrics.ALERTS.inc(len(folded.alerts))
+def _apply(change: MeasuredChange, tables: LiveTables, readings: int, unreadable: int) -> None:
+    change.apply(tables)
+    too_late = change.folded.too_late
+    metrics.MEASUREMENTS.labels("yes").inc(readings - too_late)
+    metrics.MEASUREMENTS.labels("too late").inc(too_late)
+    metrics.MEASUREMENTS.labels("unreadable").inc(unreadable)
+    metrics.ALERTS.inc(len(change.folded.alerts))

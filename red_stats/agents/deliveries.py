@@ -1,4 +1,4 @@
-"""Alerts and tasks -> pending deliveries; outcomes and changes of subscriptions -> their transitions."""
+"""Alerts and tasks -> pending deliveries; outcomes and subscription changes -> their transitions."""
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from functools import partial
@@ -22,7 +22,11 @@ from red_stats.tables.pending_deliveries import PendingRows
 
 
 class Attempted(NamedTuple):
-    """A POST has ended; `attempt` is its number, `version` the subscription's it was sent for."""
+    """A POST that has ended.
+
+    `attempt` is its number (from 1), `at` when it began (ms since 1970), `version` that of the subscription
+    it was sent for, `jitter` in 0..1.
+    """
 
     row: Row
     attempt: int
@@ -33,7 +37,7 @@ class Attempted(NamedTuple):
 
 
 class SubscriptionChanged(NamedTuple):
-    """What the state of a subscription means for its waiting rows; None: it was deleted."""
+    """A subscription has changed, at `at` (ms since 1970); None: it was deleted."""
 
     subscription_id: str
     subscription: Subscription | None
@@ -41,13 +45,13 @@ class SubscriptionChanged(NamedTuple):
 
 
 class Expire(NamedTuple):
-    """Rows that waited behind a failing endpoint for too long end."""
+    """An endpoint fails: rows that have waited for it too long at `at` (ms since 1970) end."""
 
     subscription_id: str
     at: int
 
 
-News = Attempted | SubscriptionChanged | Expire
+Update = Attempted | SubscriptionChanged | Expire
 
 
 async def enqueue_deliveries(
@@ -57,12 +61,22 @@ async def enqueue_deliveries(
     begin: Callable[[int, Iterable[Row]], None],
     push: Callable[[int, Iterable[Row]], None],
 ) -> bool:
-    """Take one batch of `red.alerts` or `red.delivery-tasks` over.
+    """Make deliveries of one batch of `red.alerts` or `red.delivery-tasks`.
 
-    Committed together: a pending row and its first event for each, dead letters, and the mark,
-    which makes a second delivery a no-op. No HTTP happens here: the row is the promise. What can
-    go out at once is begun while the transaction is under way: should it never commit, the alert
-    is read and sent again under the same webhook-id, as after a crash behind the POST.
+    Committed together: a pending row and its first event for each record, dead letters, and the mark. A
+    record at or below the mark is skipped, so a second delivery changes nothing. No HTTP happens here: the
+    row is the promise. A POST that can go out at once begins while the transaction is under way; if that
+    is never committed, the record is read and sent again under the same webhook-id, as after a crash
+    behind the POST.
+
+    Args:
+        batch: what fetches brought for one partition.
+        states: the partitions that role deliver holds.
+        begin: (partition, rows) starts the POSTs that can go out at once.
+        push: (partition, rows) queues the rows, after the commit.
+
+    Returns:
+        Whether the batch may be acknowledged; False when the partition is no longer held.
     """
     read = BY_TOPIC[batch.topic].read
 
@@ -84,7 +98,7 @@ async def enqueue_deliveries(
         records = [
             out
             for row, transition in zip(rows, transitions, strict=True)
-            for out in _outs(states.changelogs["pending"], row, transition)
+            for out in _records(states.changelogs["pending"], row, transition)
         ]
 
         def apply() -> None:
@@ -100,39 +114,44 @@ async def enqueue_deliveries(
 
 async def settle(
     partition: int,
-    news: Sequence[News],
+    updates: Sequence[Update],
     in_flight: Set[str],
     push: Callable[[int, Iterable[Row]], None],
     *,
     states: PartitionStates[DeliverTables],
     schedule: Sequence[float],
 ) -> bool:
-    """Move rows on; everything that arrived together in one transaction.
+    """Commit the transitions that updates cause, all of them in one transaction.
 
-    A result counts only if it is the attempt after the row's last, so a second one (of a worker
-    that was paused, or of a transaction that had been committed after all) changes nothing. Rows
-    `in_flight` are left to their POST.
+    An outcome counts only for the attempt after the row's last one, so a second one (from a worker that
+    was paused, or after a transaction that had been committed after all) changes nothing. Rows in
+    `in_flight` (delivery ids) change only by their own outcome. `push` gets the rows that go on.
+
+    Returns:
+        False when the partition is not held.
     """
 
     async def build(state: PartitionState[DeliverTables]) -> Effects | None:
         table = state.tables.pending
         changed: dict[str, Row | None] = {}
-        moves: list[tuple[Row, Transition]] = []
+        transitions: list[tuple[Row, Transition]] = []
         commands: list[Out] = []
-        for item in news:
-            for row, transition in _transitions(item, table, changed, schedule, in_flight):
+        for update in updates:
+            for row, transition in _transitions(update, table, changed, schedule, in_flight):
                 changed[row.id] = transition.row
-                moves.append((row, transition))
-                if isinstance(item, Attempted) and verdict(item.outcome) == "gone" and transition.row:
-                    commands.append(_disable(row, item.version))
-        if not moves:
+                transitions.append((row, transition))
+                if isinstance(update, Attempted) and verdict(update.outcome) == "gone" and transition.row:
+                    commands.append(_disable(row, update.version))
+        if not transitions:
             return None
         records = [
-            out for row, transition in moves for out in _outs(states.changelogs["pending"], row, transition)
+            record
+            for row, transition in transitions
+            for record in _records(states.changelogs["pending"], row, transition)
         ]
 
         def apply() -> None:
-            _apply(state, moves)
+            _apply(state, transitions)
             push(partition, [row for row in changed.values() if row is not None])
 
         return Effects(records + commands, {}, apply)
@@ -141,39 +160,39 @@ async def settle(
 
 
 def _transitions(
-    item: News,
+    update: Update,
     table: PendingRows,
     changed: dict[str, Row | None],
     schedule: Sequence[float],
     in_flight: Set[str],
 ) -> Iterable[tuple[Row, Transition]]:
-    if isinstance(item, Attempted):
-        row = _now(item.row.id, table, changed)
-        if row is not None and row.attempt + 1 == item.attempt:
+    if isinstance(update, Attempted):
+        row = _current(update.row.id, table, changed)
+        if row is not None and row.attempt + 1 == update.attempt:
             yield (
                 row,
                 deliveries.attempted(
-                    row, item.outcome, item.at, schedule, item.jitter, retried=kind_of(row).retried
+                    row, update.outcome, update.at, schedule, update.jitter, retried=kind_of(row).retried
                 ),
             )
         return
-    for delivery_id in list(table.of.get(item.subscription_id, ())):
-        row = _now(delivery_id, table, changed)
+    for delivery_id in list(table.of.get(update.subscription_id, ())):
+        row = _current(delivery_id, table, changed)
         if row is None or delivery_id in in_flight:
             continue
-        if isinstance(item, Expire):
-            transition = deliveries.expired(row, item.at, schedule)
+        if isinstance(update, Expire):
+            transition = deliveries.expired(row, update.at, schedule)
         else:
-            transition = deliveries.on_subscription_changed(row, item.subscription, item.at)
+            transition = deliveries.on_subscription_changed(row, update.subscription, update.at)
         if transition is not None:
             yield row, transition
 
 
-def _now(delivery_id: str, table: PendingRows, changed: dict[str, Row | None]) -> Row | None:
+def _current(delivery_id: str, table: PendingRows, changed: dict[str, Row | None]) -> Row | None:
     return changed[delivery_id] if delivery_id in changed else table.get(delivery_id)
 
 
-def _outs(changelog: str, row: Row, transition: Transition) -> tuple[Out, Out]:
+def _records(changelog: str, row: Row, transition: Transition) -> tuple[Out, Out]:
     value = None if transition.row is None else deliveries.encode(transition.row)
     return (
         (changelog, row.id.encode(), value),
@@ -181,14 +200,14 @@ def _outs(changelog: str, row: Row, transition: Transition) -> tuple[Out, Out]:
     )
 
 
-def _apply(state: PartitionState[DeliverTables], moves: Iterable[tuple[Row, Transition]]) -> None:
+def _apply(state: PartitionState[DeliverTables], transitions: Iterable[tuple[Row, Transition]]) -> None:
     table = state.tables.pending
-    for row, transition in moves:
+    for row, transition in transitions:
         table.put(row.id, transition.row)
 
 
 def _disable(row: Row, version: int) -> Out:
-    """410 becomes a command; its id names the version, so a second 410 is answered like the first."""
+    """The command that a 410 causes; its id names the version, so a second 410 gets the same answer."""
     fields: dict[str, Any] = {
         "command": "disable",
         "command_id": uuid5(b"gone" * 4, f"{row.subscription_id}/{version}"),

@@ -1,4 +1,4 @@
-"""What every command shares: the app, `--json`, and one line with a non-zero code for every error."""
+"""What all commands share: the app, `--json`, and one line with a non-zero exit code for every error."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from red_common.kafka.connection import KafkaConnection
 
 app = App(
     name="red-stats",
-    help="RED_STATS: counts, thresholds and alerts of the red in images.",
+    help="RED_STATS: counts, statistics and alerts about the red in images.",
     version=version("red-stats"),
 )
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Machine-readable output.")]
@@ -21,13 +21,13 @@ Result = TypeVar("Result")
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """One line on stderr, and out."""
+    """Print one line to stderr and exit."""
     print(f"red-stats: {' '.join(text.split())}", file=sys.stderr)
     raise SystemExit(code)
 
 
 def saved_key(data: Path, whose: str, instead: str) -> str:
-    """The API key that `up` made for `demo` or `operator`; `instead` is what to do where there is none."""
+    """The API key that `up` made for `demo` or `operator`; `instead` says what to do if there is none."""
     from red_stats.local.data_folder import Unusable, read_keys
 
     try:
@@ -35,12 +35,12 @@ def saved_key(data: Path, whose: str, instead: str) -> str:
     except Unusable as error:
         fail(str(error), 2)
     if keys is None:
-        fail(f"no keys in {data}: {instead}", 2)
+        fail(f"there are no keys in {data}: {instead}", 2)
     return str(keys[whose]["api_key"])
 
 
 def run(work: Coroutine[Any, Any, Result], connection: KafkaConnection) -> Result:
-    """Run something that needs Kafka; without Kafka, one line and exit code 2."""
+    """Run work that needs Kafka; without Kafka, print one line and exit with code 2."""
     import logging
 
     from red_common.kafka.connection import KafkaError

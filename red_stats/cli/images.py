@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @app.command
 def measure(*files: Path, as_json: Json = False) -> None:
-    """Print the redness of image files, or of all in a folder, without any server.
+    """Print the redness of image files, or of all images in a folder, without any server.
 
-    Exit code 0: all were measured, 1: some could not be.
+    Exit code 0: all were measured, 1: some could not be measured, 2: could not run.
     """
     if not files:
-        fail("name image files or folders", 2)
+        fail("no files given: name image files or folders", 2)
     given = ["--json"] if as_json else []
     command = [sys.executable, "-m", "red_service", "measure", *given, *map(str, files)]
     os.execv(sys.executable, command)  # noqa: S606
@@ -32,18 +32,16 @@ def measure(*files: Path, as_json: Json = False) -> None:
 def send(
     *files: Path,
     client_key: Annotated[
-        str | None, Parameter(help="API key; default: the demo client's of RED_DATA.")
+        str | None, Parameter(help="API key; default: the demo client's in RED_DATA.")
     ] = None,
-    url: Annotated[
-        str | None, Parameter(help="RED's address; default: that of RED_HOST and RED_PORT.")
-    ] = None,
-    concurrency: Annotated[int, Parameter(help="Files on their way at a time.")] = 4,
+    url: Annotated[str | None, Parameter(help="RED's address; default: from RED_HOST and RED_PORT.")] = None,
+    concurrency: Annotated[int, Parameter(help="Files sent at the same time.")] = 4,
     as_json: Json = False,
 ) -> None:
-    """Send image files, or all in a folder, to a running RED.
+    """Send image files, or all images in a folder, to a running RED.
 
-    Started again within a day it counts nothing twice. Exit code 0: all were measured, 1: some
-    could not be, 2: could not run.
+    Running it again within a day counts nothing twice. Exit code 0: all were measured, 1: some
+    could not be measured, 2: could not run.
     """
     from red_stats.local import image_sender
 
@@ -51,7 +49,7 @@ def send(
     if not paths:
         fail("there are no image files: name files or folders", 2)
     if concurrency < 1:
-        fail("--concurrency is at least 1", 2)
+        fail("--concurrency must be at least 1", 2)
     where, key = _target(url, client_key)
     found = asyncio.run(_sent(paths, where, key, concurrency))
     if as_json:
@@ -83,7 +81,7 @@ async def _sent(paths: list[Path], url: str, key: str, concurrency: int) -> "lis
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("sending", total=len(paths))
         return await image_sender.send(
-            paths, url=url, key=key, concurrency=concurrency, told=lambda one: progress.advance(task)
+            paths, url=url, key=key, concurrency=concurrency, on_sent=lambda one: progress.advance(task)
         )
 
 
@@ -99,4 +97,4 @@ def _show(found: "list[Sent]") -> None:
             table.add_row("-", str(one.path), f"{one.problem['code']}: {one.problem['detail']}")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     failed = sum(one.problem is not None for one in found)
-    print(f"{len(found) - failed} measured, {failed} not")
+    print(f"{len(found) - failed} measured, {failed} failed")

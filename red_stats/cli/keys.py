@@ -11,7 +11,7 @@ from red_common.events import CLIENT_ID, rfc3339
 from red_stats.cli.base import Json, app, fail, run
 from red_stats.domain.measurements import from_ms
 
-keys = App(name="keys", help="Create, list and revoke API keys; works beside a running system.")
+keys = App(name="keys", help="Create, list and revoke API keys while the system runs.")
 app.command(keys)
 
 
@@ -24,7 +24,7 @@ def create(
     client: str,
     /,
     *,
-    scope: Annotated[list[Scope] | None, Parameter(help="Repeatable; default: all but admin.")] = None,
+    scope: Annotated[list[Scope] | None, Parameter(help="Repeatable; default: all scopes but admin.")] = None,
     as_json: Json = False,
 ) -> None:
     """Create a key for CLIENT; it is shown once."""
@@ -32,7 +32,7 @@ def create(
     from red_stats.settings import load
 
     if not CLIENT_ID.fullmatch(client):
-        fail("a client is named by 1 to 64 of a-z, 0-9, _ and -", 2)
+        fail("CLIENT must be 1 to 64 characters of a-z, 0-9, _ and -", 2)
     connection = load().connection
     scopes = tuple(dict.fromkeys(scope or DEFAULT_SCOPES))
     record, key = run(create_key(connection, client, scopes, _now()), connection)
@@ -40,12 +40,12 @@ def create(
         shown = {"client_id": client, "key_id": record.key_id, "api_key": key, "scopes": list(scopes)}
         print(json.dumps(shown))
         return
-    print(f"{key}\nfor {client}, key id {record.key_id}, scopes {', '.join(scopes)}; not shown again")
+    print(f"{key}\nfor {client}, key id {record.key_id}, scopes {', '.join(scopes)}; it is not shown again")
 
 
 @keys.command(name="list")
 def show(*, as_json: Json = False) -> None:
-    """List every key, without its secret."""
+    """List all keys, without their secrets."""
     from red_stats.kafka.api_keys import list_keys
     from red_stats.settings import load
 
@@ -61,7 +61,7 @@ def show(*, as_json: Json = False) -> None:
 
 @keys.command
 def revoke(key_id: str, /, *, as_json: Json = False) -> None:
-    """Revoke a key; it is dead everywhere within a second."""
+    """Revoke a key; it is refused everywhere within a second."""
     from red_stats.kafka.api_keys import NoSuchKey, revoke_key
     from red_stats.settings import load
 

@@ -1,4 +1,4 @@
-"""`red-stats lag` and `dead-letters`: what is behind, and what could not be read."""
+"""`red-stats lag` and `dead-letters`: which records wait, and which could not be read."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,15 @@ from red_stats.cli.base import Json, app, fail, run
 if TYPE_CHECKING:
     from red_stats.kafka.dead_letters import Letter
 
-dead_letters = App(name="dead-letters", help="Records that could not be read: list, show, replay them.")
+dead_letters = App(name="dead-letters", help="List, show and replay records that could not be read.")
 app.command(dead_letters)
 
 
 @app.command
 def lag(*, as_json: Json = False) -> None:
-    """Show how many records each role is behind, by partition, and for how long the first waits.
+    """Show how many records each role is behind, by partition, and how long the first has waited.
 
-    By committed offsets, which follow the work within a few seconds.
+    This goes by committed offsets, which may be a few seconds old.
     """
     from red_stats.kafka.consumer_lag import lag_of
     from red_stats.settings import load
@@ -39,24 +39,24 @@ def lag(*, as_json: Json = False) -> None:
 
 @dead_letters.command(name="list")
 def show_all(*, as_json: Json = False) -> None:
-    """List every dead letter Kafka still has: its place, the record's, and the reason."""
+    """List all dead letters that Kafka still has: their position, the record's, and the reason."""
     found = _letters()
     if as_json:
-        print(json.dumps([_told(one) for one in found]))
+        print(json.dumps([_as_dict(one) for one in found]))
         return
     for one in found:
         state = "  replayed" if one.replayed else ""
-        print(f"{one.at:<10} {_told(one)['time']}  {one.topic} {one.position}  {one.reason}{state}")
+        print(f"{one.at:<10} {_as_dict(one)['time']}  {one.topic} {one.position}  {one.reason}{state}")
 
 
 @dead_letters.command
 def show(position: str, /, *, as_json: Json = False) -> None:
-    """Show the dead letter at POSITION (partition:offset of the list) with the record's key and value."""
+    """Show the dead letter at POSITION (partition:offset, see list) with the record's key and value."""
     one = _at(position)
     if as_json:
-        print(json.dumps(_told(one)))
+        print(json.dumps(_as_dict(one)))
         return
-    for name, value in _told(one).items():
+    for name, value in _as_dict(one).items():
         print(f"{name:<10} {value}")
 
 
@@ -65,13 +65,13 @@ def replay(
     position: str,
     /,
     *,
-    value: Annotated[Path | None, Parameter(help="A file with a mended value to send instead.")] = None,
-    again: Annotated[bool, Parameter(negative=(), help="Although it was replayed before.")] = False,
+    value: Annotated[Path | None, Parameter(help="File with a corrected value to send instead.")] = None,
+    again: Annotated[bool, Parameter(negative=(), help="Replay it even if it was replayed before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Send the record of the dead letter at POSITION to its topic again.
 
-    It is folded like any record; what still cannot be read becomes a dead letter again.
+    It is folded like any other record; if it still cannot be read, it becomes a dead letter again.
     """
     from red_stats.kafka.dead_letters import NoSuchLetter
     from red_stats.kafka.dead_letters import replay as send
@@ -79,18 +79,18 @@ def replay(
 
     one = _at(position)
     if one.replayed and not again:
-        fail(f"{position} was replayed before: --again sends it once more")
+        fail(f"{position} was already replayed: use --again to replay it once more")
     try:
-        mended = None if value is None else value.read_bytes()
+        corrected = None if value is None else value.read_bytes()
     except OSError as error:
         fail(f"{value} cannot be read: {error.strerror}", 2)
     settings = load()
     try:
-        now = run(send(settings.connection, settings.partitions, one, mended), settings.connection)
+        now = run(send(settings.connection, settings.partitions, one, corrected), settings.connection)
     except NoSuchLetter as error:
         fail(str(error))
-    told = {"replayed": one.at, "topic": one.topic, "position": now}
-    print(json.dumps(told) if as_json else f"{one.topic} {now}")
+    result = {"replayed": one.at, "topic": one.topic, "position": now}
+    print(json.dumps(result) if as_json else f"{one.topic} {now}")
 
 
 def _letters() -> "list[Letter]":
@@ -108,7 +108,7 @@ def _at(position: str) -> "Letter":
     fail(f"there is no dead letter at {position}: see `red-stats dead-letters list`")
 
 
-def _told(one: "Letter") -> dict[str, Any]:
+def _as_dict(one: "Letter") -> dict[str, Any]:
     from red_common.events import rfc3339
     from red_stats.domain.measurements import from_ms
 

@@ -1,4 +1,4 @@
-"""`red-stats rebuild`: a fold dropped and replayed from the log."""
+"""`red-stats rebuild`: replays a fold from the log."""
 
 import asyncio
 import json
@@ -17,14 +17,15 @@ def rebuild(
     /,
     *,
     key: Annotated[
-        str | None, Parameter(help="An admin's API key; default: the operator's of RED_DATA.")
+        str | None, Parameter(help="API key with the scope admin; default: the operator's in RED_DATA.")
     ] = None,
-    url: Annotated[str | None, Parameter(help="RED_STATS' address; default: that of its settings.")] = None,
+    url: Annotated[str | None, Parameter(help="RED_STATS' address; default: from its settings.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay FOLD from the log, in the workers that run: live counts, thresholds and answers; the store.
+    """Replay FOLD from the log in the running workers.
 
-    Everything else goes on; views answer from the old state until the new one takes its place.
+    live are counts, alert sequences, subscriptions and answers; record is the statistics store. Everything
+    else goes on; views answer from the old state until the new one replaces it.
     """
     from red_stats.local.rebuild_client import NotRebuilt
 
@@ -37,9 +38,9 @@ def rebuild(
         return
     for one in found.get("live", {}).get("partitions", ()):
         rows = ", ".join(f"{count} {table}" for table, count in one["rows"].items())
-        print(f"live/{one['partition']}  {rows}; {one['changed']} were different")
+        print(f"live/{one['partition']}  {rows}; {one['changed']} rows were different")
     for table, one in found.get("record", {}).items():
-        print(f"{table:<13} {one['rows']} rows replayed, {one['copied']} that Kafka no longer has copied")
+        print(f"{table:<13} {one['rows']} rows replayed, {one['copied']} copied (no longer in Kafka)")
 
 
 async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, Any]:
@@ -55,7 +56,7 @@ async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, An
     with Progress(console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, Any] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def on_progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = progress.add_task(what)
             progress.update(tasks[what], completed=done, total=max(total, 1))
@@ -64,7 +65,7 @@ async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, An
             where = (url or settings.stats_url).rstrip("/")
             instead = "give --key of a client with the scope admin"
             admin = key or saved_key(settings.data, "operator", instead)
-            found["live"] = await rebuild_live(settings, where, admin, told)
+            found["live"] = await rebuild_live(settings, where, admin, on_progress)
         if fold in ("record", "all"):
-            found["record"] = await rebuild_record(settings, told)
+            found["record"] = await rebuild_record(settings, on_progress)
     return found

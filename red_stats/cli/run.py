@@ -1,4 +1,4 @@
-"""`red-stats up`, `worker`, `red`, `listen`: what runs until it is told to stop."""
+"""`red-stats up`, `worker`, `red`, `listen`: commands that run until they are stopped."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from red_stats.cli.base import app, fail
 
 @app.command
 def up() -> None:
-    """Start Kafka, RED and the worker here; Ctrl-C stops everything in order."""
+    """Start Kafka, RED and the worker on this machine; Ctrl-C stops everything in order."""
     from red_stats.local.data_folder import Unusable, locked
     from red_stats.local.supervisor import supervise
     from red_stats.settings import load
@@ -32,7 +32,7 @@ def up() -> None:
 
 @app.command
 def worker(*, role: Literal["live", "deliver", "record", "all"] = "all") -> None:
-    """Run a role, or all three, until told to stop (SIGTERM or Ctrl-C)."""
+    """Run one role, or all three, until SIGTERM or Ctrl-C."""
     from red_stats.app import ROLES
     from red_stats.delivery.secret_box import SecretKeyError
     from red_stats.settings import load
@@ -53,12 +53,12 @@ def red() -> None:
 
 @app.command
 def listen(*, port: int = 9000, secret: str | None = None) -> None:
-    """Print every webhook that arrives on this machine; with SECRET, whether its signature holds."""
+    """Print every webhook that arrives on this machine; with --secret, whether its signature is valid."""
     from red_stats.local.webhook_listener import listen as serve
 
     try:
         asyncio.run(serve(port, secret, print))
     except OSError as error:
-        fail(f"port {port}: {error.strerror}; choose another with --port")
+        fail(f"port {port} cannot be used ({error.strerror}): choose another one with --port")
     except KeyboardInterrupt:
         return

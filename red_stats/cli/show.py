@@ -1,4 +1,4 @@
-"""`red-stats settings`, `topics`, `doctor`: what is, and whether it is as it must be."""
+"""`red-stats settings`, `topics`, `doctor`: show and check the configuration."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from red_stats.cli.base import Json, app, fail, run
 
 @app.command
 def settings(*, as_json: Json = False) -> None:
-    """List every setting (RED_* environment variables) of both services with its default and meaning."""
+    """List all settings (RED_* environment variables) of both services, with defaults and meanings."""
     from red_stats.settings import described
 
     rows = described()
@@ -48,7 +48,7 @@ def topics(*, as_json: Json = False) -> None:
 
 @app.command
 def doctor(*, as_json: Json = False) -> None:
-    """Check this machine: Python, Java, Kafka's jars, decoders, store, ports, room."""
+    """Check this machine: Python, Java, Kafka's jars, decoders, reader, store, free space, ports."""
     from red_stats.local.doctor import examine
     from red_stats.settings import load
 
@@ -63,8 +63,8 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 def _of_red() -> list[dict[str, Any]]:
-    """RED's own settings, from RED: neither service imports the other."""
+    """RED's own settings, asked of RED in a process, since neither service imports the other."""
     command = [sys.executable, "-m", "red_service", "--settings"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rows: list[dict[str, Any]] = json.loads(told)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows: list[dict[str, Any]] = json.loads(output)
     return rows

@@ -1,4 +1,4 @@
-"""`red-stats verify`: whether everything folded from the log is equal to the log."""
+"""`red-stats verify`: checks that everything folded from the log agrees with the log."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def verify(
 
     Exit code 0: equal, 1: different, 2: could not run.
     """
-    from red_stats.local.store import a_store
+    from red_stats.local.store import store_opened
     from red_stats.replay.verify import verify as compare
     from red_stats.replay.verify_scope import CouldNotRun, Scope
     from red_stats.settings import load
@@ -28,7 +28,7 @@ def verify(
     settings = load()
     scope = Scope(client, _time("--from", from_), _time("--to", to))
     try:
-        with a_store(settings) as store:
+        with store_opened(settings) as store:
             report = run(compare(settings, store, scope, say=_progress()), settings.connection)
     except (CouldNotRun, StoreError, StoreUnusable) as error:
         fail(f"could not verify: {error}", 2)

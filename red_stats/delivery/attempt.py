@@ -1,4 +1,4 @@
-"""One attempt: a pending row as a signed POST to where its subscription wants it now."""
+"""One attempt: a pending row as a signed POST to the present URL of its subscription."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,15 @@ from red_stats.kafka.subscription_cache import SubscriptionCache
 
 
 class AttemptSender:
-    """`open_secret(client_id, subscription_id, sealed)` gives a secret in clear; `now` is seconds."""
+    """Makes attempts.
+
+    Args:
+        subscriptions: where to look for the URL and the secrets.
+        new_client: makes the HTTP client, inside a running loop.
+        open_secret: (client_id, subscription_id, sealed) -> the secret in clear.
+        now: seconds since 1970.
+        jitter: a random number in 0..1.
+    """
 
     def __init__(
         self,
@@ -35,12 +43,16 @@ class AttemptSender:
         self._client: WebhookClient | None = None  # made where the loop runs
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to webhooks."""
         if self._client is not None:
             await self._client.close()
 
     async def subscription_of(self, row: Row) -> Subscription | None:
-        """The subscription as it is now; None only after reading to the end seen now."""
+        """The subscription as it is now; None only after the follower has read to the present end.
+
+        Raises:
+            KafkaError: Kafka cannot be reached.
+        """
         found = self._subscriptions.find(row.client_id, row.subscription_id)
         if found is None or found.version < row.version:
             await self._subscriptions.follower.caught_up()
@@ -48,7 +60,7 @@ class AttemptSender:
         return found
 
     async def send(self, row: Row, subscription: Subscription) -> Attempted:
-        """Send it once; a second call sends the same bytes under the same webhook-id."""
+        """POST the row once; a second call sends the same bytes under the same webhook-id."""
         self._client = self._client or self._new_client()
         at = self._now()
         signed = headers(self._secrets(row, subscription, at), row.webhook_id, int(at), row.body)

@@ -1,8 +1,8 @@
-"""Sends what is due: a queue for each endpoint, timers, and room for so many POSTs at a time.
+"""Sends what is due: a queue for each endpoint, timers, and a limit on POSTs in flight.
 
-HTTP never runs inside an agent. What is pending lives in the table's rows; all that is kept here
-(queues, timers, what is in flight) can be lost and is built again from the rows of the partitions
-held. A crash between a POST and its commit sends the same webhook-id again.
+HTTP never runs inside an agent. What is pending is in the rows of the table; everything kept here (queues,
+timers, deliveries in flight) can be lost and is rebuilt from the rows of the partitions held. A crash
+between a POST and its commit sends the same webhook-id again.
 """
 
 import asyncio
@@ -35,7 +35,20 @@ Key = tuple[int, str]  # partition, subscription_id
 
 
 class Dispatcher:
-    """All endpoints of this process. `now` is the wall clock, `monotonic` the queues' (both seconds)."""
+    """The queues of all endpoints that this process serves.
+
+    Args:
+        states: the partitions that role deliver holds.
+        subscriptions: of all clients, as they are now.
+        attempts: makes the POSTs.
+        settle: commits updates of deliveries.
+        schedule: seconds between attempts.
+        partition_of: client_id -> partition.
+        now: the wall clock, in seconds since 1970.
+        jitter: a random number in 0..1.
+        monotonic: the clock of the queues, in seconds.
+        max_in_flight: at most so many POSTs at a time.
+    """
 
     def __init__(
         self,
@@ -61,7 +74,7 @@ class Dispatcher:
         self._jitter = jitter
         self._queues: dict[Key, EndpointQueue] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._crowded: deque[Key] = deque()  # queues that wait for the process, not for time
+        self._crowded: deque[Key] = deque()  # queues that wait for room in flight
         self._in_flight = InFlight(max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes = OutcomeBatcher(
@@ -74,16 +87,16 @@ class Dispatcher:
         )
         self._stopping = False
 
-    # What others tell us
+    # Called from outside
 
     async def on_assigned(self, state: PartitionState[DeliverTables]) -> None:
-        """A partition is ours: everything pending in it is queued."""
+        """Queue everything pending in a partition that was assigned."""
         self.push(state.partition, list(state.tables.pending.values()))
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
-        """A partition is another worker's: nothing more goes out.
+        """Send nothing more from a partition that was revoked.
 
-        POSTs under way end; their outcomes count only if the partition comes back, row unchanged.
+        POSTs under way end; their outcomes count only if the partition comes back with the row unchanged.
         """
         for key in [key for key in self._queues if key[0] == state.partition]:
             self._queues[key].clear()
@@ -94,7 +107,7 @@ class Dispatcher:
                 timer.cancel()
 
     def begin(self, partition: int, rows: Iterable[Row]) -> None:
-        """Rows whose transaction is under way: what nothing stands before goes out meanwhile."""
+        """Start the POSTs of rows whose transaction is under way, where no other delivery waits."""
         for row in rows:
             key = (partition, row.subscription_id)
             queue = self._queue(key)
@@ -103,9 +116,10 @@ class Dispatcher:
                 self._start(key, queue, row)
 
     def push(self, partition: int, rows: Iterable[Row], ahead: Mapping[str, int] | None = None) -> None:
-        """Rows wait for their due times; called after each commit that made or changed them.
+        """Queue rows until they are due; called after each commit that made or changed them.
 
-        `ahead` (ms, by id) is how the clocks stood where a row was planned before this moment.
+        `ahead` (ms, by id) is how far the wall clock was ahead of the queues' clock when a row was planned,
+        if that was before this call.
         """
         now = self._ahead()
         touched = set()
@@ -120,7 +134,7 @@ class Dispatcher:
             self._pump(key)
 
     def on_subscription_changed(self, client_id: str) -> None:
-        """A client's subscriptions changed: wake, hold or cancel what waits."""
+        """Resume, hold or cancel what waits for a client whose subscriptions have changed."""
         partition = self._partition_of(client_id)
         state = self._states.held.get(partition)
         if state is None:
@@ -142,7 +156,7 @@ class Dispatcher:
                 self._apply_subscription(partition, subscription_id, None)
 
     async def stop(self) -> None:
-        """Nothing new goes out; what is under way gets a short time."""
+        """Send nothing more; POSTs under way get STOP_SECONDS to end."""
         self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
@@ -171,9 +185,9 @@ class Dispatcher:
         return int(self._now() * 1000) - self._queue_time()
 
     def _wait(self, queue: EndpointQueue, row: Row, ahead: int) -> None:
-        """Until the row is due by the clock that planned it: who sets it later moves nothing.
+        """Queue a row until it is due by the clock that planned it, so that setting the clock moves nothing.
 
-        A new row is due at once: its time is Kafka's, whose clock may be another.
+        A new row is due at once: its time is Kafka's, and Kafka's clock may differ.
         """
         now = self._queue_time()
         queue.push(row.id, row.due, now + row.left(now + ahead))
@@ -203,7 +217,7 @@ class Dispatcher:
                 break
             row = table.get(popped[0])
             if row is None or row.due != popped[1] or row.id in self._in_flight:
-                continue  # stale: it has ended, moved, or is on its way
+                continue  # stale: it has ended, has another due time, or is in flight
             if row.held and row.due > now + self._ahead() + 1:  # the clock was set back
                 self._wait(queue, row, self._ahead())
                 continue
@@ -225,7 +239,7 @@ class Dispatcher:
             self._queues.pop(key, None)
 
     async def _send(self, key: Key, row: Row) -> None:
-        """One turn of a queue; the slot is free when the POST has ended, the row when its result stands."""
+        """One attempt; it leaves the queue when the POST ends, and flight when its outcome is committed."""
         try:
             subscription = await self._attempts.subscription_of(row)
             if subscription is None or not subscription.enabled:
@@ -233,18 +247,18 @@ class Dispatcher:
                 self._apply_subscription(key[0], key[1], subscription)
             else:
                 attempted = await self._attempts.send(row, subscription)
-                self._learn(key, attempted.outcome)
+                self._observe(key, attempted.outcome)
                 self._outcomes.add(key[0], attempted)
-        except Exception as error:  # Kafka is away, or a mistake of ours: the row stays, and is tried again
-            log.warning("delivery %s could not be sent: %r", row.id, error)
+        except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
+            log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
             await asyncio.sleep(1)
             ahead = self._in_flight.end([row.id]).get(row.id, self._ahead())
             if (queue := self._queues.get(key)) is not None:
                 self._wait(queue, row, ahead)
         finally:
-            self._left(key)
+            self._free_slot(key)
 
-    def _left(self, key: Key) -> None:
+    def _free_slot(self, key: Key) -> None:
         queue = self._queues.get(key)
         if queue is not None:
             queue.ended()
@@ -252,14 +266,14 @@ class Dispatcher:
         self._pump_crowded()
 
     def _pump_crowded(self) -> None:
-        """Lanes that waited for room in the process, which POSTs and settled results make."""
+        """Pump the queues that wait for room in flight; finished POSTs and committed outcomes make it."""
         for _ in range(len(self._crowded)):
             if self._in_flight.is_full:
                 break
             self._pump(self._crowded.popleft())
 
-    def _learn(self, key: Key, outcome: Outcome) -> None:
-        """The queue learns how its endpoint does."""
+    def _observe(self, key: Key, outcome: Outcome) -> None:
+        """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows."""
         queue = self._queues.get(key)
         if queue is None:
             return
@@ -290,4 +304,4 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a delivery could not be handled: %r", error, exc_info=error)
+            log.error("the dispatcher failed: %r", error, exc_info=error)

@@ -1,7 +1,7 @@
 """The deliveries of one endpoint (a subscription) in the order of their due times. Pure.
 
-At most 4 POSTs at a time, 1 after a failure, then 1, 2, 4 again. After 5 failures in a row the
-circuit breaker opens: the schedule then belongs to the endpoint, and one probe at a time goes out.
+At most 4 POSTs at a time, only 1 after a failure; every success doubles that up to 4. After 5 failures in
+a row the circuit breaker opens: then the schedule applies to the endpoint, and probes go out one at a time.
 """
 
 import heapq
@@ -15,7 +15,7 @@ OPENS_AFTER: Final = 5
 class EndpointQueue:
     """Which delivery may go out next, and when.
 
-    Times are ms of a clock that nobody sets; `due` is what the row says, and only tells rows apart.
+    Times are ms of a monotonic clock; `due` is what the row says (wall clock), and identifies stale entries.
     """
 
     def __init__(self, schedule: Sequence[float]) -> None:
@@ -25,7 +25,7 @@ class EndpointQueue:
         self._width = WIDTH
         self._in_flight = 0
         self._failures = 0
-        self._closed_until = 0  # nothing goes out before
+        self._closed_until = 0  # nothing goes out before this time
 
     def __bool__(self) -> bool:
         return bool(self._heap or self._in_flight)
@@ -41,26 +41,26 @@ class EndpointQueue:
         return self._in_flight > 0
 
     def is_free(self, now: int) -> bool:
-        """Whether a delivery due now would go out at once: nothing waits, nothing fails."""
+        """Whether a delivery that is due would go out at once: none waits, and the endpoint does not fail."""
         return not self._heap and self._in_flight < self._width and self._closed_until <= now
 
     def push(self, delivery_id: str, due: int, at: int) -> None:
-        """A delivery waits until `at`; pushed again with another `due` it is found stale at the old one."""
+        """Queue a delivery until `at`; after a push with another `due`, the old entry is stale."""
         self._order += 1
         heapq.heappush(self._heap, (at, self._order, delivery_id, due))
 
     def clear(self) -> None:
-        """Nothing waits any more; what is under way and how the endpoint did stay known."""
+        """Forget what waits, but not the POSTs under way nor how the endpoint has behaved."""
         self._heap.clear()
 
     def next_at(self) -> int | None:
-        """When the queue wants attention; None while it is empty or full."""
+        """When the next delivery may go out; None while nothing waits or all POSTs are under way."""
         if not self._heap or self._in_flight >= self._width:
             return None
         return max(self._heap[0][0], self._closed_until)
 
     def pop(self, now: int) -> tuple[str, int] | None:
-        """The next delivery that may go out now and the `due` it was pushed with."""
+        """The next delivery that may go out now (its id, and the `due` it was pushed with), or None."""
         at = self.next_at()
         if at is None or at > now:
             return None
@@ -68,24 +68,24 @@ class EndpointQueue:
         return delivery_id, due
 
     def began(self) -> None:
-        """A POST is under way."""
+        """Note that a POST has begun."""
         self._in_flight += 1
 
     def ended(self) -> None:
-        """It has ended, however."""
+        """Note that a POST has ended, whatever its outcome."""
         self._in_flight = max(0, self._in_flight - 1)
 
     def wake(self) -> None:
-        """Somebody asks for a try now (a test event, an endpoint enabled again)."""
+        """Allow the next POST now, for a test event or when the subscription is enabled again."""
         self._closed_until = 0
 
     def succeeded(self) -> None:
-        """A POST was answered with 2xx: ramp up."""
+        """Note a 2xx: close the circuit breaker and double the width."""
         self._failures, self._closed_until = 0, 0
         self._width = min(WIDTH, self._width * 2)
 
     def failed(self, now: int, hint: float, jitter: Callable[[], float]) -> None:
-        """A POST failed; `hint` (s) is what Retry-After asks of the whole endpoint."""
+        """Note a failed POST; `hint` (s) is how long Retry-After asks to leave the endpoint alone."""
         self._failures += 1
         self._width = 1
         wait = hint

@@ -3,26 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 
-from red_stats.agents.deliveries import Attempted, News
+from red_stats.agents.deliveries import Attempted, Update
 from red_stats.delivery.in_flight import InFlight
 from red_stats.domain.deliveries import Row
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionStates
 
 Requeue = Callable[[int, Iterable[Row]], None]
-Settle = Callable[[int, Sequence[News], Set[str], Requeue], Awaitable[bool]]
+Settle = Callable[[int, Sequence[Update], Set[str], Requeue], Awaitable[bool]]
 Push = Callable[[int, Iterable[Row], Mapping[str, int]], None]
 
 
 class OutcomeBatcher:
-    """Commits what happened to deliveries, a transaction at a time for each partition.
+    """Commits updates of deliveries, one transaction at a time for each partition.
 
     Args:
-        settle: one transaction; False when the partition is not held.
+        states: the partitions that role deliver holds.
+        settle: commits one transaction; False when the partition is not held.
         in_flight: a delivery leaves it when its outcome is committed.
-        push: takes the rows that go on.
-        spawn: runs work beside everything else.
-        on_room: called after each transaction: there is room in flight.
+        push: queues the rows that go on.
+        spawn: runs work as a task.
+        on_room: called after each transaction, since it leaves room in flight.
     """
 
     def __init__(
@@ -41,31 +42,31 @@ class OutcomeBatcher:
         self._push = push
         self._spawn = spawn
         self._on_room = on_room
-        self._news: dict[int, list[News]] = {}
+        self._updates: dict[int, list[Update]] = {}
         self._under_way: set[int] = set()
 
-    def add(self, partition: int, item: News) -> None:
-        """Into the next transaction of that partition."""
-        self._news.setdefault(partition, []).append(item)
+    def add(self, partition: int, update: Update) -> None:
+        """Add an update to the next transaction of its partition."""
+        self._updates.setdefault(partition, []).append(update)
         if partition not in self._under_way:
             self._under_way.add(partition)
             self._spawn(self._settle_all(partition))
 
     async def _settle_all(self, partition: int) -> None:
         try:
-            while news := self._news.pop(partition, None):
-                await self._settle_some(partition, news)
+            while updates := self._updates.pop(partition, None):
+                await self._settle_some(partition, updates)
         finally:
             self._under_way.discard(partition)
 
-    async def _settle_some(self, partition: int, news: Sequence[News]) -> None:
-        done = {item.row.id for item in news if isinstance(item, Attempted)}
+    async def _settle_some(self, partition: int, updates: Sequence[Update]) -> None:
+        done = {update.row.id for update in updates if isinstance(update, Attempted)}
 
         def requeue(partition: int, rows: Iterable[Row]) -> None:
             self._push(partition, rows, self._in_flight.end(done))
 
-        # False while a rebalance takes the partition anew; then the new state decides.
-        while not await self._settle(partition, news, self._in_flight.without(done), requeue):
+        # False while a rebalance takes the partition anew; afterwards the new state decides.
+        while not await self._settle(partition, updates, self._in_flight.without(done), requeue):
             if partition not in self._states.held:
                 break
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Webhook secrets at rest: AES-256-GCM, the key's id in the value, client and subscription bound in.
+"""Webhook secrets at rest: AES-256-GCM, the key's id in the value, bound to client and subscription.
 
 The key comes from `RED_SECRET_KEY` (64 hex digits) or `secret.key` in the data folder.
 """
@@ -25,7 +25,7 @@ class SecretKeyError(Exception):
 
 
 class SecretBox:
-    """Seals and opens secrets with one key."""
+    """Seals and opens secrets with one key of 32 bytes; `key_id` names it."""
 
     def __init__(self, key: bytes, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.key_id = hashlib.sha256(key).hexdigest()[:8]
@@ -43,7 +43,7 @@ class SecretBox:
         """The secret in clear.
 
         Raises:
-            SecretKeyError: sealed with another key, or for another subscription.
+            SecretKeyError: it was sealed with another key or for another subscription.
         """
         key_id, _, text = sealed.partition(".")
         try:
@@ -52,7 +52,7 @@ class SecretBox:
             clear = self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound)
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise SecretKeyError(
-                f"a secret sealed with key {key_id} does not open with key {self.key_id}"
+                f"a secret sealed with key {key_id} cannot be opened with key {self.key_id}"
             ) from error
         return clear.decode()
 
@@ -75,10 +75,10 @@ def _bound(client_id: str, subscription_id: str) -> bytes:
 
 
 def load_key(data: Path, configured: str | None, *, create: bool = False) -> bytes:
-    """The key of this installation, 32 bytes.
+    """The key of this installation, 32 bytes; with `create` it is made if there is none.
 
     Raises:
-        SecretKeyError: none configured and no file (unless `create`), or not 64 hex digits.
+        SecretKeyError: no key is configured and there is no file, or it is not 64 hex digits.
     """
     if configured:
         return _parse(configured, "RED_SECRET_KEY")

@@ -1,8 +1,8 @@
 """One signed POST, guarded: no address is dialled that the rules refuse, whatever a name resolves to.
 
-A resolver of ours refuses a name if any of its addresses is refused; literal addresses never reach
-a resolver, so the socket factory judges every address that is really dialled. Nothing of the
-answer but its status, Retry-After and length matters.
+The resolver refuses a name if any of its addresses is refused; literal addresses never reach a resolver,
+so the socket factory checks every address that is dialled. Only the status, Retry-After and the length of
+the answer matter.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class AddressRefused(OSError):
 
 
 class GuardResolver(AbstractResolver):
-    """Resolves names, and refuses one if any answer is a refused address."""
+    """Resolves names, and refuses a name if any of its addresses is refused."""
 
     def __init__(self, allow: Sequence[Network], resolver: AbstractResolver | None = None) -> None:
         self._allow = allow
@@ -39,7 +39,12 @@ class GuardResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name, all of them allowed."""
+        """The addresses of a name, all of them allowed.
+
+        Raises:
+            AddressRefused: one of them is not.
+            OSError: the name has no address, or no answer came within 3 s.
+        """
         async with asyncio.timeout(DNS_SECONDS):
             answers = await self._resolver.resolve(host, port, family)
         if not answers:
@@ -49,12 +54,12 @@ class GuardResolver(AbstractResolver):
         return answers
 
     async def close(self) -> None:
-        """Closes the resolver beneath."""
+        """Close the underlying resolver."""
         await self._resolver.close()
 
 
 class WebhookClient:
-    """POSTs to webhooks over one guarded session; made inside a running loop."""
+    """POSTs to webhooks over one guarded session, each within `seconds`; create it in a running loop."""
 
     def __init__(
         self, allow: Sequence[Network], *, seconds: float, resolver: AbstractResolver | None = None
@@ -78,11 +83,11 @@ class WebhookClient:
         )
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Close all connections."""
         await self._session.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """POST once; every way to fail is an Outcome with words that a client may see."""
+        """POST once; every failure is an Outcome whose text clients may read, never an exception."""
         reason = refusal(url, self._allow)
         if reason is not None:
             return Outcome(None, f"{REFUSED} ({reason})", 0, blocked=True)
@@ -98,11 +103,11 @@ class WebhookClient:
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
                 if not await _drained(response.content):
-                    response.close()  # a long answer is nobody's business; the connection goes
-            error = _refusing(status)
+                    response.close()  # a long answer is not read; the connection is closed
+            error = _error_of(status)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             blocked = _is_blocked(failure)
-            error, status = (REFUSED if blocked else _words(failure)), None
+            error, status = (REFUSED if blocked else _described(failure)), None
         ms = int((time.monotonic() - started) * 1000)
         return Outcome(status, error, ms, retry_after, blocked)
 
@@ -110,13 +115,13 @@ class WebhookClient:
         family, kind, protocol, _, address = info
         if not is_allowed(ip_address(address[0]), self._allow):
             raise AddressRefused(REFUSED)
-        made = socket.socket(family, kind, protocol)
-        made.setblocking(False)
-        return made
+        created = socket.socket(family, kind, protocol)
+        created.setblocking(False)
+        return created
 
 
 async def _drained(content: aiohttp.StreamReader) -> bool:
-    """Whether the answer ended within the bytes we read; a connection can then be used again."""
+    """Whether the answer ended within READ_BYTES, so that the connection can be used again."""
     left = READ_BYTES
     while left > 0:
         chunk = await content.read(left)
@@ -126,7 +131,7 @@ async def _drained(content: aiohttp.StreamReader) -> bool:
     return content.at_eof()
 
 
-def _refusing(status: int) -> str | None:
+def _error_of(status: int) -> str | None:
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
@@ -145,8 +150,8 @@ def _is_blocked(failure: BaseException | None) -> bool:
     return False
 
 
-def _words(failure: Exception) -> str:
-    """A text for the client: what kind of failure, no addresses of ours."""
+def _described(failure: Exception) -> str:
+    """The kind of failure in words for clients, without any address of ours."""
     if isinstance(failure, TimeoutError):
         return "timed out"
     if isinstance(failure, aiohttp.ClientConnectorCertificateError | ssl.SSLError):

@@ -1,4 +1,4 @@
-"""Alerts: one for each version in force at a measurement's offset whose threshold it exceeds.
+"""Alerts: one for each version in force at a measurement's offset whose threshold it exceeds. Pure.
 
 So anyone can prove them: the measurements above the threshold within the range *are* the alerts.
 """
@@ -47,12 +47,16 @@ _decoder = msgspec.json.Decoder(AlertRaised)
 
 
 def decode(value: bytes | None) -> AlertRaised:
-    """The event in the value of a record; total: any bytes give an alert or InvalidEvent."""
+    """The event in the value of a record on `red.alerts`.
+
+    Raises:
+        InvalidEvent: the bytes are no alert; no other exception is ever raised.
+    """
     try:
         alert = _decoder.decode(value or b"")
         alert.measured_ms  # noqa: B018 it must be a time
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise InvalidEvent(f"no alert: {error}") from error
+        raise InvalidEvent(f"not an alert: {error}") from error
     to_basis_points(alert.red)
     to_basis_points(alert.threshold)
     return alert
@@ -66,19 +70,19 @@ class Alert(NamedTuple):
 
     @property
     def value(self) -> bytes:
-        """The JSON value of its record."""
+        """The value of its record on `red.alerts`, as JSON."""
         return orjson.dumps(msgspec.structs.asdict(self.event))
 
 
 def uuid5(namespace: bytes, name: str) -> str:
-    """UUIDv5 of RFC 9562, from 16 bytes; the standard library's is 3 times slower."""
+    """The UUIDv5 (RFC 9562) of a name; `namespace` is 16 bytes. 3 times as fast as the standard library."""
     text = hashlib.sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(text[16], 16) & 3]
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 def alert_id(subscription_id: str, position: str) -> str:
-    """Deterministic: the subscription and the measurement's `partition:offset` name the alert."""
+    """The id of an alert: the UUIDv5 of the measurement's `partition:offset` in its subscription's id."""
     return uuid5(_namespace(subscription_id), position)
 
 
@@ -87,18 +91,18 @@ def _namespace(subscription_id: str) -> bytes:
     return UUID(subscription_id).bytes
 
 
-def make(reading: Measurement, judge: ThresholdVersion, seq: int, partition: int) -> Alert:
-    """The alert that `judge` raises about `reading`, as the `seq`-th of its subscription."""
+def make(reading: Measurement, version: ThresholdVersion, seq: int, partition: int) -> Alert:
+    """The alert that a version raises about a reading: number `seq` (from 1) of its subscription."""
     position = f"{partition}:{reading.offset}"
     event = AlertRaised(
-        id=alert_id(judge.subscription_id, position),
-        subscription_id=judge.subscription_id,
-        version=judge.version,
+        id=alert_id(version.subscription_id, position),
+        subscription_id=version.subscription_id,
+        version=version.version,
         seq=seq,
         prev_seq=seq - 1,
         image_id=reading.image_id,
         red=reading.red_bp / 10000,
-        threshold=judge.threshold_bp / 10000,
+        threshold=version.threshold_bp / 10000,
         measured_at=rfc3339_of(reading.at),
         position=position,
     )

@@ -1,6 +1,6 @@
 """Measurements by the thousand as the columns of their table: a column at a time, few objects a row.
 
-What a record is worth is still said by `validator`, one by one, as soon as anything looks unusual.
+As soon as anything looks unusual, `validator` decides record by record what is readable.
 """
 
 from array import array
@@ -17,11 +17,11 @@ from red_stats.domain.measurements import (
     validator,
 )
 
-MAX_SHARES: Final = 50_000
+MAX_SHARES: Final = 50_000  # remembered; shares with four decimals are only 10,001
 
 
 class Texts:
-    """A column of texts, each behind its length as ClickHouse's Native format has them."""
+    """A column of `count` texts, each preceded by its length, as in ClickHouse's Native format."""
 
     __slots__ = ("content", "count")
 
@@ -33,7 +33,7 @@ class Texts:
 
 
 class ColumnBatch(NamedTuple):
-    """Records split into columns of rows with their offsets, and what cannot be read.
+    """Records split into columns of rows with their offsets, and those that cannot be read, with the reason.
 
     `first` and `last` are the offsets of the first and the last record, readable or not; `at` is the
     Kafka time (ms) of the first.
@@ -48,7 +48,7 @@ class ColumnBatch(NamedTuple):
 
 
 class _Shares(dict[float, int]):
-    """Share -> what is stored of it; there are few different ones with four decimals."""
+    """Share -> its basis points, remembered: shares have four decimals, so few of them differ."""
 
     def __init__(self, stored: Callable[[float], int]) -> None:
         self._stored = stored
@@ -66,22 +66,23 @@ _rounded: Final = _Shares(lambda share: round(share * 10000))
 
 
 class MeasurementReader:
-    """Reads the records of one partition into columns, in the order of `recording.MEASUREMENTS`."""
+    """Reads the records of one partition into columns, in the order of `recorded_tables.MEASUREMENTS`."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._check = validator(partition, partitions)
         self._clients = ClientsOf(partition, partitions)
 
     def __call__(self, records: Sequence[Any]) -> ColumnBatch:
-        """Every record either becomes a row or is unreadable with a reason."""
+        """The records (at least one) as columns; each becomes a row, or is unreadable with a reason."""
         ends = records[0].offset, records[0].timestamp, records[-1].offset
         try:
-            return self._taken(records, [], ends)
-        except Exception:  # whatever it is, `validator` knows which record it is about
+            return self._to_columns(records, [], ends)
+        except Exception:  # whatever it is, `validator` finds out which record is to blame
             unreadable: list[tuple[Any, str]] = []
-            return self._taken([one for one in records if self._passes(one, unreadable)], unreadable, ends)
+            readable = [record for record in records if self._is_readable(record, unreadable)]
+            return self._to_columns(readable, unreadable, ends)
 
-    def _passes(self, record: Any, unreadable: list[tuple[Any, str]]) -> bool:
+    def _is_readable(self, record: Any, unreadable: list[tuple[Any, str]]) -> bool:
         try:
             self._check(record)
         except InvalidEvent as error:
@@ -89,7 +90,7 @@ class MeasurementReader:
             return False
         return True
 
-    def _taken(
+    def _to_columns(
         self, records: Sequence[Any], unreadable: list[tuple[Any, str]], ends: tuple[int, int, int]
     ) -> ColumnBatch:
         events: list[QuickEvent] = list(map(decode_quickly, [record.value for record in records]))
@@ -134,7 +135,7 @@ def _columns(events: Sequence[QuickEvent], clients: list[str], times: "array[int
 
 
 def _unsigned(typecode: str, numbers: list[int]) -> "array[int]":
-    """Descriptive numbers as their column can hold them; a giant one never stops the stream."""
+    """Descriptive numbers, capped at what their column can hold: a giant one must not stop the stream."""
     try:
         return array(typecode, numbers)
     except OverflowError:

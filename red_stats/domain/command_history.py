@@ -1,4 +1,4 @@
-"""Subscriptions and answers folded anew from `red.command-results`, which keeps every answer. Pure."""
+"""Subscriptions and answers folded again from `red.command-results`, which keeps every result. Pure."""
 
 from collections import OrderedDict
 from typing import Any
@@ -11,7 +11,7 @@ from red_stats.domain.subscriptions import Client, PublicSubscription, Subscript
 
 
 class CommandHistory:
-    """One partition's answers in their order: each client's list, and the answers remembered."""
+    """One partition's results in log order: each client's list, and its last `remembered` answers."""
 
     def __init__(self, remembered: int) -> None:
         self.clients: dict[str, Client] = {}
@@ -19,10 +19,10 @@ class CommandHistory:
         self._remembered = remembered
 
     def add(self, value: bytes | None) -> None:
-        """Take one record over; an answer given a second time changes nothing.
+        """Fold one record; an answer given a second time changes nothing.
 
         Raises:
-            InvalidEvent: it is no result; nobody but live writes there.
+            InvalidEvent: the value is no command result; only role live writes there.
         """
         answer = command_results.decode(value)
         given = self.answers.setdefault(answer.client_id, OrderedDict())
@@ -37,7 +37,7 @@ class CommandHistory:
             self.clients[answer.client_id] = _changed(client, answer, answer.subscription, offset)
 
     def pruned(self, mark: int) -> dict[str, Client]:
-        """The lists without the ranges that the mark of the measurements has passed."""
+        """The lists by client_id, without the ranges that the mark of the measurements has passed."""
         return {
             name: msgspec.structs.replace(client, past=still_needed(client.past, mark))
             for name, client in self.clients.items()

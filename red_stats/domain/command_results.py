@@ -15,8 +15,8 @@ from red_stats.domain.subscriptions import PublicSubscription, Subscription
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record on `red.command-results`; its key is the client_id.
 
-    `command_position` is partition:offset of the command. Accepted: `subscription` as clients see it,
-    `row` as role live keeps it (None once it has ended). Rejected: `problem`.
+    `command_position` is the command's partition:offset. An accepted result has `subscription` as clients
+    see it and `row` as role live keeps it (None once it has ended); a rejected one has `problem`.
     """
 
     command_id: str
@@ -42,9 +42,9 @@ def decode(value: bytes | None) -> CommandResult:
     """The result in the value of a record.
 
     Raises:
-        InvalidEvent: it is none; nobody but role live writes there.
+        InvalidEvent: the value is no command result; only role live writes there.
     """
     try:
         return _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"no command result: {error}") from error
+        raise InvalidEvent(f"not a command result: {error}") from error

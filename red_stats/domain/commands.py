@@ -1,7 +1,7 @@
-"""Subscription commands: what is asked, whether it is accepted, and what it changes. Pure.
+"""Subscription commands: how they are read, whether they are accepted, and what they change. Pure.
 
-The caller gives the stamp (the measurement log's end, read under the partition's lock), the
-command's own position and Kafka time, and functions that seal and open secrets.
+The caller passes the stamp (the end of the client's measurement log, read under the partition's lock),
+the command's own position and Kafka time, and functions that seal and open secrets.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable",
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command on `red.subscription-commands`; UNSET is "leave as it is", null clears."""
+    """The value of a record on `red.subscription-commands`: absent fields stay as they are, null clears."""
 
     command: Name
     command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -48,7 +48,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What every command must have to be answered at all."""
+    """What a command must have to be answered at all; otherwise it is a dead letter."""
 
     command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     client_id: str
@@ -56,7 +56,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Context(NamedTuple):
-    """What a decision needs beside the command and the client's state."""
+    """What a decision needs besides the command and the client's state."""
 
     partition: int
     partitions: int
@@ -64,13 +64,13 @@ class Context(NamedTuple):
     at: int  # Kafka time of the command, ms
     stamp: int  # the measurement log's end
     mark: int  # last measurement offset folded in
-    seal: Callable[[str, str], str]  # client_id, subscription_id -> a fresh sealed secret
-    opens: Callable[[str, str, str], bool]  # does a sealed secret open for them
-    url_refusal: Callable[[str], str | None]
+    seal: Callable[[str, str], str]  # client_id, subscription_id -> a new secret, sealed
+    opens: Callable[[str, str, str], bool]  # client_id, subscription_id, sealed -> whether it can be opened
+    url_refusal: Callable[[str], str | None]  # why a webhook URL is refused; None: it is allowed
 
 
 class Change(NamedTuple):
-    """An accepted command: the client's new list and the version it made (None: unsubscribed)."""
+    """An accepted command: the client's new list, and the version it made; `ended` after an unsubscribe."""
 
     client: Client
     subscription: Subscription
@@ -78,15 +78,15 @@ class Change(NamedTuple):
 
 
 def read_envelope(value: bytes | None) -> Envelope:
-    """The parts needed to answer.
+    """The parts of a command that are needed to answer it.
 
     Raises:
-        InvalidEvent: no readable command_id and client_id: a dead letter.
+        InvalidEvent: command_id or client_id cannot be read; the command becomes a dead letter.
     """
     try:
         envelope = msgspec.json.decode(value or b"", type=Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"no readable command: {error}") from error
+        raise InvalidEvent(f"not a readable command: {error}") from error
     if not CLIENT_ID.fullmatch(envelope.client_id):
         raise InvalidEvent("client_id is not [a-z0-9_-]{1,64}")
     return envelope
@@ -96,13 +96,13 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
     """What a command with a readable envelope changes.
 
     Raises:
-        Problem: the command is rejected; its problem is the answer.
+        Problem: the command is rejected; the problem is its answer.
     """
     command = _parse(value)
     if key != command.client_id.encode():
         raise Problem("key_mismatch", "The record's key must be its client_id.")
     if partition_of(command.client_id, context.partitions) != context.partition:
-        raise Problem("partition_mismatch", "Use the Java (murmur2) partitioner.")
+        raise Problem("partition_mismatch", "Use Java's (murmur2) partitioner.")
     client = client or Client(client_id=command.client_id, offset=-1)
     if command.command == "subscribe":
         return _subscribe(command, client, context)
@@ -127,9 +127,9 @@ def _existing(command: Command, client: Client) -> Subscription:
         raise Problem("invalid_command", "subscription_id is required.")
     subscription = client.find(command.subscription_id)
     if subscription is None:
-        raise Problem("not_found", "No such subscription.")
+        raise Problem("not_found", "There is no such subscription.")
     if command.if_version not in (msgspec.UNSET, subscription.version):
-        raise Problem("version_conflict", f"The version is {subscription.version} by now.")
+        raise Problem("version_conflict", f"The current version is {subscription.version}.")
     return subscription
 
 
@@ -166,9 +166,9 @@ def _new_id(command: Command, client: Client) -> str:
     try:
         canonical = str(UUID(command.subscription_id))
     except ValueError as error:
-        raise Problem("invalid_command", "subscription_id is not a UUID.") from error
+        raise Problem("invalid_command", "subscription_id must be a UUID.") from error
     if client.find(canonical) is not None:
-        raise Problem("subscription_exists", "This subscription_id is in use.")
+        raise Problem("subscription_exists", "This subscription_id is already in use.")
     return canonical
 
 
@@ -185,11 +185,11 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
         reason = command.reason if isinstance(command.reason, str) and not enabled else None
         changes |= {"enabled": enabled, "disabled_reason": reason and reason[:100]}
     if command.command == "rotate_secret":
-        fresh = _sealed(command, old.id, context)
+        current = _sealed(command, old.id, context)
         overlap = Secret(old.secrets[0].encrypted, context.at + OVERLAP_MS)
-        changes["secrets"] = (fresh, overlap)
+        changes["secrets"] = (current, overlap)
     elif command.command == "update" and not changes:
-        raise Problem("invalid_command", "Nothing to change was named.")
+        raise Problem("invalid_command", "Name at least one field to change.")
     return msgspec.structs.replace(
         old,
         **changes,
@@ -215,17 +215,17 @@ def _replace(client: Client, old: Subscription, new: Subscription | None, contex
 
 
 def check_threshold(threshold: float) -> float:
-    """A share in 0..1 with at most four decimals.
+    """The same threshold: a share in 0..1 with at most four decimals.
 
     Raises:
-        Problem: 422 `threshold_out_of_range`.
+        Problem: 422 `threshold_out_of_range` for any other number.
     """
     try:
         if not 0 <= threshold <= 1:
             raise InvalidEvent("not in 0..1")
         to_basis_points(threshold)
     except InvalidEvent as error:
-        detail = "A threshold is a number in 0..1 with at most four decimals."
+        detail = "A threshold is a number from 0 to 1 with at most four decimals."
         raise Problem("threshold_out_of_range", detail) from error
     return threshold
 

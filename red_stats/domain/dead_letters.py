@@ -1,4 +1,4 @@
-"""A dead letter: the original bytes, where they stood, and why they could not be read."""
+"""A dead letter: the original bytes, their position, and why they could not be read. Pure."""
 
 import base64
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 
 
 def dead_letter(topic: str, partition: int, record: Any, reason: str) -> bytes:
-    """The value on `red.dead-letters`; key and value in base64, null stays null."""
+    """The value of a record on `red.dead-letters`, as JSON: key and value in base64, null stays null."""
     return orjson.dumps(
         {
             "topic": topic,

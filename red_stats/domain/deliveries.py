@@ -1,6 +1,6 @@
-"""A delivery: one alert (or test event) on its way to one webhook, and every turn it can take. Pure.
+"""A delivery: one alert (or test event) on its way to one webhook, and all its transitions. Pure.
 
-A row stands in deliver's table while the delivery is not at its end; every turn is also an event on
+Its row is in the table `pending` until the delivery ends; every transition is also an event on
 `red.deliveries`. Times are ms since 1970.
 """
 
@@ -21,7 +21,7 @@ State = Literal["pending", "held", "delivered", "exhausted", "cancelled"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A delivery that has not ended; `data` is what its webhook says beside type and time, as JSON."""
+    """A delivery that has not ended; `data` is what its body says besides type and timestamp, as JSON."""
 
     id: str
     webhook_id: str
@@ -36,15 +36,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     due: int
     attempt: int = 0  # attempts made
     held: bool = False
-    wait: int = 0  # of `due`, from the moment that planned it
+    wait: int = 0  # ms from the moment that planned `due` to `due`
 
     def left(self, now: int) -> int:
-        """Ms until it is due: never more than it was to wait, if the clock was set since."""
+        """Ms until it is due, at most `wait`: a clock that was set back must not delay it."""
         return min(self.due - now, self.wait)
 
     @property
     def body(self) -> bytes:
-        """What is POSTed, byte for byte the same on every attempt."""
+        """The body of every attempt, byte for byte the same."""
         return b'{"type":"%b","timestamp":"%b","data":%b}' % (
             self.type.encode(),
             self.timestamp.encode(),
@@ -66,16 +66,17 @@ decode = _rows.decode
 
 
 def enqueued(row: Row) -> Transition:
-    """A new delivery, due at once."""
+    """The transition of a new delivery, which is due at once."""
     return Transition(row, _event(row, "pending", row.since, due=row.due))
 
 
 def attempted(
     row: Row, outcome: Outcome, at: int, schedule: Sequence[float], jitter: float, *, retried: bool = True
 ) -> Transition:
-    """After the POST that began at `at`: delivered, tried again later, held (410) or exhausted.
+    """The transition after the POST that began at `at`: delivered, pending again, held (410) or exhausted.
 
-    A kind that is not `retried` is sent once.
+    `schedule` are the seconds between attempts, `jitter` is in 0..1. A kind that is not `retried` is
+    sent once.
     """
     tried = msgspec.structs.replace(row, attempt=row.attempt + 1)
     answer = verdict(outcome)
@@ -98,7 +99,7 @@ def attempted(
 
 
 def on_subscription_changed(row: Row, subscription: Subscription | None, at: int) -> Transition | None:
-    """What the subscription's state means for a waiting row; None when nothing changes."""
+    """What the subscription's state (None: deleted) means for a waiting row; None when nothing changes."""
     if subscription is None:
         return Transition(None, _event(row, "cancelled", at))
     if not subscription.enabled:
@@ -110,13 +111,13 @@ def on_subscription_changed(row: Row, subscription: Subscription | None, at: int
             return Transition(None, _event(row, "exhausted", at, gone, attempt=0))
         return None
     if row.held:
-        woken = msgspec.structs.replace(row, held=False, due=at, wait=0)
-        return Transition(woken, _event(woken, "pending", at, due=at))
+        resumed = msgspec.structs.replace(row, held=False, due=at, wait=0)
+        return Transition(resumed, _event(resumed, "pending", at, due=at))
     return None
 
 
 def expired(row: Row, at: int, schedule: Sequence[float]) -> Transition | None:
-    """The end of a row that waited behind a failing endpoint for longer than its whole schedule."""
+    """The end of a row that has waited for a failing endpoint for longer than its schedule, or None."""
     if at - row.since <= max(MAX_AGE_MS, int(1200 * sum(schedule))):
         return None
     late = Outcome(None, "the webhook failed for longer than the whole schedule", 0)

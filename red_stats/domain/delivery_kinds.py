@@ -1,6 +1,7 @@
 """The kinds of deliveries: what each is made from and what its failure means. Pure.
 
-A new kind is one more `DeliveryKind` here.
+A new kind is one more `DeliveryKind` in `KINDS`, its topic in `topics.py`, and a line in `app.py` that
+folds that topic (docs/architecture.md, "Adding a kind of delivery").
 """
 
 from collections.abc import Callable
@@ -21,15 +22,15 @@ NO_IMAGE: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class DeliveryKind(NamedTuple):
-    """One kind.
+    """One kind of delivery.
 
     Attributes:
-        type: the `type` of its webhook's body.
-        topic: the records that become deliveries of this kind.
-        read: (key, value, Kafka time in ms) -> a new row; raises InvalidEvent: a dead letter.
-        retried: a failed attempt is followed by others; else the first one is the last.
-        at_once: it goes out although the endpoint's circuit breaker is open.
-        is_timed: from measured_at to its delivery is what the image-to-webhook metric tells.
+        type: the `type` in the body of its webhooks.
+        topic: the topic whose records become deliveries of this kind.
+        read: (key, value, Kafka time in ms) -> a new row; raises InvalidEvent for a dead letter.
+        retried: a failed attempt is repeated; otherwise there is only one.
+        at_once: it is sent even while the circuit breaker of its endpoint is open.
+        is_timed: the image-to-webhook metric measures from its timestamp to its delivery.
     """
 
     type: str
@@ -41,7 +42,7 @@ class DeliveryKind(NamedTuple):
 
 
 class TestTask(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="test"):
-    """A task on `red.delivery-tasks`: send a test event to one subscription."""
+    """The value of a record on `red.delivery-tasks`: send a test event to one subscription."""
 
     task_id: str
     client_id: str
@@ -51,7 +52,11 @@ class TestTask(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     @property
     def delivery_ids(self) -> tuple[str, str]:
-        """The delivery id and the webhook-id that the test event will have."""
+        """The delivery id and the webhook-id that the test event will have.
+
+        Raises:
+            InvalidEvent: `task_id` is not a UUID.
+        """
         return _ids_of(self.task_id)
 
 
@@ -59,15 +64,15 @@ def of_alert(key: bytes | None, value: bytes | None, at: int) -> Row:
     """The delivery of a record of `red.alerts`; its ids follow from the alert's.
 
     Raises:
-        InvalidEvent: the record is no alert.
+        InvalidEvent: the record is no alert, or its key is no client_id.
     """
     alert = alerts.decode(value)
     try:
         client_id = (key or b"").decode()
     except UnicodeDecodeError as error:
-        raise InvalidEvent("the record's key is no client_id") from error
+        raise InvalidEvent("the record's key is not a client_id") from error
     if not CLIENT_ID.fullmatch(client_id):
-        raise InvalidEvent("the record's key is no client_id")
+        raise InvalidEvent("the record's key is not a client_id")
     delivery_id, webhook_id = _ids_of(alert.id)
     return Row(
         id=delivery_id, webhook_id=webhook_id, alert_id=alert.id, client_id=client_id,
@@ -80,12 +85,12 @@ def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
     """The delivery that a record of `red.delivery-tasks` asks for: a test event.
 
     Raises:
-        InvalidEvent: the record is no task.
+        InvalidEvent: the record is no task, or its key is not its client_id.
     """
     try:
         task = msgspec.json.decode(value or b"", type=TestTask)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(f"no delivery task: {error}") from error
+        raise InvalidEvent(f"not a delivery task: {error}") from error
     if not CLIENT_ID.fullmatch(task.client_id) or key != task.client_id.encode():
         raise InvalidEvent("the record's key is not its client_id")
     delivery_id, webhook_id = task.delivery_ids
@@ -111,10 +116,11 @@ def _ids_of(event_id: str) -> tuple[str, str]:
 
 ALERT: Final = DeliveryKind("red.alert", topics.ALERTS, of_alert, is_timed=True)
 TEST: Final = DeliveryKind("red.test", topics.DELIVERY_TASKS, of_task, retried=False, at_once=True)
-BY_TOPIC: Final[dict[str, DeliveryKind]] = {kind.topic: kind for kind in (ALERT, TEST)}
-_BY_TYPE: Final = {kind.type: kind for kind in (ALERT, TEST)}
+KINDS: Final = (ALERT, TEST)
+BY_TOPIC: Final[dict[str, DeliveryKind]] = {kind.topic: kind for kind in KINDS}
+_BY_TYPE: Final = {kind.type: kind for kind in KINDS}
 
 
 def kind_of(row: Row) -> DeliveryKind:
-    """The kind of a delivery."""
+    """The kind of a delivery, by the `type` in its row."""
     return _BY_TYPE[row.type]

@@ -1,4 +1,7 @@
-"""Readable measurements by the thousand, as columns: a row is an object only where an alert needs it."""
+"""Readable measurements by the thousand, as columns. Pure.
+
+A row becomes an object only where it raises an alert.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +20,8 @@ Integers = npt.NDArray[Any]
 class MeasurementColumns:
     """Columns of equal lengths, offsets ascending; times in ms since 1970.
 
-    `client` is an index into `clients`. The image_id of a row ends in `images` at `image_end`, where
-    that of the next row begins.
+    `client` holds indices into `clients`. `images` holds the image_ids one after the other; that of a row
+    ends at its `image_end`, where the next row's begins.
     """
 
     offset: Integers
@@ -34,7 +37,7 @@ class MeasurementColumns:
         return len(self.offset)
 
     def taken(self, rows: Sequence[int]) -> list[Measurement]:
-        """Some of them, as objects."""
+        """The rows of these numbers (from 0), as objects."""
         at = np.array(rows, np.int64)
         bounds = np.concatenate(([0], self.image_end))
         columns = zip(
@@ -73,7 +76,7 @@ def to_measurement_columns(readings: Sequence[Measurement]) -> MeasurementColumn
 
 
 def joined(parts: Sequence[MeasurementColumns]) -> MeasurementColumns:
-    """One behind the other, as one."""
+    """All parts in their order as one; clients are renumbered."""
     if len(parts) == 1:
         return parts[0]
     if not parts:

@@ -1,6 +1,6 @@
-"""From the record of a measurement to what the folds need: the one judge of what is readable.
+"""From the record of a measurement to what the folds need: the only place that decides what is readable.
 
-Live, record and `verify` all ask here, so they can never disagree about what counts.
+Live, record and `verify` all use it, so they can never disagree about what counts. Pure.
 """
 
 import re
@@ -15,12 +15,12 @@ from red_common.events import CLIENT_ID, EPOCH, ImageMeasured, InvalidEvent, dec
 from red_common.kafka.partitioner import partition_of
 
 MAX_FUTURE_MS = 5 * 60 * 1000
-MAX_KNOWN = 1_000_000
+MAX_KNOWN = 1_000_000  # client_ids kept by key
 WINDOW_MS = 60_000
 
 
 class LogRecord(Protocol):
-    """What we use of a Kafka record."""
+    """What we use of a Kafka record; `timestamp` in ms since 1970."""
 
     key: bytes | None
     value: bytes | None
@@ -31,7 +31,7 @@ class LogRecord(Protocol):
 class Measurement(msgspec.Struct, gc=False):
     """A readable measurement: `at` is event time, `logged_at` Kafka's, both ms since 1970.
 
-    Little is kept of each: what a batch of many thousands holds no longer fits into the caches.
+    It holds little: a batch has many thousands of them, which must fit into the processor's caches.
     """
 
     offset: int
@@ -43,7 +43,7 @@ class Measurement(msgspec.Struct, gc=False):
 
 
 class DeadLetter(NamedTuple):
-    """A record that cannot be counted, and why."""
+    """A record that cannot be read, and why."""
 
     record: Any
     reason: str
@@ -53,7 +53,7 @@ Checked = tuple[ImageMeasured, int]  # a readable event, and its time in ms sinc
 
 
 class QuickEvent(ImageMeasured, frozen=True, kw_only=True, gc=False):
-    """The event with its time as text: most of it has been seen before."""
+    """The event with its time as text: its minute has usually been converted before."""
 
     measured_at: str  # type: ignore[assignment]
 
@@ -65,7 +65,7 @@ MAX_MINUTES: Final = 100_000
 
 
 class _Minutes(dict[str, int]):
-    """Like "2026-11-25T02:25:" -> ms since 1970; KeyError for what is none, or written in another way."""
+    """Texts like "2026-11-25T02:25:" -> ms since 1970; KeyError for any other text."""
 
     def __missing__(self, text: str) -> int:
         try:
@@ -81,7 +81,7 @@ class _Minutes(dict[str, int]):
 
 
 class _Tails(dict[str, int]):
-    """Like "47.707Z" -> ms; there are 60,000. KeyError for what is written in another way."""
+    """Texts like "47.707Z" -> ms; there are 60,000. KeyError for any other text."""
 
     def __missing__(self, text: str) -> int:
         if not _TAIL.fullmatch(text):
@@ -98,7 +98,7 @@ def milliseconds_of(texts: Sequence[str]) -> list[int]:
     """Times as in an event -> ms since 1970.
 
     Raises:
-        MsgspecError: one of them is no time with a zone.
+        MsgspecError: one of them is not a time with a zone.
     """
     minutes, tails = _minutes, _tails
     try:
@@ -113,10 +113,10 @@ def _partition(client_id: str, partitions: int) -> int:
 
 
 def validator(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
-    """A function that reads the records of one partition.
+    """A function that reads one record of a partition.
 
-    It raises InvalidEvent for a record that belongs into the dead letters: unreadable, of another
-    key or partition, from before 1970, or from more than 5 minutes after its Kafka timestamp.
+    It raises InvalidEvent for a record that belongs on red.dead-letters: unreadable, with the wrong key
+    or in the wrong partition, measured before 1970, or more than 5 minutes after its Kafka timestamp.
     """
 
     def check(record: LogRecord) -> Checked:
@@ -136,7 +136,7 @@ def validator(partition: int, partitions: int) -> Callable[[LogRecord], Checked]
 
 
 class ClientsOf(dict[bytes, str]):
-    """Key of a record -> its client_id; None, and not kept, where it is none or none of that partition."""
+    """Key of a record -> client_id; None, and not kept, if it is invalid or of another partition."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         super().__init__()
@@ -155,8 +155,8 @@ class ClientsOf(dict[bytes, str]):
 class BatchReader:
     """Reads the records of one partition by the thousand.
 
-    A record that passes every check at a glance is taken; any other one goes through `validator`,
-    which alone says what is wrong with it.
+    A record that passes all quick checks is accepted; any other goes through `validator`, which alone
+    decides whether it is readable.
     """
 
     def __init__(self, partition: int, partitions: int) -> None:
@@ -164,33 +164,33 @@ class BatchReader:
         self._clients = ClientsOf(partition, partitions)
 
     def read_all(self, records: Sequence[Any], after: int) -> tuple[list[Measurement], list[DeadLetter]]:
-        """Everything behind offset `after`, split into what counts and what is dead."""
+        """The records after offset `after`, split into readable measurements and dead letters."""
         good: list[Measurement] = []
         dead: list[DeadLetter] = []
-        append, clients, decoded = good.append, self._clients, decode_quickly
+        append, clients, decode_event = good.append, self._clients, decode_quickly
         minutes, tails = _minutes, _tails
         for record in records:
             offset, logged_at = record.offset, record.timestamp
             if offset <= after:
                 continue
             try:
-                event = decoded(record.value)
+                event = decode_event(record.value)
                 client_id = clients[record.key]
                 scaled = event.red * 10000
                 text = event.measured_at
                 at = minutes[text[:17]] + tails[text[17:]]
             except Exception:
-                self._slowly(record, good, dead)
+                self._validate(record, good, dead)
                 continue
             bp = int(scaled + 0.5)
             exact = -1e-6 <= scaled - bp <= 1e-6
             if client_id == event.client_id and exact and at <= logged_at + MAX_FUTURE_MS:
                 append(Measurement(offset, client_id, at, bp, logged_at, event.image_id))
             else:
-                self._slowly(record, good, dead)
+                self._validate(record, good, dead)
         return good, dead
 
-    def _slowly(self, record: Any, good: list[Measurement], dead: list[DeadLetter]) -> None:
+    def _validate(self, record: Any, good: list[Measurement], dead: list[DeadLetter]) -> None:
         try:
             event, at = self._check(record)
         except InvalidEvent as error:
@@ -201,14 +201,14 @@ class BatchReader:
 
 
 def rfc3339_of(milliseconds: int) -> str:
-    """`rfc3339` of ms since 1970, several times faster for times that lie close together."""
+    """`rfc3339` of ms since 1970; several times as fast for times that are close together."""
     minute, rest = divmod(milliseconds, WINDOW_MS)
     return _minute_text(minute) + _tail_text(rest)
 
 
 @cache
 def _tail_text(milliseconds: int) -> str:
-    """Of the 60,000 there are."""
+    """Seconds and milliseconds of a minute; there are 60,000 such texts."""
     return f"{milliseconds // 1000:02d}.{milliseconds % 1000:03d}Z"
 
 
@@ -218,10 +218,10 @@ def _minute_text(minute: int) -> str:
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """Milliseconds since 1970 as a UTC time, exact to the last year there is."""
+    """Milliseconds since 1970 as a UTC time, exact up to the year 9999."""
     return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def to_ms(moment: datetime) -> int:
-    """A time with a zone as ms since 1970, in whole numbers: a float is too coarse for the year 4000."""
+    """A time with a zone as ms since 1970, in integers: a float is too coarse for the year 4000."""
     return (moment - EPOCH) // timedelta(milliseconds=1)

@@ -1,14 +1,21 @@
-"""Records as they come in and go out: batches of a partition, unpacked when they are folded."""
+"""Records on their way in and out: batches of a partition, unpacked when they are folded."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 #: A record to be written, always to the partition of its writer: topic, key, value.
 Out = tuple[str, bytes | None, bytes | None]
 
 
+class TableChange(NamedTuple):
+    """What a batch changes in one table: values by changelog key, None deletes; and what it emits."""
+
+    rows: Mapping[bytes, bytes | None]
+    events: Sequence[Out] = ()
+
+
 class Record(Protocol):
-    """A record as the decoder of a fetch makes it, `timestamp` in ms."""
+    """A record as aiokafka decodes it; `timestamp` in ms since 1970."""
 
     offset: int
     timestamp: int
@@ -17,15 +24,15 @@ class Record(Protocol):
 
 
 class RecordBatch:
-    """A record batch of the log, unpacked when it is folded and not by the thread that fetches.
+    """A record batch of the log, unpacked when it is folded instead of in the thread that fetches.
 
-    Stands in for it while aiokafka walks over what it fetched (aborted transactions, control
-    batches, checksums), and looks there like a single record, the last one of the batch.
+    It stands in for aiokafka's own batch while aiokafka walks over what it fetched (aborted
+    transactions, control batches, checksums), and looks there like one record: the last of the batch.
     """
 
-    start = 0  # records before it were not asked for
-    generation = -1  # for which its partition had been sought when it was taken
-    lag = 0  # records behind it that could be read when it was taken, as far as the fetch knew
+    start = 0  # records below this offset were not asked for
+    generation = -1  # the one its partition had last been sought for when it left the fetcher
+    lag = 0  # readable records after it, as far as the fetch knew
 
     def __init__(self, batch: Any) -> None:
         self._batch = batch
@@ -34,22 +41,22 @@ class RecordBatch:
         self.size: int = batch.next_offset - batch.base_offset  # more than it has, after compaction
         self.timestamp: int = batch.max_timestamp
 
-    def taken(self, start: int, generation: int) -> None:
-        """It leaves the fetcher: where its unread records begin, and for which generation."""
+    def note_fetch(self, start: int, generation: int) -> None:
+        """Note, as it leaves the fetcher, the offset its unread records begin at, and the generation."""
         self.start, self.generation = start, generation
 
-    def followed_by(self, records: int) -> None:
-        """So many records can be read behind it."""
+    def note_lag(self, records: int) -> None:
+        """Note how many records can be read after it."""
         self.lag = records
 
     @property
     def content(self) -> memoryview | None:
-        """The record batch as it stands in the log, where that is known."""
+        """The bytes of the record batch as they are in the log; None where they are not known."""
         return getattr(self._batch, "content", None)
 
     @property
     def records(self) -> list[Record]:
-        """Its records, offsets ascending."""
+        """Its records from `start` on, offsets ascending."""
         if self._records is None:
             self._records = list(self._batch)
             if self._records and self._records[0].offset < self.start:
@@ -63,7 +70,7 @@ class RecordBatch:
         return iter((self,))
 
     def __next__(self) -> Any:
-        return next(self._batch)  # asked of control batches only
+        return next(self._batch)  # called for control batches only
 
 
 class PartitionBatch(NamedTuple):
@@ -76,26 +83,26 @@ class PartitionBatch(NamedTuple):
 
     @property
     def last_offset(self) -> int:
-        """Offset of the last record."""
+        """The offset of the last record."""
         return self.batches[-1].offset
 
     @property
     def lag(self) -> int:
-        """How many records the log has after it, at least."""
+        """How many records the log had after it when it was fetched."""
         return self.batches[-1].lag
 
     @property
     def size(self) -> int:
-        """How many records there are at most, before any is unpacked."""
+        """An upper bound of the number of records, known before any is unpacked."""
         return sum([batch.size for batch in self.batches])
 
     @property
     def records(self) -> list[Record]:
-        """All of them."""
+        """The records of all batches, offsets ascending."""
         return [record for batch in self.batches for record in batch.records]
 
     def slices(self, size: int) -> Iterator[list[RecordBatch]]:
-        """All of its batches, about `size` records at a time."""
+        """Its record batches in groups of at least `size` records; the last group may be smaller."""
         found: list[RecordBatch] = []
         records = 0
         for batch in self.batches:
@@ -109,12 +116,12 @@ class PartitionBatch(NamedTuple):
 
 
 def records_of(batches: Sequence[RecordBatch], since: int) -> list[Record]:
-    """The records of batches from an offset on."""
+    """The records of batches from offset `since` on."""
     return [record for batch in batches for record in batch.records if record.offset >= since]
 
 
 class FetchSettings(NamedTuple):
-    """How long a fetch waits for how many bytes: each fetch costs the broker and us."""
+    """How long a fetch waits for how many bytes (fetch.max.wait.ms, fetch.min.bytes): no fetch is free."""
 
     max_wait_ms: int = 500
     min_bytes: int = 1
@@ -124,10 +131,10 @@ class Fetching(Protocol):
     """Pauses and resumes the fetching of one partition."""
 
     def pause(self, tp: Any) -> None:
-        """Fetch no more of it for now."""
+        """Stop fetching it until `resume`."""
 
     def resume(self, tp: Any) -> None:
-        """Fetch it again."""
+        """Go on fetching it."""
 
 
 Ack = Callable[[], Awaitable[Any]]
@@ -136,11 +143,11 @@ Fold = Callable[["PartitionBatch"], Awaitable[bool]]
 
 
 class Recording(Protocol):
-    """What takes the batches of one topic and acknowledges each when it has been recorded."""
+    """Records the batches of one topic, and acknowledges each once it is recorded."""
 
     @property
     def topic(self) -> str:
-        """Its source topic."""
+        """The source topic."""
 
     def put(self, tp: Any, batch: "PartitionBatch", ack: Ack, fetching: Fetching) -> None:
-        """Take a batch; `ack` is awaited once it is recorded."""
+        """Accept a batch; `ack` is awaited once it is recorded. `fetching` is paused while too much waits."""

@@ -1,4 +1,4 @@
-"""From records of a topic to the columns of its ClickHouse table: one reader for each. Pure."""
+"""From the records of a topic to the columns of its ClickHouse table, one reader for each. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ ReadAll = Callable[[Sequence[Any]], ColumnBatch]
 
 
 class Recorded(NamedTuple):
-    """How one topic is recorded: table, columns, the marker row's values, and a reader per partition."""
+    """How one topic is recorded: its table, the columns, the values of a marker row, and a reader."""
 
     table: str
     columns: tuple[str, ...]
@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
 
 
 def _by_rows(read: Read, width: int) -> ReadAll:
-    """For topics with few records: each by itself."""
+    """A reader that handles records one by one, for topics with few of them."""
 
     def read_all(records: Sequence[Any]) -> ColumnBatch:
         rows: list[tuple[Any, ...]] = []
@@ -111,9 +111,9 @@ DELIVERIES: Final = Recorded(
     _delivery_reader,
 )  # fmt: skip
 
-#: Of each source topic that is stored, how.
+#: By source topic that is stored: how it is recorded.
 RECORDED: Final = {
-    topic: {one.table: one for one in (MEASUREMENTS, ALERTS, DELIVERIES)}[topic.stored_in]
+    topic: {recorded.table: recorded for recorded in (MEASUREMENTS, ALERTS, DELIVERIES)}[topic.stored_in]
     for topic in topics.ALL
     if topic.stored_in
 }

@@ -1,4 +1,4 @@
-"""What an attempt's outcome means, and when to try again."""
+"""What the outcome of an attempt means, and when to try again. Pure."""
 
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,10 @@ Verdict = Literal["delivered", "gone", "retry"]
 
 
 class Outcome(NamedTuple):
-    """How one POST ended: a status, or an error in words a client may see; `ms` it took."""
+    """How one POST ended: a status, or an error that clients may read; `ms` is how long it took.
+
+    `retry_after` is the header as it came; `blocked`: the address is not allowed.
+    """
 
     status: int | None
     error: str | None
@@ -22,14 +25,17 @@ class Outcome(NamedTuple):
 
 
 def verdict(outcome: Outcome) -> Verdict:
-    """2xx is delivered, 410 gone; everything else is tried again (a deploy can answer 404)."""
+    """2xx is delivered, 410 is gone; everything else is retried (404 may be a deployment under way)."""
     if outcome.status is not None and 200 <= outcome.status < 300:
         return "delivered"
     return "gone" if outcome.status == 410 else "retry"
 
 
 def retry_after_seconds(outcome: Outcome, now: float) -> float:
-    """What a 429 or 503 asks for: seconds or an HTTP date, at most 10 h; 0 when unreadable."""
+    """Seconds that a 429 or 503 asks to wait (as seconds or an HTTP date), at most 10 h; 0 if unreadable.
+
+    `now` is in seconds since 1970.
+    """
     text = (outcome.retry_after or "").strip()
     if outcome.status not in (429, 503) or not text:
         return 0.0
@@ -43,7 +49,7 @@ def retry_after_seconds(outcome: Outcome, now: float) -> float:
 
 
 def delay(attempt: int, schedule: Sequence[float], jitter: float, hint: float) -> float | None:
-    """Seconds until the attempt after the `attempt`-th (1 is the first), or None: exhausted.
+    """Seconds from attempt number `attempt` (from 1) to the next one; None when there is no next one.
 
     `jitter` in 0..1 spreads the listed delay by +-20 %; the result is never below `hint`.
     """
@@ -57,9 +63,9 @@ def parse_schedule(text: str) -> tuple[float, ...]:
     """Comma-separated seconds between attempts (RED_WEBHOOK_SCHEDULE); n of them give n + 1 attempts.
 
     Raises:
-        ValueError: one of them is no number of seconds.
+        ValueError: one of them is not a number of seconds from 0 to a year.
     """
     schedule = tuple(float(part) for part in text.split(",") if part.strip())
     if any(not 0 <= seconds < 366 * 86400 for seconds in schedule):
-        raise ValueError("seconds between attempts must be 0 or more")
+        raise ValueError("seconds between attempts must be 0 or more, and at most a year")
     return schedule

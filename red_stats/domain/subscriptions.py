@@ -1,6 +1,6 @@
-"""Subscriptions and the exact range of offsets in which each of their versions is in force.
+"""Subscriptions and the exact range of offsets in which each of their versions is in force. Pure.
 
-A version is in force for `[from, until)` of its client's measurement partition. The current
+A version is in force for `[since, until)` of its client's measurement partition. The current
 versions are in `Client.subscriptions`; closed ranges stay in `Client.past` until the mark of the
 measurements has passed them, so a decision is a pure function of the log
 (docs/architecture.md, "The four exactness rules", rule 3).
@@ -18,14 +18,14 @@ MAX_URL = 2048
 
 
 class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A signing secret, encrypted; `until` (ms) bounds the overlap after a rotation."""
+    """A signing secret, encrypted; after a rotation the old one is valid until `until` (ms since 1970)."""
 
     encrypted: str
     until: int | None = None
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """One threshold and one webhook URL of a client; `since` is the offset its version starts at."""
+    """One threshold and one webhook URL of a client; the version is in force from offset `since`."""
 
     id: str
     version: int
@@ -41,7 +41,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
 
     def public(self) -> "PublicSubscription":
-        """As clients see it: never a secret."""
+        """The subscription as clients see it, without secrets."""
         return PublicSubscription(
             id=self.id,
             version=self.version,
@@ -57,7 +57,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription as clients see it; `in_force_from` is the partition:offset its version starts at."""
+    """A subscription as clients see it; the version is in force from partition:offset `in_force_from`."""
 
     id: str
     version: int
@@ -72,12 +72,12 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> int:
-        """The offset at which the version starts."""
+        """The offset from which the version is in force."""
         return int(self.in_force_from.partition(":")[2])
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
-    """A closed range of offsets in which a version judged."""
+    """A closed range of offsets, `[since, until)`, in which a version was in force."""
 
     subscription_id: str
     version: int
@@ -87,7 +87,7 @@ class Range(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's whole list, the value of `red.subscriptions`; `offset` is its last command's."""
+    """A client's whole list, the value of a record on `red.subscriptions`; `offset` is its last command's."""
 
     client_id: str
     offset: int
@@ -95,7 +95,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     past: tuple[Range, ...] = ()
 
     def find(self, subscription_id: str) -> Subscription | None:
-        """The subscription of that id, or None."""
+        """The subscription with that id, or None."""
         return next((s for s in self.subscriptions if s.id == subscription_id), None)
 
 
@@ -139,5 +139,5 @@ def closed_at(subscription: Subscription, stamp: int) -> tuple[Range, ...]:
 
 
 def still_needed(past: tuple[Range, ...], mark: int) -> tuple[Range, ...]:
-    """The closed ranges the fold has not passed: those that end behind the mark's next offset."""
+    """The closed ranges that the fold has not passed: those that end after the offset behind the mark."""
     return tuple(closed for closed in past if closed.until > mark + 1)

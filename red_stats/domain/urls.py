@@ -1,4 +1,4 @@
-"""Which webhook URLs and addresses may be reached: the SSRF guard's rules.
+"""Which webhook URLs and addresses may be reached: the rules of the SSRF guard. Pure.
 
 IPv6 is denied by default: only global unicast passes, so no transition family can be forgotten.
 """
@@ -36,13 +36,13 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     """Comma-separated CIDRs (RED_WEBHOOK_ALLOW).
 
     Raises:
-        ValueError: one of them is no network.
+        ValueError: one of them is not a network.
     """
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def is_allowed(address: Address, allow: Sequence[Network] = ()) -> bool:
-    """Whether an address may be dialled: public, or in a network that the operator allows."""
+    """Whether an address may be dialled: it is public, or in a network that the operator allows."""
     if any(address.version == network.version and address in network for network in allow):
         return True
     if isinstance(address, IPv6Address):
@@ -55,9 +55,9 @@ def is_allowed(address: Address, allow: Sequence[Network] = ()) -> bool:
 
 
 def refusal(url: str, allow: Sequence[Network] = ()) -> str | None:
-    """Why a webhook URL is refused, as one of the reason classes, or None when it may be used.
+    """Why a webhook URL is refused, as a reason code such as "bad-host"; None if it may be used.
 
-    Plain http and any port pass only for a literal address in `allow`.
+    Plain http and arbitrary ports are allowed only for a literal address in `allow`.
     """
     if len(url) > MAX_URL:
         return "too-long"

@@ -1,12 +1,12 @@
-"""Tumbling windows of 60 s on event time.
+"""Tumbling windows of 60 s on event time. Pure.
 
-Counted are images, the sum of red, a histogram of 100 bins, and images over each subscription as
-its threshold stood then.
+A window counts images, the sum of their red, a histogram of 100 bins, and for each subscription the
+images over the threshold that was in force.
 
-A window is `(images, red_sum, bins, subscriptions)`. `bins` holds one byte per image while there
-are at most 100 of them, and 100 counts of four bytes after that: most windows of most clients
-are small, and a million of them must fit into memory. `subscriptions` maps a subscription id to
-`(images judged by it, images over it)`.
+A window is `(images, red_sum, bins, subscriptions)`. `red_sum` is in basis points. `bins` holds one byte
+per image while there are at most 100 of them, and 100 counts of four bytes after that: most windows of
+most clients are small, and a million of them must fit into memory. `subscriptions` maps a subscription
+id to `(images judged by it, images over it)`.
 """
 
 from array import array
@@ -43,25 +43,26 @@ decode = _decoder.decode
 
 
 def bins_of(reds: npt.NDArray[Any]) -> bytes:
-    """The number of the bin of each amount (red_bp), one byte each."""
+    """The bin (0..99) of each amount in basis points, one byte each."""
     return bytes(_BIN_OF[reds])
 
 
 def add(window: Window, bins: bytes, red_sum: int, tallies: Mapping[str, Tally]) -> Window:
-    """The window after more images, `bins` as `bins_of` gives them; the given one stays as it is."""
-    told = _told(window.subscriptions, tallies) if tallies else window.subscriptions
+    """A new window with more images: their bins (see `bins_of`), their sum of red (bp), their tallies."""
+    subscriptions = _summed(window.subscriptions, tallies) if tallies else window.subscriptions
     images = window.images + len(bins)
-    return Window(images, window.red_sum + red_sum, _merge(window.bins, window.images, bins, images), told)
+    merged = _merge(window.bins, window.images, bins, images)
+    return Window(images, window.red_sum + red_sum, merged, subscriptions)
 
 
-def _told(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+def _summed(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[str, Tally]:
     if not before:
         return dict(tallies)
-    told = dict(before)
+    total = dict(before)
     for subscription_id, (judged, over) in tallies.items():
-        had = told.get(subscription_id)
-        told[subscription_id] = (judged, over) if had is None else (had[0] + judged, had[1] + over)
-    return told
+        had = total.get(subscription_id)
+        total[subscription_id] = (judged, over) if had is None else (had[0] + judged, had[1] + over)
+    return total
 
 
 def _merge(bins: bytes, had: int, more: bytes, images: int) -> bytes:
@@ -76,7 +77,7 @@ def _dense(bins: bytes) -> "npt.NDArray[np.uint32]":
 
 
 def histogram(windows: Iterable[Window]) -> list[int]:
-    """100 counts over all the windows; bin i holds red_bp in [100 i, 100 i + 100), the last 10000 too."""
+    """100 counts over all windows; bin i counts red_bp in [100 i, 100 i + 100), the last one 10000, too."""
     total = [0] * BINS
     for window in windows:
         if window.images > BINS:
@@ -89,7 +90,7 @@ def histogram(windows: Iterable[Window]) -> list[int]:
 
 
 def minute_of(at: Any) -> Any:
-    """Number of the window that holds an event time in ms (arrays, too); it starts at `minute * 60_000`."""
+    """The minute since 1970 of an event time (ms), or of an array; its window starts at `minute * 60_000`."""
     return at // WINDOW_MS
 
 
@@ -99,10 +100,10 @@ def key_of(client_id: str, minute: int) -> bytes:
 
 
 def is_expired(minute: Any, horizon: Any, retention_ms: int) -> Any:
-    """Whether a window has ended more than the retention before the newest Kafka time (ms); arrays, too."""
+    """Whether a window ended at least `retention_ms` before the horizon (ms); for arrays, each."""
     return (minute + 1) * WINDOW_MS + retention_ms <= horizon
 
 
 def tally(windows: Mapping[int, Window], first: int, last: int) -> int:
-    """Images in the windows `first..last`, both included."""
+    """Images in the windows of minutes `first` to `last`, both included."""
     return sum(window.images for minute, window in windows.items() if first <= minute <= last)

@@ -1,7 +1,7 @@
-"""How a fold hangs on a Faust stream: a queue per partition, acknowledged after its commit.
+"""How folds are connected to Faust streams: a queue for each partition, acknowledgement after the commit.
 
-Each partition's batches are folded one after the other, and what waits is folded together; the
-partitions take turns while the transactions of others are under way.
+The batches of a partition are folded one after the other, those that wait together in one transaction;
+one partition is folded while the transactions of others are under way.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from red_stats.domain.record_batches import Ack, Fetching, Fold, PartitionBatch,
 log = logging.getLogger(__name__)
 
 MAX_RECORDS: Final = 50_000  # folded in one transaction
-PAUSE_RECORDS: Final = 60_000  # waiting: no more is fetched until half of it is done
+PAUSE_RECORDS: Final = 60_000  # while so many wait, fetching pauses until half of them are folded
 
 Agent = Callable[[Any], Awaitable[None]]
 Fatal = Callable[[str], NoReturn]
@@ -26,8 +26,9 @@ Fatal = Callable[[str], NoReturn]
 def fold_agent(role: str, fold: Fold, fetching: Fetching, fatal: Fatal) -> Agent:
     """A Faust agent around a fold.
 
-    Faust acknowledges an event whose agent raised, and it is lost; so no exception leaves the
-    body: what a fold cannot retry or dead-letter stops the process, and the mark replays it.
+    Faust acknowledges an event even if its agent raised, which would lose it. So no exception leaves the
+    body: what a fold can neither retry nor dead-letter ends the process (`fatal`), and the next owner
+    folds it again from the mark.
     """
 
     async def folded(batch: PartitionBatch) -> bool:
@@ -54,21 +55,24 @@ def fold_agent(role: str, fold: Fold, fetching: Fetching, fatal: Fatal) -> Agent
 
 
 def recording_agent(recording: Recording, fetching: Fetching, fatal: Fatal) -> Agent:
-    """A Faust agent that hands batches to a recorder, which acknowledges each after its insert."""
+    """A Faust agent that hands batches to a recorder, which acknowledges each after its insert.
+
+    A second delivery is handed over again: the recorder skips what the store's mark has passed.
+    """
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
                 recording.put(event.message.tp, event.value, partial(stream.ack, event), fetching)
             except Exception as error:
-                log.exception("%s: a batch cannot be buffered", recording.topic)
+                log.exception("%s: a batch could not be buffered", recording.topic)
                 fatal(f"record: {error!r}")
 
     return agent
 
 
 class PartitionQueue:
-    """The batches of one partition that wait for their fold."""
+    """The batches of one partition that wait to be folded."""
 
     def __init__(self, role: str, tp: Any, fold: Fold, fetching: Fetching) -> None:
         self._role, self._tp, self._fold, self._fetching = role, tp, fold, fetching
@@ -77,7 +81,7 @@ class PartitionQueue:
         self._task: asyncio.Task[None] | None = None
 
     def put(self, batch: PartitionBatch, ack: Ack) -> None:
-        """A batch waits; too many records pause the fetching of their partition."""
+        """Add a batch; fetching of the partition pauses while too many records wait."""
         self._waiting.append((batch, ack))
         self._records += batch.size
         if self._records >= PAUSE_RECORDS:
@@ -86,7 +90,7 @@ class PartitionQueue:
             self._task = asyncio.create_task(self._run(), name=f"fold {self._tp}")
 
     async def stop(self) -> None:
-        """Nothing more is folded; what is under way is cancelled, and replayed from the mark."""
+        """Drop what waits and cancel the fold under way; both are folded again from the mark."""
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
@@ -104,7 +108,7 @@ class PartitionQueue:
                 self._fetching.resume(self._tp)
 
     def _next(self) -> tuple[PartitionBatch, list[Ack]]:
-        """Everything that waits, as one batch of one generation."""
+        """The waiting batches of one generation as one batch (up to MAX_RECORDS), and their acks."""
         batch, ack = self._waiting.popleft()
         acks, size = [ack], batch.size
         while self._waiting and self._waiting[0][0].generation == batch.generation:

@@ -1,4 +1,4 @@
-"""A Faust app of ours: batched transport, tables that load themselves, resources around its streams."""
+"""The Faust app of a role: batched transport, tables that load themselves, resources around the streams."""
 
 import asyncio
 import logging
@@ -31,28 +31,35 @@ Fatal = Callable[[str], NoReturn]
 
 
 class Site(NamedTuple):
-    """What a process answers over HTTP."""
+    """The HTTP server of a process: its middlewares and routes."""
 
     middlewares: Sequence[Any]
     routes: Sequence[web.RouteDef]
 
 
 def after_mark(state: PartitionState[Any] | None, topic: str) -> int:
-    """The offset after the one the mark names; 0 when nothing was folded yet."""
+    """The offset after the mark of a source topic; 0 when nothing has been folded yet."""
     return 0 if state is None else state.mark(topic).offset + 1
 
 
 async def _nothing(state: PartitionState[Any]) -> None:
-    """A role without a wish."""
+    """What most roles do when a partition is assigned."""
 
 
 @dataclass(frozen=True)
 class Role(Generic[Tables]):
-    """One role, declared: what it holds, what it does with each of its topics, what it needs open.
+    """The declaration of a role: the state it holds, what it does with its topics, what it needs open.
 
-    `folds` and `recordings` are by source topic. `resume_offset(state, topic)` says where a partition
-    goes on after an assignment. `resources` are opened in order before the streams, however long Kafka
-    is away, and closed after them; `stopping` are the first steps behind the streams' end.
+    Attributes:
+        states: the partitions it holds.
+        folds: a fold for each source topic that is folded.
+        recordings: a recorder for each source topic that is recorded.
+        on_assigned: awaited for each assigned partition, once its state is loaded.
+        on_revoked: called for each revoked partition, before its writer stops.
+        resume_offset: (state or None, source topic) -> the offset to go on at after an assignment.
+        fetch: how the consumer fetches.
+        resources: opened in order before the streams, waiting for Kafka if necessary; closed after them.
+        stopping: the first steps after the streams have ended, last one first.
     """
 
     states: PartitionStates[Tables]
@@ -67,7 +74,7 @@ class Role(Generic[Tables]):
 
 
 class StatsApp(faust.App):
-    """Runs one role; `site` is what its web server answers, None for no server."""
+    """Runs one role, with a web server if it is given a `site`."""
 
     def __init__(self, settings: Settings, role: Role[Any], *, site: Site | None = None) -> None:
         app_id = role.states.app_id
@@ -82,11 +89,11 @@ class StatsApp(faust.App):
             self._bind(topic, recording_agent(recording, self, role.states.fatal))
 
     async def on_start(self) -> None:
-        """Open in order, however long Kafka is away."""
+        """Open the role's resources in order, waiting for Kafka if necessary."""
         await super().on_start()
         role, stack = self.role, self._exit_stack
         for resource in role.resources:
-            await enter_patiently(
+            await enter_with_retries(
                 stack, resource, role.states.app_id, lambda: self.should_stop, role.states.fatal
             )
         stack.push_async_callback(role.states.close, role.on_revoked)
@@ -94,27 +101,27 @@ class StatsApp(faust.App):
             stack.push_async_callback(step)
 
     async def on_stop(self) -> None:
-        """Close after the streams, last opened first."""
+        """Close the resources after the streams have ended, last opened first."""
         await super().on_stop()
         await self._exit_stack.aclose()
 
     async def rebalance(self, partitions: set[int], generation: int) -> None:
-        """Every assigned partition is taken anew."""
+        """Take every assigned partition anew; called again for the same generation, it does nothing."""
         role = self.role
         await role.states.rebalance(
             partitions, generation, on_assigned=role.on_assigned, on_revoked=role.on_revoked
         )
 
     def resume_offset(self, tp: TP) -> int:
-        """Where a source partition goes on."""
+        """The offset at which a source partition goes on after an assignment."""
         return self.role.resume_offset(self.role.states.held.get(tp.partition), tp.topic)
 
     def pause(self, tp: TP) -> None:
-        """Fetch no more of a source partition: too much of it waits."""
+        """Stop fetching a source partition, since too much of it waits."""
         cast(BatchConsumer, self.consumer).pause(tp)
 
     def resume(self, tp: TP) -> None:
-        """Fetch it again."""
+        """Go on fetching a source partition."""
         cast(BatchConsumer, self.consumer).resume(tp)
 
     def _bind(self, topic: str, agent: Callable[[Any], Any]) -> None:
@@ -128,10 +135,10 @@ class StatsApp(faust.App):
         return _SiteServer(self, self._site)
 
 
-async def enter_patiently(
-    stack: AsyncExitStack, resource: Resource, who: str, should_stop: Callable[[], bool], fatal: Fatal
+async def enter_with_retries(
+    stack: AsyncExitStack, resource: Resource, owner: str, should_stop: Callable[[], bool], fatal: Fatal
 ) -> None:
-    """Open a resource on a stack, however long Kafka is away; any other failure is fatal."""
+    """Open a resource on a stack, retrying every 0.5 s while Kafka is away; any other failure is fatal."""
     waited = False
     while not should_stop():
         try:
@@ -139,15 +146,15 @@ async def enter_patiently(
             return
         except (KafkaError, OSError) as error:
             if not waited:
-                log.warning("%s: waiting for Kafka: %r", who, error)
+                log.warning("%s: waiting for Kafka: %r", owner, error)
                 waited = True
             await asyncio.sleep(0.5)
-        except Exception as error:  # what nobody can wait for: one line, and out
+        except Exception as error:  # waiting would not help
             fatal(str(error))
 
 
 class _SiteServer(Web):
-    """Faust's web server with our routes only: its own views answer anybody about any key."""
+    """Faust's web server with our routes only: its own views would show any key to anybody."""
 
     def __init__(self, app: faust.App, site: Site | None) -> None:
         super().__init__(app)
@@ -160,7 +167,7 @@ class _SiteServer(Web):
 
 
 def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, Any]:
-    """The settings of Faust; docs/architecture.md, "Beneath Faust", says what they are for."""
+    """The settings of Faust; docs/architecture.md, "Beneath Faust", gives the reason for each."""
     options: dict[str, Any] = {}
     if settings.instance:
         options["consumer_group_instance_id"] = f"{app_id}-{settings.instance}"
@@ -175,7 +182,7 @@ def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, An
         "broker": f"kafka://{settings.connection.bootstrap.replace(',', ';')}",
         "broker_session_timeout": settings.session_timeout,
         "broker_heartbeat_interval": settings.session_timeout / 5,
-        # a connection that died without a word is noticed after this; Faust's default is 90 s
+        # a dead connection is noticed after this; Faust's default is 90 s
         "broker_request_timeout": max(20.0, 2.5 * settings.session_timeout),
         "broker_max_poll_records": 50_000,
         "consumer_max_fetch_size": MAX_FETCH,
@@ -189,7 +196,7 @@ def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, An
         "web_enabled": site is not None,
         "datadir": settings.data / "faust",
         "TableManager": LoadedTables,
-        # Faust refuses an assignment that names another address, as a named worker gets it that was
-        # started again on another port; ours are on a topic (kafka/partition_owners.py).
+        # Faust refuses an assignment that names another address, which a static member that was restarted
+        # on another port would get; our addresses are on a topic (kafka/partition_owners.py).
         "canonical_url": URL(f"http://{app_id}"),
     }

@@ -1,11 +1,10 @@
-"""The batched consumer: one Faust event per fetched partition batch.
+"""The batched consumer: one Faust event for what a fetch brought for a partition.
 
-docs/architecture.md, "Beneath Faust", says what else of Faust is replaced.
+docs/architecture.md, "Beneath Faust", lists what else of Faust is replaced.
 
-Stock Faust spends 100-240 us on every message before our code runs; delivering what one fetch
-brought for a partition as ONE event makes the rest a tight loop of ours. This file touches
-private API of faust-streaming and aiokafka, which are pinned; `tests/red_stats/faust/test_batch_consumer.py`
-holds it.
+Stock Faust spends 100-240 us on every message before our code runs; with one event per fetch and
+partition, our own tight loop does the rest. This file uses private API of faust-streaming and aiokafka,
+which are pinned; `tests/red_stats/faust/test_batch_consumer.py` tests it.
 """
 
 import asyncio
@@ -23,20 +22,20 @@ from red_stats.kafka.packed_batches import PackedFetches
 if TYPE_CHECKING:
     from red_stats.faust.app import Role
 
-PAUSED_SECONDS = 0.02  # how soon a fetch looks again when every partition is paused
+PAUSED_SECONDS = 0.02  # between two looks at whether a paused partition was resumed
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer's own thread, with read_committed and prompt fetches.
 
-    `sought` is the generation for which the source partitions were last sought. What was taken out
-    of the fetcher before that may reach the main thread behind it, where it would stand after a hole.
+    `sought` is the generation for which the source partitions were last sought. What left the fetcher
+    before that seek may reach the main thread after it, where it would leave a hole before it.
     """
 
     sought = -1
 
     async def seek_sources(self, offsets: Mapping[TP, int], generation: int) -> None:
-        """Every source partition to where that generation goes on."""
+        """Seek every source partition to the offset at which this generation goes on."""
         await self.call_thread(self._seek_sources, offsets, generation)
 
     async def _seek_sources(self, offsets: Mapping[TP, int], generation: int) -> None:
@@ -44,9 +43,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await self._seek_wait(self._ensure_consumer(), offsets)
 
     async def on_thread_stop(self) -> None:
-        """Leave the group, a named (static) member too: an orderly stop gives its partitions away at once.
+        """Leave the group, even as a static member, so that an orderly stop frees the partitions at once.
 
-        aiokafka lets a static member leave only by its time-out, which is for those that were killed.
+        aiokafka would let a static member leave only by its session time-out, which is meant for kills.
         """
         if self._consumer is not None and self._consumer._coordinator is not None:
             self._consumer._coordinator._group_instance_id = None
@@ -54,8 +53,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Consumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust asks for read_uncommitted unless its own exactly_once is on; its fetch wait of
-        # 1.5 s only delays the first answer after a seek, but also every shutdown.
+        # Faust uses read_uncommitted unless its own exactly_once is on; its fetch wait of 1.5 s delays
+        # the first answer after a seek, and every shutdown.
         options = consumer._isolation_level, consumer._fetch_max_wait_ms, consumer._fetch_min_bytes
         assert options == ("read_uncommitted", 1500, 1), "faust-streaming has changed"
         consumer._isolation_level = "read_committed"
@@ -63,7 +62,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, consumer: Consumer, *args: Any, **options: Any) -> Any:
-        """As the driver has it, with records left as they were fetched, and how many come behind them."""
+        """Fetch as the driver does, but leave record batches packed, and note how many records follow."""
         fetcher = consumer._fetcher
         if not isinstance(fetcher._records, PackedFetches):
             fetcher._records = PackedFetches(fetcher._records, lambda: self.sought)
@@ -71,7 +70,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, batches in found.items():
             if batches and consumer._subscription.is_assigned(tp):
                 end = consumer.last_stable_offset(tp) or 0
-                batches[-1].followed_by(max(0, end - batches[-1].offset - 1))
+                batches[-1].note_lag(max(0, end - batches[-1].offset - 1))
         return found
 
 
@@ -79,8 +78,8 @@ class BatchConsumer(driver.Consumer):
     """Delivers batches of the source topics; commits from a queue of its own.
 
     Committed offsets are only a hint for lag monitors: after every rebalance each source
-    partition is sought to where its *mark* says (`StatsApp.resume_offset`), and only what was taken
-    behind that seek is delivered.
+    partition is sought to its *mark* (`StatsApp.resume_offset`), and only what was fetched after that
+    seek is delivered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,21 +91,21 @@ class BatchConsumer(driver.Consumer):
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message per partition for source topics; changelogs have nothing to deliver."""
+        """One message for each source partition with new records; changelogs deliver nothing."""
         records = await self._fetched(timeout)
         for tp, fetched in records.items():
             if self.should_stop or not fetched or self._is_changelog_tp(tp):
                 continue
-            # what was taken before the seek of this generation is fetched again after it
+            # what left the fetcher before the seek of this generation is fetched again
             if fetched[0].generation == self.app.consumer_generation_id:
                 yield tp, self._to_batch(tp, fetched, fetched[0].generation)
 
     def pause(self, tp: TP) -> None:
-        """Fetch no more of a partition whose batches wait; the others go on."""
+        """Stop fetching a partition; the others go on."""
         self._paused.add(tp)
 
     def resume(self, tp: TP) -> None:
-        """Fetch it again."""
+        """Go on fetching a partition."""
         self._paused.discard(tp)
 
     async def _fetched(self, timeout: float) -> Mapping[TP, Sequence[RecordBatch]]:
@@ -116,7 +115,7 @@ class BatchConsumer(driver.Consumer):
         if not wanted:
             await asyncio.sleep(PAUSED_SECONDS)
             return {}
-        # what is resumed meanwhile must not wait for news of the others
+        # a partition that is resumed meanwhile must not wait for records of the others
         seconds = PAUSED_SECONDS if self._paused else timeout
         return cast(Mapping[TP, Sequence[RecordBatch]], await self._getmany(wanted, seconds))
 
@@ -130,17 +129,17 @@ class BatchConsumer(driver.Consumer):
         )  # fmt: skip
 
     async def highwaters(self, *partitions: TP) -> dict[TP, int]:
-        """Of changelogs: where our loader has read to.
+        """The ends of partitions; for changelogs, the end to which our loader has read.
 
-        A transaction that follows the load at once (a webhook's result) would move Kafka's own
-        answer past that, and stock recovery would wait for ever for records it is never given.
+        A transaction right after the load (a webhook's result) would move Kafka's own answer past that,
+        and stock recovery would wait for ever for records that it never gets.
         """
         found: dict[TP, int] = dict(await super().highwaters(*partitions))
         ends = _role(self.app).states.ends
         return {tp: ends.get(TopicPartition(*tp), end) for tp, end in found.items()}
 
     async def perform_seek(self) -> None:
-        """Every source partition to its mark; where none is known, to the beginning."""
+        """Seek every source partition to its mark; without a mark, to the beginning."""
         await super().perform_seek()
         generation = _role(self.app).states.generation
         resume_offset: Callable[[TP], int] = self.app.resume_offset  # type: ignore[attr-defined]
@@ -149,11 +148,11 @@ class BatchConsumer(driver.Consumer):
             thread = cast(BatchConsumerThread, self._thread)
             offsets = {tp: resume_offset(tp) for tp in sources}
             await thread.seek_sources(offsets, generation)
-            # a predecessor that was killed had not committed all that its mark says
+            # a predecessor that was killed may have committed less than its mark
             self._done.update({tp: offset for tp, offset in offsets.items() if offset})
 
     def ack(self, message: Any) -> bool:
-        """Note a whole batch as done; one of an older generation is nobody's business any more."""
+        """Note that a batch is done; one of an older generation is ignored. False if it was noted before."""
         if message.acked:
             return False
         message.acked = True
@@ -163,7 +162,11 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit what is done of the partitions still assigned; kept until Kafka has taken it."""
+        """Commit what is done in the partitions still assigned; what Kafka does not accept is kept.
+
+        Returns:
+            Whether offsets were committed.
+        """
         assigned = self.assignment()
         offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
         if not offsets or not await self._commit(offsets):
@@ -174,19 +177,19 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """The queue belongs to the generation that ends here."""
+        """Forget the acknowledgements of the generation that ends here."""
         await super().on_partitions_revoked(revoked)
         self._done.clear()
         self._paused.clear()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Nothing: Faust looks for events that it counted itself, and would call changelogs stuck for ever.
+        """Do nothing: Faust would report changelogs as stuck for ever, since our loader reads them.
 
-        They are read by our loader; of the sources lag tells (`red-stats lag`, `/metrics`).
+        How far behind the source topics are is shown by `red-stats lag`.
         """
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Holes between batches (control records) need no bookkeeping: the mark decides."""
+        """Do nothing: holes between batches (control records) need no bookkeeping, since the mark decides."""
 
 
 class BatchTransport(driver.Transport):
@@ -196,6 +199,6 @@ class BatchTransport(driver.Transport):
 
 
 def _role(app: Any) -> "Role[Any]":
-    """The role that a Faust app of ours runs."""
+    """The role that an app (a StatsApp) runs."""
     role: Role[Any] = app.role
     return role

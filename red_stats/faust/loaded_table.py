@@ -1,4 +1,4 @@
-"""Our tables as Faust sees them: assigned with their sources, loaded by us, nothing left to recover."""
+"""Our tables as Faust sees them: assigned with their sources, loaded by us, with nothing to recover."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 class LoadedStore(Store[bytes, Any]):
-    """A read-only view of a table's rows in the partitions held; they change in transactions only."""
+    """A read-only view of a table's rows in the partitions held; only transactions change them."""
 
     def __init__(self, app: "StatsApp", table: "LoadedTable", name: str, changelog: str) -> None:
         super().__init__("loaded://", app, table, table_name=name)
         self._stats_app, self._name, self._changelog = app, name, changelog
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """The end of the changelog: stock recovery waits for ever for a control record otherwise."""
+        """The end of the changelog minus one: otherwise stock recovery would wait for a control record."""
         end = self._states.ends.get(TopicPartition(tp.topic, tp.partition))
         return None if end is None else end - 1
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Awaited before Faust asks for `persisted_offset`; the first table does it for all."""
+        """Load what is assigned, before Faust asks for `persisted_offset`; the first table loads all."""
         partitions = {tp.partition for tp in assigned if tp.topic == self._changelog}
         await self._stats_app.rebalance(partitions, generation_id)
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
-        """Never called: there is nothing to recover, and standbys are off."""
+        """Fail: there is nothing to recover and standbys are off, so it is never called."""
         raise AssertionError("stock recovery was given changelog records")
 
     def reset_state(self) -> None:
-        """Nothing is kept on disk."""
+        """Do nothing: nothing is kept on disk."""
 
     def __getitem__(self, key: bytes) -> Any:
         for rows in self._rows():
@@ -48,10 +48,10 @@ class LoadedStore(Store[bytes, Any]):
         raise KeyError(key)
 
     def __setitem__(self, key: bytes, value: Any) -> None:
-        raise TypeError(f"{self._name} is written in the transaction of a batch only")
+        raise TypeError(f"{self._name} is written only in the transaction of a batch")
 
     def __delitem__(self, key: bytes) -> None:
-        raise TypeError(f"{self._name} is written in the transaction of a batch only")
+        raise TypeError(f"{self._name} is written only in the transaction of a batch")
 
     def __iter__(self) -> Iterator[bytes]:
         for rows in self._rows():
@@ -61,10 +61,10 @@ class LoadedStore(Store[bytes, Any]):
         return sum(map(len, self._rows()))
 
     async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
-        """The changelog is the backup."""
+        """Do nothing: the changelog is the backup."""
 
     def restore_backup(self, *args: Any, **kwargs: Any) -> None:
-        """The changelog is the backup."""
+        """Do nothing: the changelog is the backup."""
 
     @property
     def _states(self) -> PartitionStates[Any]:
@@ -89,10 +89,10 @@ class LoadedTable(faust.Table[bytes, Any]):
 
 
 class LoadedTables(TableManager):
-    """All tables of an app, which are declared before it starts: stock waits a second for more."""
+    """The tables of an app; all are declared before it starts, so it does not wait for more."""
 
     async def on_start(self) -> None:
-        """Register their changelogs; the conductor subscribes once the agents are there, too."""
+        """Register the changelogs; Faust's conductor subscribes once the agents are there, too."""
         await self._update_channels()
         await self.recovery.start()
 

@@ -1,4 +1,4 @@
-"""A process of Faust apps under one mode worker, until it is told to stop."""
+"""Runs the Faust apps of a process under one mode worker until SIGTERM or Ctrl-C."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import mode
 
-from red_stats.faust.app import Fatal, Resource, StatsApp, enter_patiently
+from red_stats.faust.app import Fatal, Resource, StatsApp, enter_with_retries
 from red_stats.faust.batch_consumer import BatchConsumer
 from red_stats.faust.loaded_table import LoadedTable
 
@@ -23,7 +23,7 @@ STOP_SECONDS: Final = 9
 class Worker(mode.Worker):
     """Opens what its apps share, starts them side by side, and closes it after them.
 
-    One after the other each app would wait for the state of those before.
+    Started one after the other, each app would wait until those before it had loaded their state.
     """
 
     def __init__(self, *apps: StatsApp, shared: Sequence[Resource], fatal: Fatal, **options: Any) -> None:
@@ -32,26 +32,28 @@ class Worker(mode.Worker):
         self._exit_stack = AsyncExitStack()
 
     async def on_start(self) -> None:
-        """Every role at once, behind what they share."""
+        """Open what the roles share, then start all of them at once."""
         await super().on_start()
         for resource in self._shared:
-            await enter_patiently(self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal)
+            await enter_with_retries(
+                self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal
+            )
         await asyncio.gather(*(app.maybe_start() for app in self.services))
 
     async def on_shutdown(self) -> None:
-        """When every role has ended."""
+        """Close what the roles share, once every role has ended."""
         await super().on_shutdown()
         await self._exit_stack.aclose()
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
-        """An orderly end; a hard one if a rebalance or Kafka's absence holds it up: nothing is lost by it."""
+        """Stop in order; after STOP_SECONDS (a rebalance, Kafka away) end at once, which loses nothing."""
         late = threading.Timer(STOP_SECONDS, _end_late)
         late.daemon = True
         late.start()
         super()._schedule_shutdown(signal)
 
     async def _sentinel_task(self) -> None:
-        """Nothing: mode gives the loop a second to end, and the process ends right after it."""
+        """Do nothing: mode would give the loop a second to end, and the process ends right after anyway."""
 
 
 def _end_late() -> None:
@@ -61,14 +63,14 @@ def _end_late() -> None:
 
 
 def quiet_libraries() -> None:
-    """Warnings only: mode tells of every service that starts, in the name of the module of its class."""
+    """Log only warnings of libraries; mode logs every service's start under the module of its class."""
     ours = (StatsApp, BatchConsumer, LoadedTable, Worker)
     for name in ("faust", "mode", "aiokafka", *(kind.__module__ for kind in ours)):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run(make: Callable[[], Worker]) -> int:
-    """Run a worker until SIGTERM or Ctrl-C; its exit code."""
+    """Run a worker until SIGTERM or Ctrl-C; returns its exit code."""
     try:
         make().execute_from_commandline()
     except SystemExit as exited:

@@ -1,4 +1,4 @@
-"""API keys in the compacted topic `red.api-keys`: made, listed and revoked beside a running system."""
+"""API keys on the compacted topic `red.api-keys`: created, listed and revoked while the system runs."""
 
 from collections.abc import Iterable
 
@@ -16,10 +16,13 @@ class NoSuchKey(Exception):
 async def create_key(
     connection: KafkaConnection, client_id: str, scopes: Iterable[Scope], now: str
 ) -> tuple[KeyRecord, str]:
-    """A new key of a client, acknowledged by Kafka; both services follow within a second.
+    """Create a key for a client; both services accept it within a second. `now` is an RFC 3339 time.
+
+    Returns:
+        The record on the topic, and the key itself, which is stored nowhere.
 
     Raises:
-        KafkaError: Kafka cannot be reached; there is no key.
+        KafkaError: Kafka cannot be reached; do not use the key.
     """
     record, key = new_key(client_id, scopes, now)
     await _publish(connection, record)
@@ -27,7 +30,7 @@ async def create_key(
 
 
 async def list_keys(connection: KafkaConnection) -> list[KeyRecord]:
-    """Every key, the revoked too, oldest first.
+    """Every key, including revoked ones, oldest first.
 
     Raises:
         KafkaError: Kafka cannot be reached.
@@ -42,15 +45,15 @@ async def list_keys(connection: KafkaConnection) -> list[KeyRecord]:
 
 
 async def revoke_key(connection: KafkaConnection, key_id: str, now: str) -> KeyRecord:
-    """The key opens nothing any more, within a second; revoking twice changes nothing.
+    """Revoke a key: within a second both services refuse it. Revoking it again changes nothing.
 
     Raises:
-        NoSuchKey: there is none of that id.
+        NoSuchKey: there is no key with that id.
         KafkaError: Kafka cannot be reached.
     """
     found = next((record for record in await list_keys(connection) if record.key_id == key_id), None)
     if found is None:
-        raise NoSuchKey(f"there is no key {key_id}; see `red-stats keys list`")
+        raise NoSuchKey(f"there is no key {key_id}: see `red-stats keys list`")
     if found.revoked_at is None:
         found = msgspec.structs.replace(found, revoked_at=now)
         await _publish(connection, found)

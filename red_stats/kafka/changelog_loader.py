@@ -1,4 +1,4 @@
-"""Reads changelogs to their ends in bulk: a million rows in seconds, where stock recovery takes minutes."""
+"""Reads changelogs to their ends in bulk: a million rows in seconds; Faust's recovery takes minutes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -19,45 +19,48 @@ FETCH_BYTES = 8 << 20
 async def read_to_end(
     connection: KafkaConnection, appliers: Mapping[TopicPartition, Apply], ends: Ends | None = None
 ) -> Ends:
-    """Feeds every committed record of each partition to its applier, in order.
+    """Feed every committed record of each partition to its applier, in order.
 
-    `ends` are noted by the caller, else the committed ones are: a transaction is acknowledged
-    before its markers are in every partition, so who has heard of one elsewhere notes the log's.
+    `ends` (one past the last offset to read) default to the committed ends. A transaction is acknowledged
+    before its markers are in every partition, so a caller that knows of one must pass the ends of the log.
 
     Returns:
-        The committed end per partition as noted before reading (one past the last offset).
+        The end of each partition, noted before reading.
 
     Raises:
         KafkaError: Kafka cannot be reached or a topic does not exist.
     """
 
-    def take(tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+    def feed(tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         apply = appliers[tp]
         for record in records:
             apply(record)
 
-    return await _read(connection, list(appliers), take, ends)
+    return await _read(connection, list(appliers), feed, ends)
 
 
 async def load_to_end(connection: KafkaConnection, loaders: Mapping[TopicPartition, Load]) -> Ends:
-    """The same, a record batch of the log at a time: several times faster, with fewer fields.
+    """Feed whole record batches of the log to loaders: several times as fast, with fewer fields a record.
+
+    Returns:
+        The committed end of each partition, noted before reading.
 
     Raises:
         KafkaError: Kafka cannot be reached or a topic does not exist.
     """
 
-    def take(tp: TopicPartition, steps: Sequence[Any]) -> None:
+    def feed(tp: TopicPartition, batches: Sequence[Any]) -> None:
         load = loaders[tp]
-        for batch in steps:
+        for batch in batches:
             load(batch.records)
 
-    return await _read(connection, list(loaders), take, None, packed=True)
+    return await _read(connection, list(loaders), feed, None, packed=True)
 
 
 async def _read(
     connection: KafkaConnection,
     partitions: list[TopicPartition],
-    take: Callable[[TopicPartition, Sequence[Any]], None],
+    feed: Callable[[TopicPartition, Sequence[Any]], None],
     ends: Ends | None,
     *,
     packed: bool = False,
@@ -86,8 +89,8 @@ async def _read(
             if not open_partitions:
                 break
             for tp, found in (await consumer.getmany(timeout_ms=100)).items():
-                take(tp, found)
-                await asyncio.sleep(0)  # heartbeats and web views go on meanwhile
+                feed(tp, found)
+                await asyncio.sleep(0)  # heartbeats and views need the loop too
         return ends
     finally:
         await ended(consumer.stop())

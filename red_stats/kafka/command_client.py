@@ -1,4 +1,4 @@
-"""A command sent to `red.subscription-commands`, and its answer from `red.command-results`."""
+"""Sends a command to `red.subscription-commands` and waits for its result on `red.command-results`."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ SECONDS = 5.0
 
 
 class CommandClient:
-    """Any process may ask: the answer carries the command_id, whichever worker decided it."""
+    """Works in any process: the answer carries the command_id, whichever worker decides the command."""
 
     def __init__(self, connection: KafkaConnection, sender: RecordSender, seconds: float = SECONDS) -> None:
         self.follower = Follower(connection, topics.COMMAND_RESULTS, self._answered, from_end=True)
@@ -24,10 +24,10 @@ class CommandClient:
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The accepted answer.
+        """Send a command and return its accepted result; the same command_id again gets the same result.
 
         Raises:
-            Problem: the command was rejected, or 503 `command_pending` when no answer came in time.
+            Problem: the command was rejected; 503 `command_pending` without a result within `seconds`.
         """
         command_id = str(command["command_id"])
         waiting = self._waiting[command_id] = asyncio.get_running_loop().create_future()
@@ -37,7 +37,7 @@ class CommandClient:
                 await self._sender.send(topics.SUBSCRIPTION_COMMANDS, command["client_id"], value)
                 answer = await waiting
         except (TimeoutError, NotSent) as error:
-            detail = "The command has no answer yet; look again before you repeat it."
+            detail = "The command has no result yet; check whether it took effect before you repeat it."
             raise Problem("command_pending", detail, command_id=command_id) from error
         finally:
             self._waiting.pop(command_id, None)

@@ -1,7 +1,7 @@
-"""How far each role is behind its topics, by the offsets its consumer group has committed.
+"""How far each role is behind its topics, by the committed offsets of its consumer group.
 
-Committed are hints (the marks decide), a few seconds old at most; what lies between them and the
-end is counted record by record while it is little, since offsets have holes.
+Committed offsets are only hints (the marks decide) and a few seconds old. Offsets have holes, so records
+between them and the end are counted one by one as long as they are few.
 """
 
 import time
@@ -14,11 +14,11 @@ from red_stats import topics
 from red_stats.kafka.range_reader import read_in_steps
 
 ROLES: Final = get_args(topics.Role)
-COUNTED: Final = 2_000  # offsets behind below which records are counted
+COUNTED: Final = 2_000  # up to so many offsets, records are counted one by one
 
 
 class Lag(NamedTuple):
-    """One partition of one role: records to go, and how old (s) the first of them is."""
+    """One partition of one role: records it has not processed, and the age (s) of the first of them."""
 
     role: str
     topic: str
@@ -35,7 +35,7 @@ async def lag_of(
     roles: Sequence[str] = ROLES,
     now: Callable[[], float] = time.time,
 ) -> list[Lag]:
-    """Every partition of every source topic.
+    """The lag of each partition of every source topic of the roles; `now` is in seconds since 1970.
 
     Raises:
         KafkaError: Kafka cannot be reached.
@@ -70,14 +70,14 @@ async def lag_of(
 async def _behind(
     connection: KafkaConnection, tp: TopicPartition, at: int, end: int
 ) -> tuple[int, int | None]:
-    """Records of `[at, end)`, and the Kafka time (ms) of the first."""
+    """The number of records in `[at, end)`, and the Kafka time (ms) of the first."""
     if at >= end:
         return 0, None
-    is_little, count, oldest = end - at <= COUNTED, 0, None
-    async with aclosing(read_in_steps(connection, tp, at, end, COUNTED if is_little else 1)) as steps:
+    are_few, count, oldest = end - at <= COUNTED, 0, None
+    async with aclosing(read_in_steps(connection, tp, at, end, COUNTED if are_few else 1)) as steps:
         async for records in steps:
             count += len(records)
             oldest = records[0].timestamp if oldest is None else oldest
-            if not is_little:
+            if not are_few:
                 return end - records[0].offset, oldest
     return count, oldest

@@ -1,7 +1,7 @@
-"""`red.dead-letters` as operators use it: listed, looked at, and sent again after a cure.
+"""`red.dead-letters` for operators: listed, shown, and replayed once the cause is fixed.
 
-A letter that was replayed gets a note behind it on the same topic, in the transaction that sends
-the record, so that it is not sent twice by accident.
+The transaction that replays a record also writes a note to `red.dead-letters`, so that a letter is not
+replayed twice by accident.
 """
 
 import base64
@@ -34,10 +34,10 @@ class _Note(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Letter(NamedTuple):
-    """One unreadable record: where the letter stands, where the record stood, and its bytes."""
+    """One unreadable record: the position of the letter, that of the record, and the record's bytes."""
 
     at: str  # partition:offset on red.dead-letters
-    time: int  # ms
+    time: int  # ms since 1970
     topic: str
     position: str
     reason: str
@@ -47,7 +47,7 @@ class Letter(NamedTuple):
 
 
 class NoSuchLetter(Exception):
-    """Raised when nothing stands at that place, or it may not be replayed."""
+    """Raised when a record cannot be replayed; the text says why."""
 
 
 async def letters(connection: KafkaConnection, partitions: int) -> list[Letter]:
@@ -69,17 +69,20 @@ async def letters(connection: KafkaConnection, partitions: int) -> list[Letter]:
 
 
 async def replay(connection: KafkaConnection, partitions: int, letter: Letter, value: bytes | None) -> str:
-    """Send the record to its topic again, with another value if one is given; where it stands now.
+    """Send the record to its topic again, with another value if one is given.
+
+    Returns:
+        The new position of the record, partition:offset.
 
     Raises:
-        NoSuchLetter: it is no letter of a topic that can be replayed, or its key has no partition.
+        NoSuchLetter: records of its topic cannot be replayed.
         KafkaError: Kafka cannot be reached.
     """
     if letter.topic not in REPLAYABLE:
-        raise NoSuchLetter(f"{letter.at} is of {letter.topic!r}, which is not replayed")
+        raise NoSuchLetter(f"{letter.at} is from {letter.topic!r}, whose records cannot be replayed")
     number = int(letter.position.partition(":")[0])
     if letter.key is not None:
-        with contextlib.suppress(UnicodeDecodeError):  # then its own partition is as good as any
+        with contextlib.suppress(UnicodeDecodeError):  # then the record's own partition will do
             number = partition_of(letter.key.decode(), partitions)
     producer = connection.producer(
         transactional_id=TRANSACTIONAL_ID,
@@ -99,13 +102,13 @@ async def replay(connection: KafkaConnection, partitions: int, letter: Letter, v
 def _letter(record: Any) -> Letter:
     at = f"{record.partition}:{record.offset}"
     try:
-        told = msgspec.json.decode(record.value or b"", type=_Letter)
-        key, value = _bytes(told.key_base64), _bytes(told.value_base64)
+        letter = msgspec.json.decode(record.value or b"", type=_Letter)
+        key, value = _bytes(letter.key_base64), _bytes(letter.value_base64)
     except (msgspec.MsgspecError, ValueError) as error:
-        reason = f"this is no dead letter of ours: {error}"
+        reason = f"this record is not a dead letter: {error}"
         return Letter(at, record.timestamp, topics.DEAD_LETTERS, at, reason, record.key, record.value)
-    where = f"{told.partition}:{told.offset}"
-    return Letter(at, record.timestamp, told.topic, where, told.reason, key, value)
+    position = f"{letter.partition}:{letter.offset}"
+    return Letter(at, record.timestamp, letter.topic, position, letter.reason, key, value)
 
 
 def _bytes(text: str | None) -> bytes | None:

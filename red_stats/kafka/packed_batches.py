@@ -1,7 +1,6 @@
-"""Fetches whose records stay packed: a record batch of the log at a time, unpacked where it is folded.
+"""Fetches whose records stay packed: they yield record batches, which are unpacked when they are folded.
 
-This touches private API of aiokafka, which is pinned; `tests/red_stats/faust/test_batch_consumer.py`
-holds it.
+This uses private API of aiokafka, which is pinned; `tests/red_stats/faust/test_batch_consumer.py` tests it.
 """
 
 from collections import OrderedDict
@@ -14,16 +13,16 @@ from crc32c import crc32c
 from red_common.kafka.connection import TopicPartition
 from red_stats.domain.record_batches import RecordBatch
 
-_MAGIC: Final = 16  # where it stands in a record batch,
-_CHECKSUM: Final = 17  # and the CRC-32C of all that is behind it
-_CHECKED: Final = 21
+_MAGIC: Final = 16  # offset of the format's version in a record batch
+_CHECKSUM: Final = 17  # offset of the CRC-32C
+_CHECKED: Final = 21  # offset of what the CRC-32C covers, to the end
 
 
 class CheckedBatch(RecordBatch):
-    """A record batch whose checksum is looked at by the processor's own instruction, ten times as fast."""
+    """A record batch whose checksum is verified with the processor's CRC instruction, ten times as fast."""
 
     def validate_crc(self) -> bool:
-        """Whether it is as it was written."""
+        """Whether its bytes are as they were written."""
         content = self.content
         if content is None or content[_MAGIC] < 2:
             return bool(self._batch.validate_crc())
@@ -31,7 +30,7 @@ class CheckedBatch(RecordBatch):
 
 
 class _Batches:
-    """Fetched bytes, walked over record batch by record batch."""
+    """Fetched bytes, read one record batch at a time."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
@@ -44,7 +43,7 @@ class _Batches:
 
 
 class PackedRecords(PartitionRecords):  # type: ignore[misc]
-    """A fetched partition that yields batches: unpacking would fight the fold for the interpreter."""
+    """A fetched partition that yields batches: unpacking in its thread would compete with the fold."""
 
     _generation: Callable[[], int]
 
@@ -52,20 +51,20 @@ class PackedRecords(PartitionRecords):  # type: ignore[misc]
         return cast(Iterator[RecordBatch], self._records_iterator)
 
     def _consumer_record(self, tp: TopicPartition, batch: RecordBatch) -> RecordBatch:
-        batch.taken(self.next_fetch_offset, self._generation())
+        batch.note_fetch(self.next_fetch_offset, self._generation())
         return batch
 
 
 class PackedFetches(OrderedDict[TopicPartition, Any]):
-    """What a fetcher holds by partition; each result is packed as it comes in.
+    """The results that a fetcher holds, by partition; each is made to stay packed as it comes in.
 
-    `generation()` is noted on a batch at the moment it is taken out.
+    `generation()` is noted on a batch when it leaves the fetcher.
     """
 
     def __init__(
         self, fetched: Mapping[TopicPartition, Any], generation: Callable[[], int] = lambda: -1
     ) -> None:
-        self._generation = generation  # first: what was fetched by now is packed too
+        self._generation = generation  # before the others: what is already fetched is packed too
         super().__init__(fetched)
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which worker holds each partition of role live: each announces on a small topic what it is assigned."""
+"""Which worker holds each partition of role live: workers announce on a topic what they are assigned."""
 
 import logging
 from typing import Any
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class PartitionOwners:
-    """`own` is this worker's address for the others."""
+    """The addresses in `urls`, by partition; `own` is the URL at which the others reach this worker."""
 
     def __init__(self, connection: KafkaConnection, sender: RecordSender, own: str) -> None:
         self.own = own
@@ -21,11 +21,11 @@ class PartitionOwners:
         self._sender = sender
 
     async def announce(self, number: int) -> None:
-        """Say that a partition is held here; said again after every rebalance."""
+        """Announce that this worker holds a partition; done after every rebalance."""
         try:
             await self._sender.send(topics.LIVE_OWNERS, str(number), self.own.encode())
         except NotSent as error:
-            log.warning("the other workers cannot be told who holds live/%d: %s", number, error)
+            log.warning("live/%d could not be announced to the other workers: %s", number, error)
 
     def _apply(self, record: Any) -> None:
         if record.key and record.key.isdigit():

@@ -1,4 +1,4 @@
-"""A range of one partition, read once."""
+"""Reads a range of offsets of one partition once."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -9,7 +9,7 @@ from red_common.kafka.shutdown import ended
 
 
 async def beginning_of(connection: KafkaConnection, tp: TopicPartition) -> int:
-    """The first offset that Kafka still has.
+    """The first offset of a partition that Kafka still has.
 
     Raises:
         KafkaError: Kafka cannot be reached.
@@ -21,7 +21,7 @@ async def beginning_of(connection: KafkaConnection, tp: TopicPartition) -> int:
 async def read_range(
     connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None
 ) -> list[Any]:
-    """The committed records of `[start, end)` that Kafka still has; to its end now when None.
+    """The committed records of `[start, end)` that Kafka still has; `end` None: up to the present end.
 
     Raises:
         KafkaError: Kafka cannot be reached.
@@ -33,7 +33,7 @@ async def read_range(
 async def read_in_steps(
     connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None, most: int | None = None
 ) -> AsyncGenerator[list[Any], None]:
-    """The same, at most `most` records at a time.
+    """The records of `read_range`, at most `most` at a time.
 
     Raises:
         KafkaError: Kafka cannot be reached.

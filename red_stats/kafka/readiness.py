@@ -1,4 +1,4 @@
-"""Whether a cluster can be used: a record written, read back, and a group joined."""
+"""Whether a cluster can be used: a record is written and read back by a consumer group."""
 
 import uuid
 from typing import Final
@@ -12,10 +12,10 @@ TOPIC: Final = "red-stats-ready"
 
 
 async def write_and_read(connection: KafkaConnection) -> None:
-    """Returns when a record has gone through a topic of its own and a group.
+    """Write a record to the topic `red-stats-ready` and read it back with a group of its own.
 
     Raises:
-        KafkaError, OSError: Kafka does not answer, or not yet.
+        KafkaError, OSError: Kafka does not answer (yet).
     """
     admin = connection.admin()
     await admin.start()
@@ -26,11 +26,11 @@ async def write_and_read(connection: KafkaConnection) -> None:
             raise error
     finally:
         await admin.close()
-    word = uuid.uuid4().bytes
+    token = uuid.uuid4().bytes
     async with connection.producer() as producer:
-        await producer.send_and_wait(TOPIC, word)
-    group = f"{TOPIC}-{word.hex()}"
+        await producer.send_and_wait(TOPIC, token)
+    group = f"{TOPIC}-{token.hex()}"
     async with connection.consumer(TOPIC, group_id=group, auto_offset_reset="earliest") as consumer:
         async for record in consumer:
-            if record.value == word:
+            if record.value == token:
                 return

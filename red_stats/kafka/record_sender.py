@@ -1,4 +1,4 @@
-"""Single records to Kafka for the web: acknowledged by every in-sync replica, or a clear no."""
+"""Sends single records for the web; each is acknowledged by every in-sync replica, or NotSent is raised."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ SECONDS = 5.0
 
 
 class NotSent(Exception):
-    """Raised when Kafka did not acknowledge a record; whether it has it is unknown."""
+    """Raised when Kafka did not acknowledge a record; it may have been written all the same."""
 
 
 class RecordSender:
-    """One idempotent producer, replaced after any failure: its later sends would fail as well."""
+    """One idempotent producer, replaced after any failure, since its later sends would fail too."""
 
     def __init__(self, connection: KafkaConnection, seconds: float = SECONDS) -> None:
         self._connection = connection
@@ -22,10 +22,10 @@ class RecordSender:
         self._starting = asyncio.Lock()
 
     async def send(self, topic: str, key: str, value: bytes) -> None:
-        """Write one record by its key (murmur2).
+        """Write one record to the partition of its key (murmur2).
 
         Raises:
-            NotSent: not acknowledged in time.
+            NotSent: Kafka did not acknowledge it within `seconds`.
         """
         producer = None
         try:
@@ -36,10 +36,10 @@ class RecordSender:
         except (KafkaError, OSError, TimeoutError) as error:
             if producer is not None:
                 await self._drop(producer)
-            raise NotSent(f"Kafka did not take the record: {error!r}") from error
+            raise NotSent(f"Kafka did not acknowledge the record: {error!r}") from error
 
     async def stop(self) -> None:
-        """Disconnects."""
+        """Disconnect from Kafka."""
         if self._producer is not None:
             await self._drop(self._producer)
 

@@ -1,7 +1,7 @@
-"""Record batches of the log -> columns of measurements, by `scan.c`; without it by the careful reader.
+"""Record batches of the log -> columns of measurements, by `scan.c`; without it record by record.
 
-`python -m red_stats.kafka.scanner` builds it. It takes only what is written in the usual way; what it
-does not take is read by `domain/measurements.py`, which alone says that a record cannot be read.
+`python -m red_stats.kafka.scanner` builds it. It accepts only events written in the usual form; all others
+are read by `domain/measurements.py`, which alone decides whether a record is readable.
 """
 
 import ctypes
@@ -24,16 +24,16 @@ from red_stats.domain.record_batches import RecordBatch, records_of
 
 SOURCE: Final = Path(__file__).with_name("scan.c")
 HEADER: Final = 61  # bytes before the records of a batch
-_NAME: Final = 64
+_NAME: Final = 64  # bytes kept for a client_id
 _TEXTS: Final = ("image", "client_id", "format", "sha256", "rule", "decoder")
-_NUMBERS: Final = {  # with the type code of their arrays; the last seven only where all is described
+_NUMBERS: Final = {  # name -> type code of its array; the last seven only if `described`
     "offset": "q", "logged_at": "q", "at": "q", "red": "H", "client": "i", "image_end": "I",
     "red_pixels": "Q", "pixels": "Q", "bytes": "Q", "red_excess": "H", "red_channel": "H",
     "width": "I", "height": "I",
 }  # fmt: skip
 
 ClientOf = Callable[[bytes], str | None]
-Unpacked = tuple[bytes, memoryview, int]  # header, records, how many they are said to be
+Unpacked = tuple[bytes, memoryview, int]  # header, records, their number according to the header
 
 
 class _CTexts(ctypes.Structure):
@@ -56,7 +56,7 @@ class _CColumns(ctypes.Structure):
 
 
 class Scanner:
-    """The library with room for what it finds; not for two threads at once."""
+    """The C library with buffers for its results; used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._scan = ctypes.CDLL(str(path)).scan
@@ -71,11 +71,11 @@ class Scanner:
     def readings(
         self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf
     ) -> MeasurementColumns | None:
-        """What live needs of the records from offset `since` on; None if they have to be read carefully.
+        """What live needs of the records from offset `since` on; None if they must be read record by record.
 
-        `client_of` gives the client_id of a record's key, None where it is none of this partition.
+        `client_of` maps a record's key to its client_id, None if it has none in this partition.
         """
-        clients = self._taken(batches, since, client_of, described=False)
+        clients = self._scan_all(batches, since, client_of, described=False)
         if clients is None:
             return None
         number = self._number
@@ -90,9 +90,9 @@ class Scanner:
             images=self._text("image"),
         )
 
-    def cut(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> ColumnBatch | None:
-        """Rows of the table `measurements`; None if the records have to be read carefully."""
-        if self._taken(batches, since, client_of, described=True) is None or not self._c.rows:
+    def columns(self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf) -> ColumnBatch | None:
+        """Columns of the table `measurements`; None like `readings`, or if there is no row."""
+        if self._scan_all(batches, since, client_of, described=True) is None or not self._c.rows:
             return None
         text, number = self._texts, self._array
         columns = [
@@ -103,10 +103,10 @@ class Scanner:
         offsets = array("Q", number("offset"))
         return ColumnBatch(columns, offsets, [], offsets[0], int(self._number("logged_at")[0]), offsets[-1])
 
-    def _taken(
+    def _scan_all(
         self, batches: Sequence[RecordBatch], since: int, client_of: ClientOf, *, described: bool
     ) -> list[str] | None:
-        """The clients by their numbers, when everything was taken."""
+        """The client_ids by their numbers; None unless every record was accepted."""
         unpacked = [found for batch in batches if (found := _unpacked(batch)) is not None]
         if len(unpacked) < len(batches):
             return None
@@ -170,40 +170,40 @@ def _unpacked(batch: RecordBatch) -> Unpacked | None:
         slow: Any = _DefaultRecordBatchPy(batch.content)
         try:
             slow._maybe_uncompress()
-        except Exception:  # whatever the codec says; the careful reader meets it again
+        except Exception:  # of any kind; reading record by record will raise it again
             return None
         records = memoryview(slow._buffer)
     return (header, records, count) if 0 <= count <= len(records) else None
 
 
 class LogReader:
-    """Reads `red.measurements`: by the scanner what it takes, the rest one by one."""
+    """Reads `red.measurements`: with the scanner where it accepts the records, else record by record."""
 
     def __init__(self, partitions: int, scanner: Scanner | None) -> None:
         self._scanner = scanner
         self._clients_of = cache(partial(ClientsOf, partitions=partitions))
-        self._careful = cache(partial(BatchReader, partitions=partitions))
+        self._readers = cache(partial(BatchReader, partitions=partitions))
 
     def readings(
         self, partition: int, batches: Sequence[RecordBatch], since: int
     ) -> tuple[MeasurementColumns, list[DeadLetter]]:
-        """Everything from offset `since` on, split into what counts and what is dead."""
+        """The records from offset `since` on, split into readable measurements and dead letters."""
         if self._scanner is not None:
             found = self._scanner.readings(batches, since, self._clients_of(partition).__getitem__)
             if found is not None:
                 return found, []
-        good, dead = self._careful(partition).read_all(records_of(batches, since), since - 1)
+        good, dead = self._readers(partition).read_all(records_of(batches, since), since - 1)
         return to_measurement_columns(good), dead
 
     def cut(self, partition: int, batches: Sequence[RecordBatch], since: int) -> ColumnBatch | None:
-        """Rows of the table `measurements` from offset `since` on; None where they are read one by one."""
+        """Columns of the table `measurements` from offset `since` on; None: read them record by record."""
         if self._scanner is None:
             return None
-        return self._scanner.cut(batches, since, self._clients_of(partition).__getitem__)
+        return self._scanner.columns(batches, since, self._clients_of(partition).__getitem__)
 
 
 def load() -> Scanner | None:
-    """The scanner, or None where it was not built."""
+    """The scanner, or None if it has not been built or cannot be loaded."""
     try:
         return Scanner(c_library.library(SOURCE))
     except (OSError, AttributeError):
@@ -211,7 +211,7 @@ def load() -> Scanner | None:
 
 
 def build_and_describe(*, portable: bool = False) -> str:
-    """How measurements are read here, built if it was not yet."""
+    """Build the scanner if necessary; returns in words how measurements are read on this machine."""
     try:
         c_library.build(SOURCE, portable=portable)
     except (c_library.CannotBuild, OSError) as error:
@@ -220,9 +220,9 @@ def build_and_describe(*, portable: bool = False) -> str:
 
 
 def main() -> None:
-    """Build, and say in one line how measurements will be read."""
+    """Build the scanner and print one line: how measurements will be read."""
     portable = "--portable" in sys.argv[1:]
-    print(f"red-stats: reading measurements by {build_and_describe(portable=portable)}")
+    print(f"red-stats: measurements are read by {build_and_describe(portable=portable)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The subscriptions of all clients as `red.subscriptions` tells them, for whoever is not live."""
+"""The subscriptions of all clients, followed on `red.subscriptions` for everything but live's folds."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -9,7 +9,7 @@ from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
-from red_stats.domain.subscription_lists import Lists, VersionLists
+from red_stats.domain.subscription_lists import SubscriptionLists, VersionLists
 from red_stats.domain.subscriptions import Client, Subscription
 from red_stats.kafka.changelog_loader import load_to_end
 
@@ -17,7 +17,7 @@ _partition = lru_cache(maxsize=200_000)(partition_of)
 
 
 class SubscriptionCache:
-    """Follows the compacted topic while it is `opened`; changelogs are read within `loading()`."""
+    """Follows the compacted topic while it is `opened`; it is first loaded within `loading()`."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class SubscriptionCache:
     ) -> None:
         self._on_changed: Callable[[str], None] = lambda client_id: None
         self._loading = loading
-        self._lists = [Lists() for _ in range(partitions)]
+        self._lists = [SubscriptionLists() for _ in range(partitions)]
         self.follower = Follower(connection, topic, self._apply)
         self._connection = connection
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
     @asynccontextmanager
     async def opened(self, on_changed: Callable[[str], None]) -> AsyncIterator[None]:
-        """Reads everything in bulk, then follows what comes; `on_changed(client_id)` after each change.
+        """Load everything in bulk, then follow; `on_changed(client_id)` is called after each change.
 
         Raises:
             KafkaError: Kafka cannot be reached.
@@ -52,7 +52,11 @@ class SubscriptionCache:
             await self.follower.stop()
 
     async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[VersionLists, int]]:
-        """The lists of partitions as committed now, and the end of each, for who would read them again."""
+        """The lists of partitions as committed now, each with the end of its partition.
+
+        Raises:
+            KafkaError: Kafka cannot be reached.
+        """
         ends = await self.follower.caught_up() if partitions else {}
         return {number: (self._lists[number].with_versions(), ends[number]) for number in partitions}
 
@@ -66,20 +70,20 @@ class SubscriptionCache:
             load(record.key or b"", record.value)
 
     def sealed_otherwise(self, key_id: str) -> str | None:
-        """The id of another key that a secret was sealed with, or None when all are ours."""
+        """The id of another key that secrets are sealed with; None if all are sealed with `key_id`."""
         start, ours = b'"encrypted":"', b'"encrypted":"%s.' % key_id.encode()
         for lists in self._lists:
-            for value in lists.values_of():
-                at = value.rfind(start)  # the last stands for all: no process runs with two keys
+            for value in lists.values():
+                at = value.rfind(start)  # one of a client is enough: no process runs with two keys
                 if at >= 0 and not value.startswith(ours, at):
                     return value[at + len(start) :].partition(b".")[0].decode(errors="replace")
         return None
 
     def get(self, client_id: str) -> Client | None:
-        """A client's list, or None."""
+        """The list of a client, or None."""
         return self._lists[_partition(client_id, len(self._lists))].get(client_id)
 
     def find(self, client_id: str, subscription_id: str) -> Subscription | None:
-        """A subscription of that client, or None."""
+        """A subscription of this client, or None."""
         client = self.get(client_id)
         return client.find(subscription_id) if client else None

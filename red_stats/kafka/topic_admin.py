@@ -1,4 +1,4 @@
-"""Topics created and checked by our own command, never by Faust."""
+"""Creates and checks the topics; Faust never does."""
 
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -9,7 +9,7 @@ from red_stats.topics import TopicSettings, wanted
 
 
 class TopicMismatch(Exception):
-    """Raised when an existing topic is not as it must be; the text names every difference."""
+    """Raised when an existing topic is not configured as it must be; the text names every difference."""
 
 
 async def ensure_topics(
@@ -18,10 +18,10 @@ async def ensure_topics(
     replication: int = 1,
     measurements_retention_days: float | None = None,
 ) -> list[TopicSettings]:
-    """Create what is missing and check what is there; returns all of them.
+    """Create the missing topics and check the existing ones; returns the settings of all.
 
     Raises:
-        TopicMismatch: an existing topic has other partitions, cleanup or timestamps.
+        TopicMismatch: the partitions, cleanup policy or timestamp type of an existing topic differ.
         KafkaError: Kafka cannot be reached.
     """
     topics = wanted(partitions, measurements_retention_days)

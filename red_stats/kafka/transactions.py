@@ -19,9 +19,9 @@ from red_common.kafka.shutdown import abandon, ended
 from red_stats.domain.record_batches import Out
 from red_stats.topics import DEAD_LETTER_BYTES
 
-# Kafka aborts what a dead owner left open after this long, if nobody took its partition before.
+# After this, Kafka aborts what a dead owner left open, unless a new owner has done so before.
 TRANSACTION_TIMEOUT_MS = 30_000
-# So there is nothing left to wait for after as long; a producer whose Kafka was killed can wait for ever.
+# After the same time a commit cannot succeed; a producer whose broker was killed might wait for ever.
 COMMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -30,7 +30,7 @@ BATCH_BYTES = 900_000  # below the default max.message.bytes of 1 MiB
 
 
 class Fenced(Exception):
-    """Raised when another process has taken the partition: this one must stop writing and exit."""
+    """Raised when another process has taken over the partition: this one must stop writing and exit."""
 
 
 class WriteFailed(Exception):
@@ -59,10 +59,10 @@ class PartitionWriter:
         )
 
     async def start(self) -> None:
-        """Takes the id: from here on every older producer of it is fenced.
+        """Take over the transactional id: every older producer with it is fenced from now on.
 
         Raises:
-            KafkaError, OSError: Kafka does not answer.
+            KafkaError, OSError: Kafka does not answer within 30 s.
         """
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -72,13 +72,13 @@ class PartitionWriter:
             raise
 
     async def stop(self) -> None:
-        """Closes the connections; an open transaction is left to the next owner to abort."""
-        if not await ended(self._producer.stop(), STOP_SECONDS):  # it would flush to a Kafka that is gone
+        """Close the connections; Kafka aborts an open transaction when the next owner starts."""
+        if not await ended(self._producer.stop(), STOP_SECONDS):  # without Kafka its flush never ends
             await abandon(self._producer)
         self._read_errors()
 
     def _read_errors(self) -> None:
-        """Of futures that aiokafka fails and nobody awaits: Python would report them at any later time."""
+        """Read the errors of futures that nobody awaits: Python would report them at some later time."""
         accumulator = self._producer._message_accumulator
         batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]
         waiters = [self._producer._txn_manager._transaction_waiter, *(b._drain_waiter for b in batches)]
@@ -87,11 +87,11 @@ class PartitionWriter:
                 _read_error(waiter)
 
     async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
-        """Writes all records in one transaction, or none.
+        """Write all records in one transaction, or none.
 
         Raises:
-            Fenced: another owner has started a producer with this id.
-            WriteFailed: anything else; the outcome may be either.
+            Fenced: another process has started a producer with this id.
+            WriteFailed: anything else; whether the transaction was committed is unknown.
         """
         if not records:
             return
@@ -106,11 +106,11 @@ class PartitionWriter:
                 await self._producer.commit_transaction()
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             if isinstance(error, FENCES) or self._sender_was_fenced():
-                raise Fenced(f"{self._id}: another process has taken this partition") from error
+                raise Fenced(f"{self._id}: another process has taken over this partition") from error
             raise WriteFailed(f"{self._id}: {error!r}") from error
 
     def _sender_was_fenced(self) -> bool:
-        """The background sender may meet the fence first; the call then fails for another reason."""
+        """Whether the background sender was fenced first; our own call then fails with another error."""
         task: asyncio.Task[None] | None = self._producer._sender.sender_task
         return (
             task is not None and task.done() and not task.cancelled() and isinstance(task.exception(), FENCES)
@@ -121,7 +121,7 @@ class PartitionWriter:
         return str(self._producer._txn_manager.transactional_id)
 
     async def _send(self, topic: str, rows: Sequence[Out]) -> list[asyncio.Future[object]]:
-        """Whole batches instead of single sends: 1.5 us a record instead of 10."""
+        """Send whole batches instead of single records: 1.5 us a record instead of 10."""
         futures: list[asyncio.Future[object]] = []
         written = 0
         while written < len(rows):

@@ -1,4 +1,4 @@
-"""One child process: started in a session of its own, its lines prefixed, ended with its parent."""
+"""A child process in a session of its own; its output is prefixed, and it ends with its parent."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,10 @@ KEPT_LINES = 20
 
 
 class Child:
-    """A program that is kept running. `say(text)` writes one line for people."""
+    """A program that is started as often as necessary; `say(text)` prints one line for people.
+
+    `orphaned` is the signal that the kernel sends it when the parent dies.
+    """
 
     def __init__(
         self,
@@ -36,11 +39,11 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
-        """Start the program; Ctrl-C in the terminal does not reach it."""
+        """Start the program in a session of its own, so that Ctrl-C in the terminal does not reach it."""
         self.process = await asyncio.create_subprocess_exec(
             *self._command,
             env=self._environment,
@@ -54,7 +57,7 @@ class Child:
         self._reading = asyncio.create_task(self._read(self.process), name=f"read {self.name}")
 
     async def ended(self) -> int:
-        """Returns its exit code when it has ended and its last line is read."""
+        """Wait until it has ended and its output is read; returns the exit code (negative: a signal)."""
         assert self.process is not None
         assert self._reading is not None
         code = await self.process.wait()
@@ -62,7 +65,7 @@ class Child:
         return code
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL after `seconds`."""
+        """Send SIGTERM, and SIGKILL after `seconds`; does nothing if it does not run."""
         if self.process is None or self.process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -71,7 +74,7 @@ class Child:
         try:
             await asyncio.wait_for(self.process.wait(), seconds)
         except TimeoutError:
-            self._say(f"{self.name} did not stop within {seconds:g} s and is killed")
+            self._say(f"{self.name} did not stop within {seconds:g} s and was killed")
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
             await self.process.wait()
@@ -81,7 +84,7 @@ class Child:
         while True:
             try:
                 line = await process.stdout.readline()
-            except ValueError:  # a line longer than the limit: nobody reads that
+            except ValueError:  # a line longer than the limit is skipped
                 continue
             if not line:
                 return

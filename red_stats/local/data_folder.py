@@ -1,4 +1,4 @@
-"""The data folder: one instance at a time, enough room, and the keys that `up` makes once."""
+"""The data folder: used by one instance at a time, with enough room, and the keys that `up` creates."""
 
 import contextlib
 import fcntl
@@ -19,10 +19,10 @@ class Unusable(Exception):
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder is ours until the block ends, or this process does.
+    """Lock the folder until the block, or this process, ends.
 
     Raises:
-        Unusable: it cannot be written, is full, or another instance has it.
+        Unusable: it cannot be written, its disk is full, or another instance uses it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,7 +50,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_keys(folder: Path) -> dict[str, Any] | None:
-    """The demo client's and the operator's keys, or None before the first start."""
+    """The keys of the demo client and the operator; None before the first start.
+
+    Raises:
+        Unusable: the file cannot be read.
+    """
     try:
         keys: dict[str, Any] = json.loads((folder / KEYS_FILE).read_text())
     except FileNotFoundError:
@@ -61,7 +65,7 @@ def read_keys(folder: Path) -> dict[str, Any] | None:
 
 
 def write_keys(folder: Path, keys: dict[str, Any]) -> None:
-    """Kept for their owner alone."""
+    """Write the keys to a file that only its owner can read."""
     partial = folder / (KEYS_FILE + ".partial")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,4 +1,4 @@
-"""What `red-stats doctor` looks at: everything that `up` needs, with what was found."""
+"""The checks of `red-stats doctor`: everything that `up` needs."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from red_stats.store.clickhouse import engine_version
 
 
 class Finding(NamedTuple):
-    """One thing looked at, whether it is good, and what was found."""
+    """One check: what was checked, whether it passed, and what was found."""
 
     what: str
     good: bool
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Every finding; a port in use is bad unless it is ours that runs."""
+    """Run all checks; a port in use fails unless a system runs in this data folder."""
     checks: dict[str, Callable[[], tuple[bool, str]]] = {
         "python": lambda: (sys.version_info >= (3, 11), sys.version.split()[0]),
         "java": _java,
@@ -55,10 +55,10 @@ def _jars() -> tuple[bool, str]:
 
 
 def _decoders() -> tuple[bool, str]:
-    asked = [sys.executable, "-m", "red_service", "--decoders"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    words = (done.stdout or done.stderr).strip().splitlines() or ["red_service does not start"]
-    return done.returncode == 0, words[-1]
+    command = [sys.executable, "-m", "red_service", "--decoders"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (done.stdout or done.stderr).strip().splitlines() or ["red_service does not start"]
+    return done.returncode == 0, lines[-1]
 
 
 def _store() -> tuple[bool, str]:

@@ -1,7 +1,7 @@
-"""Image files sent to a running RED: many at a time, again when it asks for it, each counted once.
+"""Sends image files to a running RED: several at a time, with retries, each counted once.
 
-Every file gets an Idempotency-Key of its path and bytes, so that a run that was interrupted can be
-started again within a day and counts nothing twice.
+The Idempotency-Key of a file is made from its path and bytes, so a run that was interrupted can be started
+again within a day without counting anything twice.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
-AGAIN: Final = (409, 429, 503)
-TRIES: Final = 20
-LONGEST_PAUSE: Final = 10.0
+RETRIED: Final = (409, 429, 503)
+ATTEMPTS: Final = 20
+MAX_PAUSE: Final = 10.0  # seconds between attempts
 
 
 class Sent(NamedTuple):
-    """What became of one file: RED's item, or its problem."""
+    """The result for one file: RED's item, or the problem (the other one is None)."""
 
     path: Path
     item: dict[str, Any] | None
@@ -27,7 +27,7 @@ class Sent(NamedTuple):
 
 
 def files_in(named: Sequence[Path]) -> list[Path]:
-    """The files named, and the images in the folders named, in order."""
+    """The files named, and the images below the folders named, in order."""
     found: list[Path] = []
     for path in named:
         if path.is_dir():
@@ -43,19 +43,22 @@ async def send(
     url: str,
     key: str,
     concurrency: int,
-    told: Callable[[Sent], None],
+    on_sent: Callable[[Sent], None],
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> list[Sent]:
-    """All of them, in their order; `told` hears of each as it ends."""
-    turn = asyncio.Semaphore(concurrency)
+    """Send all files, `concurrency` at a time; returns the results in the order of `paths`.
+
+    `on_sent` is called with each result as it comes.
+    """
+    slots = asyncio.Semaphore(concurrency)
     timeout = aiohttp.ClientTimeout(total=120, sock_connect=5)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=False) as session:
 
         async def one(path: Path) -> Sent:
-            async with turn:
+            async with slots:
                 sent = await _send(session, url, path, pause)
-            told(sent)
+            on_sent(sent)
             return sent
 
         return list(await asyncio.gather(*map(one, paths)))
@@ -70,25 +73,25 @@ async def _send(
         return Sent(path, None, _problem("file_unreadable", error.strerror or str(error)))
     headers = {"Idempotency-Key": _key(path, content)}
     last: dict[str, Any] = {}
-    for number in range(TRIES):
+    for number in range(ATTEMPTS):
         try:
             async with session.post(f"{url}/red", data=content, headers=headers) as answer:
                 body = await answer.json(content_type=None)
                 if answer.status == 200:
                     return Sent(path, body, None)
-                last, asked = body, float(answer.headers.get("Retry-After", "0"))
-                if answer.status not in AGAIN:
+                last, hint = body, float(answer.headers.get("Retry-After", "0"))
+                if answer.status not in RETRIED:
                     return Sent(path, None, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            last, asked = _problem("unreachable", f"{url} does not answer ({error!r})"), 0.0
-        await pause(min(max(asked, 0.1 * 2**number), LONGEST_PAUSE))
+            last, hint = _problem("unreachable", f"{url} does not answer ({error!r})"), 0.0
+        await pause(min(max(hint, 0.1 * 2**number), MAX_PAUSE))
     return Sent(path, None, last)
 
 
 def _key(path: Path, content: bytes) -> str:
-    named = hashlib.sha256(str(path.resolve()).encode() + b"\0")
-    named.update(content)
-    return f"send-{named.hexdigest()}"
+    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0")
+    digest.update(content)
+    return f"send-{digest.hexdigest()}"
 
 
 def _problem(code: str, detail: str) -> dict[str, Any]:

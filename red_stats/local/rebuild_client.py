@@ -1,4 +1,4 @@
-"""Asks the running workers to replay their folds, and hears how far they are."""
+"""Asks the running workers to replay their folds, and reports their progress."""
 
 import json
 from collections.abc import Callable
@@ -9,46 +9,48 @@ import aiohttp
 from red_stats.settings import Settings
 from red_stats.store.query_server import FILE
 
-Told = Callable[[str, int, int], None]  # what, done, total
+OnProgress = Callable[[str, int, int], None]  # what is replayed, done, total
 
 
 class NotRebuilt(Exception):
     """Raised when a fold could not be replayed; the text says why."""
 
 
-async def rebuild_live(settings: Settings, url: str, key: str, told: Told) -> dict[str, Any]:
-    """Every partition, one after the other, each by the worker that holds it.
+async def rebuild_live(settings: Settings, url: str, key: str, on_progress: OnProgress) -> dict[str, Any]:
+    """Rebuild live, one partition after the other, each in the worker that holds it.
 
     Raises:
-        NotRebuilt: a worker is away or refused; partitions before it are rebuilt.
+        NotRebuilt: a worker does not answer or refuses; the partitions before are rebuilt.
     """
     found = []
     async with _session(key) as session:
         for number in range(settings.partitions):
             target = f"{url}/v1/rebuild?partition={number}"
-            for _ in range(3):  # to the worker that holds it, and once more if it has just moved
-                result, target = await _asked(session, target, lambda *far, n=number: told(f"live/{n}", *far))
+            for _ in range(3):  # redirected to the worker that holds it, and again if it has just moved
+                result, target = await _replayed(
+                    session, target, lambda *far, n=number: on_progress(f"live/{n}", *far)
+                )
                 if result is not None:
                     break
             else:
-                raise NotRebuilt(f"partition {number} moves from worker to worker; try again")
+                raise NotRebuilt(f"partition {number} is moving between workers: try again")
             found.append(result)
     return {"partitions": found}
 
 
-async def rebuild_record(settings: Settings, told: Told) -> dict[str, Any]:
-    """The store's tables, by the process that has the store.
+async def rebuild_record(settings: Settings, on_progress: OnProgress) -> dict[str, Any]:
+    """Rebuild the tables of the store, in the process that has it open.
 
     Raises:
-        NotRebuilt: no worker of role record runs here, or it refused.
+        NotRebuilt: no worker of role record runs on this machine, or it refuses.
     """
     try:
-        known = json.loads((settings.data / FILE).read_text())
+        server = json.loads((settings.data / FILE).read_text())
     except (OSError, ValueError) as error:
         raise NotRebuilt(f"no worker of role record runs on {settings.data}: start `red-stats up`") from error
-    async with _session(known["token"]) as session:
-        url = f"http://127.0.0.1:{known['port']}/rebuild"
-        result, _ = await _asked(session, url, lambda *far: told("record", *far))
+    async with _session(server["token"]) as session:
+        url = f"http://127.0.0.1:{server['port']}/rebuild"
+        result, _ = await _replayed(session, url, lambda *far: on_progress("record", *far))
     assert result is not None
     return result
 
@@ -60,10 +62,10 @@ def _session(token: str) -> aiohttp.ClientSession:
     )
 
 
-async def _asked(
-    session: aiohttp.ClientSession, url: str, told: Callable[[int, int], None]
+async def _replayed(
+    session: aiohttp.ClientSession, url: str, on_progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The result, or None and where to ask instead."""
+    """The result and the URL, or None and the URL to ask instead."""
     try:
         async with session.post(url, allow_redirects=False) as answer:
             if answer.status == 307:
@@ -71,12 +73,12 @@ async def _asked(
             if answer.status != 200:
                 raise NotRebuilt(await _reason(answer))
             async for line in answer.content:
-                news = json.loads(line)
-                if "result" in news:
-                    return news["result"], url
-                if "error" in news:
-                    raise NotRebuilt(news["error"])
-                told(news["done"], news["total"])
+                report = json.loads(line)
+                if "result" in report:
+                    return report["result"], url
+                if "error" in report:
+                    raise NotRebuilt(report["error"])
+                on_progress(report["done"], report["total"])
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise NotRebuilt(f"the worker at {url} does not answer ({error!r}): is it running?") from error
     raise NotRebuilt(f"the worker at {url} ended before it was done")

@@ -1,4 +1,4 @@
-"""The store for a command of ours: the running worker's, or opened here when none runs."""
+"""The store for commands: that of the running worker, or opened here if none runs."""
 
 import contextlib
 import time
@@ -10,17 +10,17 @@ from red_stats.store.clickhouse import Store, StoreError
 from red_stats.store.queries import Queries
 from red_stats.store.query_server import FILE, RemoteStore
 
-PATIENCE = 20.0
+WAIT_SECONDS = 20.0  # how long a worker that has the store may take to answer
 
 
 @contextlib.contextmanager
-def a_store(
-    settings: Settings, *, pause: Callable[[float], None] = time.sleep, patience: float = PATIENCE
+def store_opened(
+    settings: Settings, *, pause: Callable[[float], None] = time.sleep, seconds: float = WAIT_SECONDS
 ) -> Iterator[Queries]:
-    """Something that answers queries.
+    """The store, open until the block ends.
 
     Raises:
-        StoreError, StoreUnusable: neither a worker answers nor can it be opened here.
+        StoreError, StoreUnusable: no worker answers, and the store cannot be opened here.
     """
     if settings.clickhouse:
         store = Store(settings.clickhouse)
@@ -37,7 +37,7 @@ def a_store(
             yield remote
             return
         except StoreError:
-            if not remote.owner_lives() or waited >= patience:
+            if not remote.owner_lives() or waited >= seconds:
                 break
         pause(0.5)
         waited += 0.5

@@ -1,7 +1,7 @@
 """`red-stats up`: Kafka, RED and the worker on one machine, kept running until Ctrl-C.
 
-Starts in order, each proven ready before the next; stops in reverse. A child that dies is started
-again and named in one line; five deaths within a minute stop the whole with the reason.
+Children start in order, and stop in reverse. A child that dies is started again, with one line about it;
+five deaths of a child within a minute stop everything, with the reason.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ CANNOT_START: Final = 2
 
 
 class Supervisor:
-    """The children of one data folder; `out` gets the lines of stdout, `say` those for people."""
+    """The children of one data folder; `out` prints lines that scripts may read, `say` lines for people."""
 
     def __init__(self, settings: Settings, *, out: Callable[[str], None], say: Callable[[str], None]) -> None:
         self._settings = settings
@@ -51,7 +51,7 @@ class Supervisor:
         self._environment = self._environment_of_children()
 
     async def run(self) -> None:
-        """Start everything and keep it running; returns never, ends by cancellation.
+        """Start everything and keep it running until it is cancelled.
 
         Raises:
             Unusable: something cannot be started, or keeps dying.
@@ -117,16 +117,17 @@ class Supervisor:
         self._watching.append(asyncio.create_task(self._keep(child), name=f"keep {child.name}"))
 
     async def _keep(self, child: Child) -> None:
-        """Start the child again whenever it ends."""
+        """Start a child again whenever it ends."""
         while True:
             code = await child.ended()
-            words = child.last_lines[-1] if child.last_lines else "no last words"
+            last_line = child.last_lines[-1] if child.last_lines else "no output"
             if code == CANNOT_START:
-                self._fail(f"{child.name} cannot start: {words}")
+                self._fail(f"{child.name} cannot start: {last_line}")
                 return
             counts = child.name == "kafka" or await self._kafka_answers()
             if counts and child.restarts.too_many(time.monotonic()):
-                self._fail(f"{child.name} died 5 times within a minute, last with {describe(code)}: {words}")
+                reason = f"died 5 times within a minute, last with {describe(code)}"
+                self._fail(f"{child.name} {reason}: {last_line}")
                 return
             self._say(f"{child.name} died ({describe(code)}) and is started again")
             await asyncio.sleep(child.restarts.pause())
@@ -219,20 +220,20 @@ async def supervise(settings: Settings, *, out: Callable[[str], None], say: Call
     """Run until SIGINT or SIGTERM, then stop everything in order.
 
     Raises:
-        Unusable: it cannot run; one line that says what to do.
+        Unusable: the system cannot run; the text is one line that says what to do.
     """
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
-    told = False
+    stopping = False
 
     def stop() -> None:
-        nonlocal told
-        if not told:
-            told = True
+        nonlocal stopping
+        if not stopping:
+            stopping = True
             task.cancel()
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is not there yet is no news
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is expected not to be there yet
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""A webhook receiver for people who try things out: prints what arrives."""
+"""A webhook receiver for trying things out: it prints what arrives."""
 
 import asyncio
 import hmac
@@ -10,10 +10,12 @@ from red_stats.domain.signatures import InvalidSecret, sign
 
 
 async def listen(port: int, secret: str | None, out: Callable[[str], None]) -> None:
-    """Serve on loopback until cancelled.
+    """Listen on loopback until cancelled; `out` gets a line for each webhook.
+
+    With a `secret`, the line begins with whether the signature is valid.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be used.
     """
 
     async def receive(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What a new user can paste: an image in; a live count, a statistic and a webhook out."""
+"""What a new user can paste into a shell: an image in; a live count, a statistic and a webhook out."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ IMAGE = Path(__file__).with_name("poppies.jpg")
 
 
 def welcome(settings: Settings, key: str) -> str:
-    """Lines for a shell; the same as in README.md, which a test runs, with the key filled in."""
+    """Lines for a shell: those of README.md, which a test runs, with the key filled in."""
     image, program = _from_here(IMAGE), _from_here(Path(sys.executable).with_name("red-stats"))
     red, stats = settings.red_url, settings.stats_url
     bearer = '-H "Authorization: Bearer $KEY"'
     span = "from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
     return f"""
-The page: {stats}/   the interface: {stats}/docs and {red}/docs
+Web page: {stats}/   API documentation: {stats}/docs and {red}/docs
 The key of the client demo is in {settings.data}/keys.json. Paste this into another terminal:
 
 KEY={key}
@@ -25,12 +25,12 @@ POSITION=$(grep -o '"position":"[^"]*' answer.json | cut -d'"' -f4)
 curl -s {bearer} "{stats}/v1/live?at_least=$POSITION"
 curl -s {bearer} "{stats}/v1/statistics?{span}&threshold=0.25&at_least=$POSITION"
 
-For alerts, run `{program} listen` in a third one, subscribe, and send the image again:
+For alerts, run `{program} listen` in a third terminal, subscribe, and send the image again:
 
 curl -s {bearer} -d '{{"webhook_url": "http://127.0.0.1:9000/", "threshold": 0.25}}' {stats}/v1/subscriptions
 """
 
 
 def _from_here(path: Path) -> str:
-    """As a person would write it: relative to the working directory where it lies below it."""
+    """A path as a person would type it: relative, if it is below the working directory."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

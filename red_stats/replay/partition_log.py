@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.domain.expected_state import ExpectedState
 from red_stats.domain.measurements import BatchReader
+from red_stats.replay.expected_state import ExpectedState
 from red_stats.replay.verify_scope import Scope
 
 MAX_RECORDS = 20_000

@@ -1,26 +1,28 @@
 """Role live's tables of one partition, replayed from the log while live goes on answering.
 
-Windows and alert sequences come from red.measurements, judged by the versions that
+Tables that follow measurements come from red.measurements, judged by the versions that
 red.command-results kept; lists and remembered answers from red.command-results. No alert is
 raised again: those of what is replayed stand in the log already.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.domain import windows
 from red_stats.domain.command_history import CommandHistory
-from red_stats.domain.expected_state import ExpectedState, History
 from red_stats.domain.record_batches import Out
+from red_stats.domain.version_history import History
 from red_stats.kafka.range_reader import read_range
+from red_stats.replay.expected_state import ExpectedState
 from red_stats.replay.partition_log import PartitionLog
-from red_stats.tables.command_results import REMEMBERED_ANSWERS
-from red_stats.tables.declarations import changelogs_of
+from red_stats.tables.alert_sequences import SequenceRows
+from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
+from red_stats.tables.declarations import changelogs_of, folds_of
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
-from red_stats.tables.windows import WindowRows
+from red_stats.tables.subscriptions import ThresholdRows
 
 Rows = dict[str, Mapping[bytes, bytes]]  # table -> changelog key -> value
 
@@ -128,15 +130,19 @@ class LiveReplay:
             raise CannotRebuild(f"{text} of the windows that are kept: they cannot be made again")
 
     def _tables(self, state: PartitionState[LiveTables], answered: CommandHistory, mark: Mark) -> LiveTables:
-        folded, made = self._log.folded, LiveTables()
+        folded = self._log.folded
         folded.prune(mark.time)
-        for client_id, held in folded.windows.items():
-            for minute, window in held.items():
-                made.windows.load(WindowRows.key(client_id, minute), windows.encode(window))
-        made.alert_sequences.update(folded.sequences)
-        if self._log.beginning:  # the alerts of what Kafka dropped were counted too
+        made = dataclasses.replace(
+            folded.tables,
+            alert_sequences=SequenceRows(folded.tables.alert_sequences),
+            thresholds=ThresholdRows(),
+            answers=AnswerRows(),
+        )
+        if self._log.beginning:  # what Kafka dropped was counted too, and its alerts
             for name, seq in state.tables.alert_sequences.items():
                 made.alert_sequences[name] = max(seq, made.alert_sequences.get(name, 0))
+            kept = {name: getattr(state.tables, name) for name in folds_of(LiveTables)}
+            made = dataclasses.replace(made, **kept)
         for client in answered.pruned(mark.offset).values():
             made.thresholds.put(client)
         made.answers.update(answered.answers)

@@ -61,7 +61,7 @@ class StoreReplay:
         sink = self._recorder.sink.beside(self._rebuilding.beside)
         first = await self._in_writer(lambda: sink.next_offset(number)) or 0
         async for records in read_in_steps(self._connection, self._tp(number), start, end, MAX_ROWS):
-            rows = self._recorder.cut(number, records, first, records[-1].offset)
+            rows = self._recorder.to_rows(number, records, first, records[-1].offset)
             await self._in_writer(lambda rows=rows: sink.write(rows))  # type: ignore[misc]
             first = records[-1].offset + 1
             self.rows += rows.size

@@ -1,51 +1,34 @@
 """One run of `verify`: reads the log itself and compares it with everything folded from it.
 
 The ends are noted, every role is waited for, then offsets in the log are compared with those in
-ClickHouse, live's windows with the log folded to live's mark, and per subscription version the
+ClickHouse, live's tables with the log folded to live's mark, and per subscription version the
 alerts implied with those sent and what became of each.
 """
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
-from red_stats.domain import windows
-from red_stats.domain.expected_state import ExpectedAlerts, History, difference
-from red_stats.domain.windows import Window
+from red_stats.domain.version_history import History
 from red_stats.kafka.changelog_loader import read_to_end
+from red_stats.replay.expected_state import ExpectedAlerts, Versions
 from red_stats.replay.partition_log import PartitionLog
 from red_stats.replay.verify_alerts import SentAlerts, counted, differences_of
-from red_stats.replay.verify_scope import Scope
+from red_stats.replay.verify_scope import Scope, difference
+from red_stats.replay.verify_tables import (
+    HeldTables,
+    read_beside,
+    read_windows,
+    tables_differ,
+    windows_differ,
+)
 from red_stats.replay.verify_waits import Waiting
 from red_stats.settings import Settings
 from red_stats.store import queries
 from red_stats.store.queries import Queries
-from red_stats.tables.declarations import MARK_PREFIX
-from red_stats.tables.partition_state import Mark, decode_mark
-from red_stats.tables.windows import WindowRows
-
-Found = dict[str, Any] | None
-
-
-class _Live:
-    """Live's windows of one partition as the changelog tells, at one mark."""
-
-    def __init__(self) -> None:
-        self.rows = WindowRows()
-        self.mark = Mark()
-
-    def apply(self, record: Any) -> None:
-        if not record.key.startswith(MARK_PREFIX):
-            with contextlib.suppress(msgspec.MsgspecError, ValueError):  # as its owner does
-                self.rows.load(record.key, record.value)
-        elif record.key == MARK_PREFIX + topics.MEASUREMENTS.encode():
-            self.mark = decode_mark(record.value)
 
 
 async def verify(
@@ -61,8 +44,8 @@ async def verify(
     connection, numbers = settings.connection, range(settings.partitions)
     retention = int(settings.live_hours * 3_600_000)
     waiting = Waiting(connection, store, say, stalled)
-    judges = await _judges(connection, settings.partitions)
-    logs = [PartitionLog(n, settings.partitions, ExpectedAlerts(n, judges, retention)) for n in numbers]
+    versions = await _versions(connection, settings.partitions)
+    logs = [PartitionLog(n, settings.partitions, ExpectedAlerts(n, versions, retention)) for n in numbers]
     for log in logs:
         await log.open(connection)
     try:
@@ -71,20 +54,28 @@ async def verify(
             await log.read(scope)
         ends = {log.number: log.last for log in logs}
         await waiting.folded("live", topics.WINDOWS_CHANGELOG, topics.MEASUREMENTS, ends)
-        live = await _live(connection, settings.partitions)
+        live, read_to = await read_windows(connection, settings.partitions)
+        await _fold_on(connection, logs, live)
+        compared = [
+            windows_differ(log.number, log.folded, live[log.number], scope, retention) for log in logs
+        ]
+        await read_beside(connection, live, read_to)
         for log in logs:
-            await log.read_on(live[log.number].mark.offset)
+            log.folded.note_touched()
+        await _fold_on(connection, logs, live)
     finally:
         for log in logs:
             await log.close()
     await waiting.recorded("measurements", ends)
     stored = [await _stored(store, log, scope) for log in logs]
-    found: list[Found] = [
+    found = [
         difference("clickhouse", (log_has - rows).elements(), (rows - log_has).elements(), partition=n)
         for n, (log_has, rows) in enumerate(stored)
     ]
-    compared = [_windows(log, live[log.number], scope, retention) for log in logs]
     found += [one for _, _, one in compared]
+    for log in logs:  # rows tell no client, and those of a log that was cut count what is gone
+        if scope.client_id is None and not log.beginning:
+            found += tables_differ(log.number, log.folded, live[log.number])
     sent = await SentAlerts.read(connection, settings.partitions, waiting)
     sent.keep(scope.client_id, {n: live[n].mark.offset for n in numbers})
     implied = {k: v for log in logs for k, v in log.folded.alerts.items() if _is_mine(scope, log, k[0])}
@@ -108,7 +99,7 @@ def _is_mine(scope: Scope, log: PartitionLog[ExpectedAlerts], subscription_id: s
     return scope.client_id is None or log.folded.owners.get(subscription_id) == scope.client_id
 
 
-async def _judges(connection: KafkaConnection, partitions: int) -> Any:
+async def _versions(connection: KafkaConnection, partitions: int) -> Versions:
     history = History()
     appliers = {
         TopicPartition(topics.COMMAND_RESULTS, number): lambda record: history.add(record.value)
@@ -118,11 +109,14 @@ async def _judges(connection: KafkaConnection, partitions: int) -> Any:
     return history.judges()
 
 
-async def _live(connection: KafkaConnection, partitions: int) -> dict[int, _Live]:
-    held = {number: _Live() for number in range(partitions)}
-    appliers = {TopicPartition(topics.WINDOWS_CHANGELOG, n): live.apply for n, live in held.items()}
-    await read_to_end(connection, appliers)
-    return held
+async def _fold_on(
+    connection: KafkaConnection, logs: list[PartitionLog[ExpectedAlerts]], live: dict[int, HeldTables]
+) -> None:
+    """To live's marks, by the versions there are now: those that live counted by are among them."""
+    versions = await _versions(connection, len(logs))
+    for log in logs:
+        log.folded.judge_by(versions)
+        await log.read_on(live[log.number].mark.offset)
 
 
 async def _stored(
@@ -132,24 +126,3 @@ async def _stored(
     question = queries.amounts(log.number, log.beginning, log.last, **scope._asdict())
     rows = await asyncio.to_thread(store.query, *question)
     return Counter(log.amounts.items()), Counter((int(offset), int(red_bp)) for offset, red_bp in rows)
-
-
-def _windows(
-    log: PartitionLog[ExpectedAlerts], live: _Live, scope: Scope, retention: int
-) -> tuple[int, int, Found]:
-    """Images in live's retained windows, in the log's of the same span, and how they differ."""
-    horizon = live.mark.time
-
-    def kept(client_id: str, minute: int) -> bool:
-        return scope.client_id in (None, client_id) and not windows.is_expired(minute, horizon, retention)
-
-    def retained(held: Iterable[tuple[tuple[str, int], Window]]) -> dict[tuple[str, int], Window]:
-        return {place: window for place, window in held if kept(*place)}
-
-    by_client = log.folded.windows.items()
-    of_log = retained(((name, m), window) for name, held in by_client for m, window in held.items())
-    of_live = retained(live.rows.items())
-    missing = [f"{c} minute {m}" for (c, m), window in of_log.items() if of_live.get((c, m)) != window]
-    extra = [f"{c} minute {m}" for c, m in of_live.keys() - of_log.keys()]
-    counts = (sum(w.images for w in of_live.values()), sum(w.images for w in of_log.values()))
-    return *counts, difference("live", missing, extra, partition=log.number)

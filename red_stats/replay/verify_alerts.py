@@ -11,10 +11,10 @@ from red_common.kafka.end_offsets import LogEnds
 from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.delivery_kinds import of_alert
-from red_stats.domain.expected_state import difference
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.dead_letters import letters
 from red_stats.kafka.range_reader import read_range
+from red_stats.replay.verify_scope import difference
 from red_stats.replay.verify_waits import Waiting
 from red_stats.store import queries
 from red_stats.store.queries import Queries

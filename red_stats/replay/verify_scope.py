@@ -1,6 +1,7 @@
-"""What a run of `verify` is about, and why it may be impossible."""
+"""What a run of `verify` is about, how it tells of a difference, and why it may be impossible."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 
 class CouldNotRun(Exception):
@@ -19,3 +20,19 @@ class Scope(NamedTuple):
         if self.client_id is not None and client_id != self.client_id:
             return False
         return (self.start is None or at >= self.start) and (self.end is None or at < self.end)
+
+
+def difference(
+    kind: str, missing: Iterable[Any], extra: Iterable[Any], **where: Any
+) -> dict[str, Any] | None:
+    """One entry of `differences`: what one side lacks and has too much; None when equal."""
+    missing, extra = list(missing), list(extra)
+    if not missing and not extra:
+        return None
+    return {
+        "kind": kind,
+        **where,
+        "missing": len(missing),
+        "extra": len(extra),
+        "examples": [*missing[:5], *extra[:5]],
+    }

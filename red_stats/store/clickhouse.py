@@ -1,7 +1,7 @@
 """The statistics store: chDB in this process, or a ClickHouse server; one sync class, one client per thread.
 
-chDB: one process per folder, opened after any fork, columns in, parameters only. Never is user
-SQL run on these handles: they can write, and read host files.
+A folder of chDB is open in one process at a time, and opened after any fork. SQL of users never runs on
+these clients, which can write and read files of the host.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ class StoreUnusable(Exception):
 
 
 class Store:
-    """Queries and inserts; every thread that calls gets a client of its own."""
+    """Queries and inserts, with a client for each thread; `dsn` is a server's, or `chdb:///<folder>`."""
 
     def __init__(self, dsn: str, *, min_free_bytes: int = 1 << 30) -> None:
         self.dsn = dsn
@@ -45,7 +45,7 @@ class Store:
         self._clients: list[Any] = []
         self._lock = threading.Lock()
         self._gate = threading.Condition()
-        self._calls = 0  # under way
+        self._calls = 0  # those under way
         self._reopening = False
         self._epoch = 0
         self._guard: DiskGuard | None = None
@@ -53,7 +53,7 @@ class Store:
 
     @classmethod
     def in_folder(cls, folder: Path, *, min_free_bytes: int = 1 << 30) -> "Store":
-        """An embedded store under a folder."""
+        """An embedded store (chDB) in a folder."""
         return cls(f"chdb:///{folder.resolve()}", min_free_bytes=min_free_bytes)
 
     def open(self) -> None:
@@ -75,17 +75,17 @@ class Store:
             self._guard.start()
 
     def check_room(self, more: int = 0) -> None:
-        """Before something is made that would be left broken on a full disk.
+        """Check the free bytes before something is made that a full disk would leave broken.
 
         Raises:
-            StoreError: there are fewer free bytes than inserts need, and `more`.
+            StoreError: fewer bytes are free than inserts need plus `more`.
         """
         if self.embedded and (free := free_bytes(self._folder)) < self._min_free_bytes + more:
             needed = (self._min_free_bytes + more) >> 20
-            raise StoreError(f"{self._folder} has {free >> 20} MiB free, and {needed} MiB are needed")
+            raise StoreError(f"{self._folder} has {free >> 20} MiB free, {needed} MiB are needed")
 
     def close(self) -> None:
-        """Close every client; the engine ends with the last one."""
+        """Close every client; chDB's engine stops with the last one."""
         if self._guard is not None and not self._reopening:
             self._guard.stop()
             self._guard = None
@@ -96,18 +96,21 @@ class Store:
             try:
                 client.close()
             except Exception as error:
-                log.warning("closing the store: %s", error)
+                log.warning("the store could not be closed cleanly: %s", error)
 
     @property
     def epoch(self) -> int:
-        """Another one after every close: what was read before may not be there any more."""
+        """The store epoch, which changes at every close: what was read before may be gone."""
         return self._epoch
 
     def reopen(self) -> None:
-        """Close and open again: afterwards the engine shows what is really on the disk.
+        """Close and open again; afterwards the engine shows what is really on the disk.
 
-        The engine ends with its last client, so nobody may have one meanwhile: calls under way are
-        waited for, others wait until it is open.
+        The engine stops only with its last client, so calls under way are waited for, and new calls wait
+        until the store is open again.
+
+        Raises:
+            StoreUnusable: it cannot be opened again.
         """
         with self._gate:
             self._gate.wait_for(lambda: not self._reopening)
@@ -122,31 +125,34 @@ class Store:
                 self._gate.notify_all()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of a query of ours, with `{name:Type}` parameters.
+        """The rows of a query with `{name:Type}` parameters.
 
         Raises:
-            StoreError: the engine refused it.
+            StoreError: the query failed.
         """
-        with self._call(), _one_kind_of_error():
+        with self._call(), _as_store_error():
             result = self._client().query(sql, parameters=dict(parameters or {}))
             return [tuple(row) for row in result.result_rows]
 
     def command(self, sql: str) -> Any:
-        """Run one statement of ours.
+        """Run one statement.
 
         Raises:
-            StoreError: the engine refused it.
+            StoreError: the statement failed.
         """
-        with self._call(), _one_kind_of_error():
+        with self._call(), _as_store_error():
             return self._client().command(sql)
 
     def insert(
         self, table: str, columns: Sequence[str], groups: Sequence[native_format.Columns], token: str
     ) -> None:
-        """Insert groups of columns as one part under a deduplication token; dropped silently if it was used.
+        """Insert groups of columns as one part under a deduplication token.
+
+        A token that was used before makes the engine drop the insert silently.
 
         Raises:
-            StoreError: the outcome is unknown.
+            StoreError: the insert failed, or its outcome is unknown.
+            KeyError, OverflowError: a value does not fit into the table.
         """
         settings: dict[str, int | str] = {
             "async_insert": 0,
@@ -154,9 +160,9 @@ class Store:
             "insert_deduplication_token": token,
             "min_free_disk_bytes_to_perform_insert": self._min_free_bytes,
         }
-        # before the store is asked: what does not fit is no StoreError
+        # outside the call: a value that does not fit is not a StoreError
         pieces = list(native_format.pieces(columns, self._types_of(table), groups))
-        with self._call(), _one_kind_of_error():
+        with self._call(), _as_store_error():
             client = self._client()
             if self.embedded and SUPPORTED:
                 file = self._memory_file()
@@ -166,7 +172,7 @@ class Store:
                 client.raw_insert(f"{DATABASE}.{table}", columns, b"".join(pieces), settings, "Native")
 
     def _types_of(self, table: str) -> Mapping[str, str]:
-        """The types of a table's columns by name; they do not change while we run."""
+        """The types of a table's columns by name; they do not change while the process runs."""
         if table not in self._types:
             found = self.query(f"DESCRIBE TABLE {DATABASE}.{table}")
             self._types[table] = {str(row[0]): str(row[1]) for row in found}
@@ -177,11 +183,12 @@ class Store:
         return Path(self.dsn.removeprefix("chdb:///"))
 
     def _check_room_for_tables(self) -> None:
-        """ChDB never opens a folder again in which it was left with half of a table's definition."""
+        """Check before a table is made: chDB never again opens a folder with half of a table's definition."""
         try:
             self.check_room()
         except StoreError as error:
-            raise StoreUnusable(f"no new table is made: {error} (RED_MIN_FREE_BYTES)") from error
+            advice = "make room or lower RED_MIN_FREE_BYTES"
+            raise StoreUnusable(f"tables cannot be created: {error}: {advice}") from error
 
     def _why_unusable(self, error: Exception) -> str:
         text = " ".join(str(error).split())[:300] or repr(error)
@@ -190,13 +197,13 @@ class Store:
         if is_locked(self._folder / "status"):
             return f"the store is open in another process ({self._folder})"
         return (
-            f"the store in {self._folder} cannot be opened, chDB says above why ({text}):"
-            " move the folder away, and what Kafka still has is recorded anew"
+            f"the store in {self._folder} cannot be opened, see chDB's error above ({text}):"
+            " move the folder away, and what Kafka still has is recorded again"
         )
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """One call at the engine; never while it is opened again, but by the one who does it."""
+        """A call of the engine; while the store is reopened, only the thread that does it may call."""
         with self._gate:
             self._gate.wait_for(lambda: not self._reopening or getattr(self._local, "reopens", False))
             self._calls += 1
@@ -219,8 +226,8 @@ class Store:
     def _memory_file(self) -> MemoryFile:
         if not hasattr(self._local, "file"):
             self._local.file = MemoryFile()
-        found: MemoryFile = self._local.file
-        return found
+        file: MemoryFile = self._local.file
+        return file
 
     def _migrate(self) -> None:
         self.command(
@@ -239,15 +246,15 @@ class Store:
                 row = [[path.name], [digest]]
                 self.insert("migrations", ("name", "sha256"), [row], f"migration/{path.name}")
             elif done[path.name] != digest:
-                raise StoreUnusable(f"{path.name} was edited after it was applied; add a new file")
+                raise StoreUnusable(f"{path.name} was edited after it was applied: add a new file instead")
 
 
 def _insert_from(path: str, table: str, columns: Sequence[str], settings: Mapping[str, int | str]) -> str:
-    """What the driver would say; its own insert writes a file on the disk first."""
-    wanted = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
+    """The statement the driver would send; the driver's own insert writes a file to the disk first."""
+    assignments = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
     return (
         f"INSERT INTO {DATABASE}.{table} ({', '.join(columns)})"
-        f" FROM INFILE '{path}' SETTINGS {wanted} FORMAT Native"
+        f" FROM INFILE '{path}' SETTINGS {assignments} FORMAT Native"
     )
 
 
@@ -256,8 +263,8 @@ def _quoted(value: int | str) -> str:
 
 
 @contextmanager
-def _one_kind_of_error() -> Iterator[None]:
-    """ChDB and the drivers raise several kinds; callers know one."""
+def _as_store_error() -> Iterator[None]:
+    """Turn the various errors of chDB and the drivers into StoreError, the only one that callers know."""
     try:
         yield
     except StoreError:
@@ -267,7 +274,7 @@ def _one_kind_of_error() -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on a file of chDB's."""
+    """Whether a process holds the lock on one of chDB's files."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -282,7 +289,7 @@ def engine_version() -> str:
     """The version of the embedded engine.
 
     Raises:
-        ImportError: it cannot be loaded here.
+        ImportError: chDB cannot be loaded on this machine.
     """
     import chdb
 

@@ -1,7 +1,7 @@
-"""Stops merges and raises an alarm well before the store's disk is full; both end by themselves.
+"""Stops merges and raises an alarm well before the store's disk is full; both end once there is room.
 
-chDB goes on after a failed write(): an insert is checked before it is acknowledged, a merge cannot
-be (its sources are deleted later), so no merge may run where one could fail.
+chDB goes on after a failed write(). An insert is checked before it is acknowledged; a merge cannot be
+checked (its sources are deleted later), so none may run where a write could fail.
 """
 
 import logging
@@ -14,17 +14,17 @@ from red_stats import metrics
 
 log = logging.getLogger(__name__)
 
-SECONDS = 1.0
-ROOM = 1.5  # times what inserts need: merges stop before inserts do,
-AGAIN = 2.0  # and go on when there is clearly room again
+SECONDS = 1.0  # between two looks
+STOP_FACTOR = 1.5  # times what inserts need: merges stop before inserts do
+RESUME_FACTOR = 2.0  # merges go on once there is clearly room again
 
 
 def free_bytes(folder: Path) -> int:
-    """Of the disk on which a folder is, or will be."""
+    """The free bytes of the disk on which a folder is, or will be."""
     while not folder.exists():
         folder = folder.parent
-    told = os.statvfs(folder)
-    return told.f_bavail * told.f_frsize
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 class Merging(Protocol):
@@ -32,14 +32,14 @@ class Merging(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Another one whenever it was opened again, with its merges running."""
+        """Changes whenever the store is opened again, which also starts merges."""
 
     def command(self, sql: str) -> object:
-        """Runs a statement."""
+        """Run a statement."""
 
 
 class DiskGuard:
-    """Looks at the free bytes of a folder, from a thread of its own."""
+    """Watches the free bytes of a folder in a thread of its own."""
 
     def __init__(self, store: Merging, folder: Path, min_free_bytes: int) -> None:
         self._store, self._folder, self._min = store, folder, min_free_bytes
@@ -47,22 +47,26 @@ class DiskGuard:
         self._end = threading.Event()
 
     def start(self) -> None:
-        """Looks every second until `stop`."""
+        """Look every second until `stop`."""
         threading.Thread(target=self._watch, name="disk-guard", daemon=True).start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """End the thread."""
         self._end.set()
 
     def look(self) -> None:
-        """Once."""
+        """Look once: set the metric, stop or start merges.
+
+        Raises:
+            StoreError: merges could not be stopped or started.
+        """
         free = free_bytes(self._folder)
-        low = free < self._min * (ROOM if self._stopped_in is None else AGAIN)
+        low = free < self._min * (STOP_FACTOR if self._stopped_in is None else RESUME_FACTOR)
         metrics.DISK_LOW.set(low)
         if low and self._stopped_in != self._store.epoch:
             self._store.command("SYSTEM STOP MERGES")
             self._stopped_in = self._store.epoch
-            log.error("%s: %d MiB free: merges are stopped, inserts wait below %d MiB",
+            log.error("%s: only %d MiB free: merges are stopped, inserts wait below %d MiB",
                       self._folder, free >> 20, self._min >> 20)  # fmt: skip
         elif not low and self._stopped_in is not None:
             self._store.command("SYSTEM START MERGES")
@@ -74,4 +78,4 @@ class DiskGuard:
             try:
                 self.look()
             except Exception as error:
-                log.warning("the disk guard: %s", error)
+                log.warning("the disk guard could not look, retrying: %s", error)

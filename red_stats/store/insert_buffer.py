@@ -1,4 +1,4 @@
-"""When batches of one partition are inserted: at once, or together with those that come meanwhile."""
+"""Decides when the batches of one partition are inserted: at once, or together with later ones."""
 
 import asyncio
 import contextlib
@@ -9,23 +9,21 @@ from typing import Final
 from red_common import failpoints
 from red_stats.domain.record_batches import Ack, PartitionBatch
 
-INTERVAL: Final = 5.0  # seconds between the inserts of a partition that nobody request_flushs
-ENOUGH_ROWS: Final = (
-    80_000  # for one insert at once; each costs about 10 ms, however few, and is merged later
-)
-WANTED_SECONDS: Final = 5.0
-BACKLOG: Final = 1000  # records still to come: worth waiting for
-PAUSE_ROWS: Final = 160_000  # waiting: no more is fetched until half of them are inserted
+INTERVAL: Final = 5.0  # seconds between the inserts of a partition for which nobody calls `request_flush`
+ENOUGH_ROWS: Final = 80_000  # are inserted at once; each insert costs about 10 ms, and a merge later
+WANTED_SECONDS: Final = 5.0  # how long a requested offset is waited for
+BACKLOG: Final = 1000  # with so many records still to come, an insert waits for them
+PAUSE_ROWS: Final = 160_000  # while so many wait, fetching pauses until half of them are inserted
 
 Write = Callable[[Sequence[PartitionBatch]], Awaitable[bool]]
 
 
 class InsertBuffer:
-    """Batches wait here for the next insert, and are acknowledged when `write` says that it stands.
+    """Batches wait here for the next insert, and are acknowledged once `write` returns True.
 
-    At once when nothing was inserted lately and the log has hardly more, when there are many rows, or
-    when somebody waits for one of them (`request_flush`): each insert is one part, and the engine has to
-    merge them.
+    They are inserted at once if nothing was inserted within `interval` seconds and the log has hardly
+    more, if there are many rows, or if somebody waits for one of them (`request_flush`). Otherwise they
+    wait, since each insert makes a part that the engine has to merge.
     """
 
     def __init__(
@@ -41,38 +39,38 @@ class InsertBuffer:
         self._waiting: deque[tuple[PartitionBatch, Ack]] = deque()
         self._rows = 0
         self._inserted_at = float("-inf")
-        self._wanted = -1  # an offset that somebody waits for,
-        self._wanted_until = 0.0  # and for how long, since it may never come
-        self._news = asyncio.Event()
+        self._wanted = -1  # an offset that somebody waits for
+        self._wanted_until = 0.0  # when it is forgotten, since it may never come
+        self._wakeup = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def put(self, batch: PartitionBatch, ack: Ack) -> None:
-        """A batch waits; too many rows pause the fetching of their partition."""
+        """Add a batch; fetching of the partition pauses while too many rows wait."""
         self._waiting.append((batch, ack))
         self._rows += batch.size
         if self._rows >= PAUSE_ROWS:
             self._pause()
-        self._news.set()
+        self._wakeup.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="insert")
 
     def request_flush(self, offset: int) -> None:
-        """Somebody waits for that offset, which may still be on its way here."""
+        """Insert soon, since somebody waits for this offset, which may not have arrived yet."""
         self._wanted = max(offset, self._wanted)
         self._wanted_until = asyncio.get_running_loop().time() + WANTED_SECONDS
-        self._news.set()
+        self._wakeup.set()
 
     def drop(self) -> None:
-        """The partition is lost: what waits is the next owner's."""
+        """Drop what waits, since the partition was revoked: the next owner reads it again."""
         self._waiting.clear()
         self._rows = 0
         if self._task is not None:
             self._task.cancel()
 
     async def finish(self, seconds: float) -> None:
-        """Insert what waits, for a short time; the rest is read again."""
+        """Insert what waits, for at most `seconds`; the rest is read again after the next start."""
         self._interval = 0
-        self._news.set()
+        self._wakeup.set()
         if self._task is not None and not self._task.done():
             await asyncio.wait([self._task], timeout=seconds)
             self._task.cancel()
@@ -81,8 +79,8 @@ class InsertBuffer:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await self._due()
-            batches, acks = self._taken()
+            await self._wait_until_due()
+            batches, acks = self._next_batches()
             if await self._write(batches):
                 for ack in acks:
                     failpoints.hit("record.before-ack")
@@ -92,14 +90,14 @@ class InsertBuffer:
             if self._rows < PAUSE_ROWS // 2:
                 self._resume()
 
-    async def _due(self) -> None:
-        """Returns when what waits is to be inserted."""
+    async def _wait_until_due(self) -> None:
+        """Return when what waits is to be inserted."""
         since = asyncio.get_running_loop().time()
         while (seconds := self._seconds_left(since)) > 0:
-            self._news.clear()
+            self._wakeup.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._news.wait()
+                    await self._wakeup.wait()
 
     def _seconds_left(self, since: float) -> float:
         now, first = asyncio.get_running_loop().time(), self._waiting[0][0]
@@ -110,7 +108,7 @@ class InsertBuffer:
         more_comes = self._waiting[-1][0].lag >= BACKLOG
         return (max(self._inserted_at, since) if more_comes else self._inserted_at) + self._interval - now
 
-    def _taken(self) -> tuple[list[PartitionBatch], list[Ack]]:
+    def _next_batches(self) -> tuple[list[PartitionBatch], list[Ack]]:
         batches: list[PartitionBatch] = []
         acks: list[Ack] = []
         rows = 0

@@ -1,4 +1,4 @@
-"""A file that has no disk: what chDB inserts it reads from a file, whoever hands it over."""
+"""A file in memory: chDB reads what it inserts from a file, so this avoids the disk."""
 
 import os
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ SUPPORTED: Final = hasattr(os, "memfd_create")
 
 
 class MemoryFile:
-    """Written again and again into the pages it has: a new file would take new ones every time.
+    """A file that is overwritten in place: a new file would need new memory pages every time.
 
-    It keeps as much memory as was written last. Not for two threads at once.
+    It keeps as much memory as was written last. Use it in one thread at a time.
     """
 
     def __init__(self) -> None:
@@ -18,14 +18,14 @@ class MemoryFile:
 
     @property
     def path(self) -> str:
-        """Where this process finds it."""
+        """The path under which this process can open it."""
         return f"/proc/self/fd/{self._file.fileno()}"
 
     def write(self, pieces: Iterable[bytes]) -> None:
-        """Its whole content from now on.
+        """Replace the whole content.
 
         Raises:
-            OSError: there is no more memory.
+            OSError: there is not enough memory.
         """
         self._file.seek(0)
         for piece in pieces:

@@ -1,7 +1,7 @@
-"""Rows in ClickHouse's Native format: a column after the other, as the engine keeps them anyway.
+"""Rows in ClickHouse's Native format: column by column, as the engine keeps them.
 
-The driver's own encoder asks the table for its types before every insert, loads pandas to ask
-whether it was given a frame, and looks at every value twice.
+The driver's own encoder queries the table's types before every insert, imports pandas to check whether it
+was given a frame, and looks at every value twice.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from red_stats.domain.column_batch import Texts
 
-#: Of integers by the type of their column; times are ms since 1970.
+#: Type codes of arrays by the integer type of the column; times are ms since 1970 (DateTime: seconds).
 TYPECODES: Final = {
     "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int64": "q",
     "DateTime": "I", "DateTime64(3, 'UTC')": "q",
@@ -22,7 +22,7 @@ Columns = Sequence[Any]  # of lists, arrays and `Texts`
 
 
 class _Sized(dict[str, bytes]):
-    """Text -> its bytes behind their length; kept, since the same few come again and again."""
+    """Text -> its bytes preceded by their length; kept, since the same few texts repeat."""
 
     def __missing__(self, text: str) -> bytes:
         sized = self[text] = _sized(text)
@@ -30,16 +30,16 @@ class _Sized(dict[str, bytes]):
 
 
 def pieces(names: Sequence[str], types: Mapping[str, str], groups: Sequence[Columns]) -> Iterator[bytes]:
-    """One block of all rows, a piece after the other; each group is columns in the order of `names`.
+    """All rows as one block, in pieces; each group is a list of columns in the order of `names`.
 
     Raises:
-        KeyError: the table has no such column, or one of a type that is not written here.
+        KeyError: the table has no such column, or one of a type that is not supported here.
         OverflowError: an integer does not fit into its column.
     """
     yield _leb128(len(names)) + _leb128(sum(len(group[0]) for group in groups))
     for number, name in enumerate(names):
         kind = types[name]
-        # the engine makes its dictionary from plain strings, faster than we would
+        # the engine builds dictionaries from plain strings faster than we would
         yield _sized(name) + _sized("String" if kind in STRINGS else kind)
         for group in groups:
             yield _encoded(kind, group[number])
@@ -62,7 +62,7 @@ def _integers(typecode: str, column: Sequence[Any]) -> bytes:
     if not isinstance(column, array) or column.typecode != typecode:
         column = array(typecode, column)
     if sys.byteorder == "big":
-        column = array(typecode, column)  # a copy, the other one is not ours
+        column = array(typecode, column)  # a copy: the given one is not ours
         column.byteswap()
     return column.tobytes()
 
@@ -72,8 +72,8 @@ def _strings(column: Sequence[str]) -> bytes:
     if len(lengths) == 1 and (length := lengths.pop()) < 0x80:
         if not length:
             return bytes(len(column))
-        between = chr(length)
-        text = between + between.join(column)
+        prefix = chr(length)
+        text = prefix + prefix.join(column)
         if text.isascii():  # so that characters are bytes
             return text.encode()
     return b"".join([_sized(text) for text in column])
@@ -85,9 +85,9 @@ def _sized(text: str) -> bytes:
 
 
 def _leb128(number: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    found.append(number)
-    return bytes(found)
+    encoded.append(number)
+    return bytes(encoded)

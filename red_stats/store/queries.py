@@ -1,6 +1,6 @@
-"""Every question asked of the store, as SQL with its parameters.
+"""Every query of the store, as SQL with its parameters.
 
-Rows of clients have a client_id, marker rows have none.
+Rows of clients have a client_id; that of marker rows is empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from red_common.events import to_basis_points
 
 DATABASE: Final = "red"
-LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last that DateTime64 holds
+LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last time that a DateTime64 holds
 
 ALERT_COLUMNS: Final = (
     "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
@@ -23,10 +23,14 @@ DELIVERY_COLUMNS: Final = (
 
 
 class Queries(Protocol):
-    """Whatever answers questions: the store itself, or the process that has it open."""
+    """What answers queries: the store itself, or the process that has it open."""
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows; raises StoreError."""
+        """The rows of a query.
+
+        Raises:
+            StoreError: the query failed.
+        """
 
 
 class Question(NamedTuple):
@@ -37,14 +41,14 @@ class Question(NamedTuple):
 
 
 def alive() -> Question:
-    """One row while the store answers."""
+    """One row, if the store answers at all."""
     return Question("SELECT 1", {})
 
 
 def counts(client_id: str, partition: int, start: int, end: int, thresholds: Sequence[float]) -> Question:
     """The last offset recorded of a partition (-1: none), the images of `[start, end)` (ms), those over each.
 
-    One statement, so that the offset belongs to the counts.
+    `thresholds` are shares in 0..1. One statement, so that the offset belongs to the counts.
     """
     over = "".join(f", countIf(red_bp > {to_basis_points(t):d})" for t in thresholds)
     sql = (
@@ -63,7 +67,7 @@ def newest_alerts(client_id: str, before: int, limit: int) -> Question:
 
 
 def alerts_of(client_id: str, subscription_id: str, after: int, limit: int) -> Question:
-    """ALERT_COLUMNS of one subscription's alerts behind a `seq`, in order."""
+    """ALERT_COLUMNS of one subscription's alerts after a `seq`, in its order."""
     where = "subscription_id = {s:String} AND seq > {x:UInt64} ORDER BY seq"
     return _alerts(client_id, where, limit, {"s": subscription_id, "x": after})
 
@@ -86,7 +90,7 @@ def deliveries(
     alert_id: str | None = None,
     state: str | None = None,
 ) -> Question:
-    """DELIVERY_COLUMNS of a client's deliveries, newest first; `before`: first offset of the last seen."""
+    """DELIVERY_COLUMNS of a client's deliveries, newest first; `before`: first offset of the last one."""
     where = {"id": delivery_id, "subscription_id": subscription_id, "alert_id": alert_id}
     having = {"first < {first:UInt64}": ("first", before), "s = {s:String}": ("s", state)}
     values: dict[str, Any] = {name: value for name, value in where.items() if value is not None}
@@ -102,7 +106,7 @@ def deliveries(
 
 
 def mark(table: str, partition: int) -> Question:
-    """How many batches of a partition are recorded, and the last offset."""
+    """The number of batches recorded of a partition, and the last offset."""
     sql = (
         f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{table}"
         " WHERE client_id = '' AND kafka_partition = {p:UInt16}"
@@ -111,7 +115,7 @@ def mark(table: str, partition: int) -> Question:
 
 
 def marks(table: str) -> Question:
-    """Of each partition the last offset recorded."""
+    """Each partition with the last offset recorded of it."""
     sql = (
         f"SELECT kafka_partition, max(kafka_offset) FROM {DATABASE}.{table}"
         " WHERE client_id = '' GROUP BY kafka_partition"
@@ -130,7 +134,7 @@ def amounts(
 ) -> Question:
     """Offset and amount (bp) of every measurement of a partition between two offsets, both included.
 
-    Of one client only, or of a span of event time (ms, half-open), where that is given.
+    Only of one client, and of `[start, end)` in event time (ms), where these are given.
     """
     optional = (
         ("client_id = {c:String}", "c", client_id),
@@ -148,7 +152,7 @@ def amounts(
 
 
 def last_states() -> Question:
-    """Of every alert that has a delivery: its id, and the delivery's last state."""
+    """The id of every alert that has a delivery, and the last state of the delivery."""
     sql = (
         f"SELECT alert_id, argMax(state, kafka_offset) FROM {DATABASE}.deliveries"
         " WHERE client_id != '' AND alert_id != '' GROUP BY alert_id"
@@ -163,7 +167,7 @@ def places_of_alerts() -> Question:
 
 
 def bytes_of(table: str) -> Question:
-    """What a table takes on the disk."""
+    """The bytes that a table occupies on the disk."""
     sql = (
         "SELECT sum(bytes_on_disk) FROM system.parts"
         " WHERE active AND database = {d:String} AND table = {t:String}"
@@ -172,35 +176,35 @@ def bytes_of(table: str) -> Question:
 
 
 class Rebuilding(NamedTuple):
-    """The statements that put a new table into the place of an old one."""
+    """The statements that replace a table by a new one."""
 
     table: str
 
     @property
     def beside(self) -> str:
-        """The new table while it is filled."""
+        """The name of the new table while it is filled."""
         return f"{self.table}_rebuilt"
 
     def drop(self) -> str:
-        """Remove the table beside, if there is one."""
+        """Drop the table beside the old one, if there is one."""
         return f"DROP TABLE IF EXISTS {DATABASE}.{self.beside}"
 
     def create(self) -> str:
-        """An empty table beside the old one."""
+        """Create an empty table beside the old one."""
         return f"CREATE TABLE {DATABASE}.{self.beside} AS {DATABASE}.{self.table}"
 
     def count_before(self, partition: int, offset: int) -> Question:
-        """How many rows of a partition lie below an offset."""
+        """Count the rows of a partition below an offset."""
         kept = self._below(partition, offset)
         return Question(f"SELECT count() FROM {DATABASE}.{self.table} WHERE {kept} AND client_id != ''", {})
 
     def copy_before(self, partition: int, offset: int) -> str:
-        """Copy what lies below an offset."""
+        """Copy the rows of a partition below an offset."""
         kept = self._below(partition, offset)
         return f"INSERT INTO {DATABASE}.{self.beside} SELECT * FROM {DATABASE}.{self.table} WHERE {kept}"
 
     def exchange(self) -> str:
-        """The new table takes the old one's name, and the other way round, at one stroke."""
+        """Exchange the names of both tables atomically."""
         return f"EXCHANGE TABLES {DATABASE}.{self.table} AND {DATABASE}.{self.beside}"
 
     def _below(self, partition: int, offset: int) -> str:

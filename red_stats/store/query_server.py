@@ -1,6 +1,6 @@
-"""The one process that has chDB open answers queries of ours for the others of this machine.
+"""The one process that has chDB open answers queries of other processes on this machine.
 
-Loopback only, a token in a file that its owner alone can read (`store.json` in the data folder).
+Over loopback only, with a token in a file that only its owner can read (`store.json` in the data folder).
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class StoreServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listens, and says where in `store.json`."""
+        """Start to listen, and write port and token to `store.json`."""
         application = web.Application(client_max_size=1 << 20)
         application.router.add_post("/query", self._query)
         application.router.add_post("/rebuild", self._rebuilt)
@@ -52,7 +52,7 @@ class StoreServer:
         partial.replace(self._path)
 
     async def stop(self) -> None:
-        """Stops answering."""
+        """Remove `store.json` and stop listening."""
         self._path.unlink(missing_ok=True)
         if self._runner is not None:
             await self._runner.cleanup()
@@ -66,11 +66,11 @@ class StoreServer:
     async def _query(self, request: web.Request) -> web.Response:
         if not self._is_ours(request):
             return web.Response(status=401)
-        asked = orjson.loads(await request.read())
+        question = orjson.loads(await request.read())
         loop = asyncio.get_running_loop()
         try:
             rows = await loop.run_in_executor(
-                self._readers, self._store.query, asked["sql"], asked["parameters"]
+                self._readers, self._store.query, question["sql"], question["parameters"]
             )
         except StoreError as error:
             return web.Response(status=500, text=str(error)[:500])
@@ -78,13 +78,13 @@ class StoreServer:
 
 
 class RemoteStore:
-    """`query` as the store has it, asked over the loopback server; safe in any thread."""
+    """Queries the store through the loopback server of the process that has it open; safe in any thread."""
 
     def __init__(self, data: Path) -> None:
         self._path = data / FILE
 
     def owner_lives(self) -> bool:
-        """Whether the process that wrote `store.json` is still there."""
+        """Whether the process that wrote `store.json` still runs."""
         try:
             os.kill(int(json.loads(self._path.read_text())["pid"]), 0)
         except PermissionError:
@@ -94,17 +94,17 @@ class RemoteStore:
         return True
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of a query of ours.
+        """The rows of a query with `{name:Type}` parameters.
 
         Raises:
-            StoreError: nobody has the store open here, or it refused the query.
+            StoreError: no process on this machine has the store open, or the query failed.
         """
         try:
-            known = json.loads(self._path.read_text())
+            server = json.loads(self._path.read_text())
             request = urllib.request.Request(
-                f"http://127.0.0.1:{known['port']}/query",
+                f"http://127.0.0.1:{server['port']}/query",
                 data=orjson.dumps({"sql": sql, "parameters": dict(parameters or {})}),
-                headers={"Authorization": f"Bearer {known['token']}"},
+                headers={"Authorization": f"Bearer {server['token']}"},
             )
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=60) as answer:
@@ -112,4 +112,4 @@ class RemoteStore:
         except urllib.error.HTTPError as error:
             raise StoreError(error.read().decode(errors="replace")) from error
         except (OSError, ValueError, KeyError) as error:
-            raise StoreError("no running worker has the store open (role record)") from error
+            raise StoreError("no running worker of role record has the store open") from error

@@ -1,7 +1,7 @@
 """Batches -> ClickHouse rows, exactly once: buffered per partition, inserted by one writer thread.
 
-A batch is acknowledged after its insert stands; where to go on after a restart is what the store's
-own mark says, so a second delivery of any record changes nothing.
+A batch is acknowledged once its rows are recorded. The store's own mark says where to go on after a
+restart, so a second delivery of a record changes nothing.
 """
 
 import asyncio
@@ -29,15 +29,27 @@ from red_stats.topics import Topic
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.0
-SLICE: Final = 2000  # records cut before others have their turn: about 1 ms
+SLICE: Final = 2000  # records made to columns before the loop may go on with others: about 1 ms
 
 
-#: (partition, batches, first offset) -> their rows, or None if they have to be read one by one.
+#: (partition, batches, first offset) -> their columns, or None if they must be read record by record.
 Scan = Callable[[int, Sequence[RecordBatch], int], ColumnBatch | None]
 
 
 class Recorder:
-    """Records one topic: a buffer for each of its partitions."""
+    """Records one topic, with a buffer for each of its partitions.
+
+    Args:
+        topic: the source topic.
+        recorded: the table, its columns, and a reader.
+        sink: writes the table, from the writer's thread.
+        states: the partitions that role record holds.
+        partitions: the number of partitions of the topic.
+        connection: how Kafka is reached.
+        writer: the one thread that writes to the store.
+        interval: seconds between the inserts of a partition that nobody waits for.
+        scan: reads columns quickly, where it can.
+    """
 
     def __init__(
         self,
@@ -53,7 +65,7 @@ class Recorder:
         scan: Scan | None = None,
     ) -> None:
         self.topic = topic
-        self.next: dict[int, int] = {}  # expected next offset by partition, as the store says
+        self.next: dict[int, int] = {}  # the expected next offset by partition, by the store's mark
         self.table = recorded.table
         self.sink = sink
         self._recorded = recorded
@@ -65,49 +77,48 @@ class Recorder:
         self._interval = interval
         self._buffers: dict[int, InsertBuffer] = {}
         self._moved = asyncio.Condition()
-        self._cutting = (
-            asyncio.Lock()
-        )  # one partition after another, so that the first is soon with the writer
+        # one partition after another, so that the writer gets the first one soon
+        self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Nothing is inserted meanwhile; what comes waits."""
+        """Insert nothing meanwhile; batches that arrive wait."""
         async with self._writing:
             yield
 
     async def take_over(self, state: PartitionState[RecordTables]) -> None:
-        """Ask the store where to go on, and fill the holes its ledger shows."""
+        """Read the store's mark of an assigned partition, and fill the holes between its marker rows."""
         number = state.partition
-        self.next[number] = await self._patiently(lambda: self.sink.next_offset(number)) or 0
-        for start, end in await self._patiently(lambda: self.sink.gaps(number)):
+        self.next[number] = await self._in_writer(lambda: self.sink.next_offset(number)) or 0
+        for start, end in await self._in_writer(lambda: self.sink.gaps(number)):
             log.error("%s/%d: offsets %d to %d are missing in the store", self.topic, number, start, end)
             await self._refill(number, start, end)
         await self._notify()
 
     def drop(self, state: PartitionState[RecordTables]) -> None:
-        """What waits for a lost partition is the next owner's."""
+        """Drop what waits in a revoked partition; the next owner reads it again."""
         buffer = self._buffers.pop(state.partition, None)
         if buffer is not None:
             buffer.drop()
 
     def put(self, tp: Any, batch: PartitionBatch, ack: Ack, fetching: Fetching) -> None:
-        """Buffers a batch until it is inserted."""
+        """Buffer a batch until it is inserted; `ack` is awaited afterwards."""
         self._buffer_of(tp, batch.partition, fetching).put(batch, ack)
 
     async def reached(self, partition: int, offset: int) -> None:
-        """Returns once the store has recorded that offset of a partition owned here; asks for its insert."""
+        """Return once an offset of a partition held here is recorded; its insert is requested."""
         if (buffer := self._buffers.get(partition)) is not None:
             buffer.request_flush(offset)
         async with self._moved:
             await self._moved.wait_for(lambda: self.next.get(partition, 0) > offset)
 
     def resume_offset(self, state: PartitionState[RecordTables] | None) -> int:
-        """Where a partition goes on: at the store's mark; at the beginning when it is not held."""
+        """The offset at which a partition goes on: after the store's mark, or 0 if it is not held."""
         return 0 if state is None else self.next.get(state.partition, 0)
 
     async def stop(self) -> None:
-        """Insert what is buffered, for a short time; the rest is read again."""
+        """Insert what is buffered, for at most STOP_SECONDS; the rest is read again."""
         await asyncio.gather(*(buffer.finish(STOP_SECONDS) for buffer in self._buffers.values()))
 
     def _buffer_of(self, tp: Any, partition: int, fetching: Fetching) -> InsertBuffer:
@@ -125,7 +136,7 @@ class Recorder:
         try:
             return await self._record(partition, batches)
         except Exception:
-            # an offset not recorded is not acknowledged; die and be replayed rather than skip
+            # never skip what was not recorded: end the process, and read it again
             log.exception("%s/%d cannot be recorded", self.topic, partition)
             self._states.fatal(f"record: {self.topic}/{partition} cannot be recorded")
         finally:
@@ -136,13 +147,13 @@ class Recorder:
             self._moved.notify_all()
 
     async def _record(self, partition: int, batches: Sequence[PartitionBatch]) -> bool:
-        """Make columns while others are inserted, then insert; again if something was recorded meanwhile."""
+        """Make columns while others are inserted, then insert; once more if the mark has moved meanwhile."""
         state = self._states.held.get(partition)
         if state is None or not (batches := [b for b in batches if b.generation == state.generation]):
             return False
         while True:
             first = self.next[partition]
-            rows, unreadable = await self._cut_in_turns(partition, batches, first)
+            rows, unreadable = await self._unrecorded(partition, batches, first)
             if rows is None:
                 return any(batch.records for batch in batches)
             async with self._writing:
@@ -153,7 +164,7 @@ class Recorder:
                 if unreadable and not await self._dead_letter(partition, unreadable):
                     return False
                 try:
-                    await self._patiently(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
+                    await self._in_writer(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
                 except ConcurrentWriter as rival:
                     log.warning("%s/%d: another writer has recorded to %d", self.topic, partition, rival.next)
                     self.next[partition] = rival.next
@@ -161,58 +172,58 @@ class Recorder:
                 self.next[partition] = rows.last + 1
                 return True
 
-    async def _cut_in_turns(
+    async def _unrecorded(
         self, partition: int, batches: Sequence[PartitionBatch], first: int
     ) -> tuple[Rows | None, list[tuple[Any, str]]]:
-        """What is not recorded yet, as rows; the loop goes on with others between slices of it."""
-        cuts: list[ColumnBatch] = []
-        async with self._cutting:
+        """What is not recorded yet, as rows; between slices of it the loop goes on with others."""
+        parts: list[ColumnBatch] = []
+        async with self._reading:
             for piece in (piece for batch in batches for piece in batch.slices(SLICE)):
-                cut = self._cut(partition, piece, first)
-                if cut is not None:
-                    cuts.append(cut)
+                part = self._to_columns(partition, piece, first)
+                if part is not None:
+                    parts.append(part)
                 await asyncio.sleep(0)
-        if not cuts:
+        if not parts:
             return None, []
-        unreadable = [one for cut in cuts for one in cut.unreadable]
-        return self._rows(partition, cuts, first, cuts[-1].last), unreadable
+        unreadable = [record for part in parts for record in part.unreadable]
+        return self._rows(partition, parts, first, parts[-1].last), unreadable
 
-    def _cut(self, partition: int, batches: Sequence[RecordBatch], first: int) -> ColumnBatch | None:
+    def _to_columns(self, partition: int, batches: Sequence[RecordBatch], first: int) -> ColumnBatch | None:
         found = None if self._scan is None else self._scan(partition, batches, first)
         if found is not None:
             return found
         records = records_of(batches, first)
         return self._reader(partition)(records) if records else None
 
-    def cut(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
-        """The readable ones of a batch as rows."""
+    def to_rows(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
+        """The readable records of `[first, last]` as rows."""
         return self._rows(partition, [self._reader(partition)(records)], first, last)
 
-    def _rows(self, partition: int, cuts: Sequence[ColumnBatch], first: int, last: int) -> Rows:
+    def _rows(self, partition: int, parts: Sequence[ColumnBatch], first: int, last: int) -> Rows:
         return Rows(
             topic=self.topic,
             partition=partition,
-            first=first or cuts[0].first,
+            first=first or parts[0].first,
             last=last,
-            at=cuts[0].at,
+            at=parts[0].at,
             columns=self._recorded.columns,
-            cuts=cuts,
+            parts=parts,
         )
 
     async def _dead_letter(self, partition: int, unreadable: list[tuple[Any, str]]) -> bool:
-        """Dead letters with a mark, committed before the insert, so that each is written once."""
+        """Commit dead letters with a mark before the insert, so that each is written once."""
 
         async def build(state: PartitionState[RecordTables]) -> Effects | None:
             mark = state.mark(self.topic).offset
-            fresh = [(record, reason) for record, reason in unreadable if record.offset > mark]
-            if not fresh:
+            new = [(record, reason) for record, reason in unreadable if record.offset > mark]
+            if not new:
                 return None
             letters: list[Out] = [
                 (topics.DEAD_LETTERS, record.key, dead_letter(self.topic, partition, record, reason))
-                for record, reason in fresh
+                for record, reason in new
                 if self.topic.dead_letters_by == self._states.role
             ]
-            last = Mark(fresh[-1][0].offset, fresh[-1][0].timestamp)
+            last = Mark(new[-1][0].offset, new[-1][0].timestamp)
             count = metrics.DEAD_LETTERS.labels(self.topic)
             return Effects(letters, {self.topic: last}, lambda: count.inc(len(letters)))
 
@@ -221,19 +232,19 @@ class Recorder:
     async def _refill(self, partition: int, start: int, end: int) -> None:
         records = await read_range(self._connection, TopicPartition(self.topic, partition), start, end)
         if not records:
-            log.error("%s/%d: Kafka has these offsets no more", self.topic, partition)
+            log.error("%s/%d: Kafka no longer has these offsets", self.topic, partition)
             return
-        rows = self.cut(partition, records, start, end - 1)
-        await self._patiently(lambda: self.sink.write(rows, refill=True))
+        rows = self.to_rows(partition, records, start, end - 1)
+        await self._in_writer(lambda: self.sink.write(rows, refill=True))
 
-    async def _patiently(self, work: Callable[[], Any]) -> Any:
-        """Run in the writer thread; a store that cannot be reached is waited for."""
+    async def _in_writer(self, work: Callable[[], Any]) -> Any:
+        """Run work in the writer thread, retrying while the store cannot be used."""
         loop, pause = asyncio.get_running_loop(), 0.5
         while True:
             try:
                 return await loop.run_in_executor(self._writer, work)
             except (StoreError, StoreUnusable) as error:
                 metrics.INSERT_RETRIES.inc()
-                log.warning("%s: the store cannot be used now, trying again: %s", self.topic, error)
+                log.warning("%s: the store cannot be used, retrying: %s", self.topic, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 5.0)

@@ -2,9 +2,9 @@
 
 Rule 4 of docs/architecture.md, "The four exactness rules"; docs/reliability.md has what it was put through.
 
-The deduplication token names the expected next offset, so of all rivals that hold the same
-offsets, however cut, one wins; the read-back tells whether it was us. chDB swallows failed
-writes, so the new part is checked before anything is acknowledged.
+The deduplication token names the expected next offset, so among rivals that hold the same offsets, however
+batched, one wins; reading the mark back shows which. chDB swallows failed writes, so the new part is
+checked before anything is acknowledged.
 """
 
 import logging
@@ -24,14 +24,14 @@ from red_stats.store.queries import DATABASE
 log = logging.getLogger(__name__)
 
 ALARM_BUMPS = 3
-STALE_SECONDS = 60.0  # a writer that was away longer asks before it inserts: its token may be forgotten
+STALE_SECONDS = 60.0  # after that, read the mark before an insert: the engine may have forgotten the token
 
 
 class Rows(NamedTuple):
-    """A batch of one partition, cut at `first` (the expected next offset), ready to insert.
+    """A batch of one partition from `first` (the expected next offset) to `last`, ready to insert.
 
-    `cuts` have columns in the order of `columns`, good rows only, with their offsets; `last` is the
-    last offset of the batch whether good or not, `at` the Kafka time of its first record (ms).
+    `parts` have the readable rows, in the order of `columns`, with their offsets; `last` is the last
+    offset of the batch, readable or not, and `at` the Kafka time of its first record (ms).
     """
 
     topic: str
@@ -40,16 +40,16 @@ class Rows(NamedTuple):
     last: int
     at: int
     columns: Sequence[str]
-    cuts: Sequence[ColumnBatch]
+    parts: Sequence[ColumnBatch]
 
     @property
     def size(self) -> int:
-        """How many good rows there are."""
-        return sum(len(cut.offsets) for cut in self.cuts)
+        """The number of readable rows."""
+        return sum(len(part.offsets) for part in self.parts)
 
 
 class ConcurrentWriter(Exception):
-    """Raised when another writer has recorded some of the batch: cut it again from `next`."""
+    """Raised when another writer has recorded some of the batch: build it again from offset `next`."""
 
     def __init__(self, following: int) -> None:
         super().__init__(f"the next offset is {following}")
@@ -57,11 +57,11 @@ class ConcurrentWriter(Exception):
 
 
 class MarkWentBack(Exception):
-    """Raised when recorded batches are gone from the store: its log has to be read again from the mark."""
+    """Raised when recorded batches are gone from the store: the log must be read again from its mark."""
 
 
 class LastMark(NamedTuple):
-    """A partition's mark as last read: where the store stood, in which epoch, and when."""
+    """A partition's mark (next offset) as last read, the store epoch, and when (monotonic seconds)."""
 
     mark: int
     epoch: int
@@ -69,7 +69,7 @@ class LastMark(NamedTuple):
 
 
 class Sink:
-    """Writes one table, from one writer thread."""
+    """Writes one table from one writer thread; `empty` are the event columns of a marker row."""
 
     def __init__(
         self, store: Store, table: str, empty: Sequence[Any], *, pause: Callable[[float], None]
@@ -79,14 +79,18 @@ class Sink:
         self._empty = list(empty)  # the event columns of a marker row
         self._pause = pause
         self._failed_since_open = False
-        self._seen: dict[int, LastMark] = {}
+        self._last_marks: dict[int, LastMark] = {}
 
     def beside(self, table: str) -> "Sink":
-        """The same for another table of the same columns."""
+        """A sink for another table with the same columns."""
         return Sink(self.store, table, self._empty, pause=self._pause)
 
     def next_offset(self, partition: int) -> int | None:
-        """The offset after the last recorded one; None when the partition has no marker."""
+        """The offset after the last recorded one; None if the partition has no marker row.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
         rows = self.store.query(
             f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{self.table}"
             " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
@@ -94,11 +98,15 @@ class Sink:
         )
         count, last = rows[0]
         following = int(last) + 1 if count else None
-        self._see(partition, following)
+        self._note_mark(partition, following)
         return following
 
     def gaps(self, partition: int) -> list[tuple[int, int]]:
-        """Holes in the ledger: ranges `[from, to)` whose batch was recorded and is gone."""
+        """Holes in the chain of marker rows: ranges `[from, to)` whose batch was recorded and is gone.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
         rows = self.store.query(
             f"SELECT batch_first, kafka_offset FROM {DATABASE}.{self.table}"
             " WHERE client_id = '' AND kafka_partition = {p:UInt16} ORDER BY kafka_offset",
@@ -112,10 +120,12 @@ class Sink:
         return holes
 
     def write(self, rows: Rows, *, refill: bool = False) -> None:
-        """Record the batch exactly once; blocks and tries again until it stands.
+        """Record a batch exactly once; blocks and retries until it is recorded.
+
+        `refill` puts a batch into a hole below the mark.
 
         Raises:
-            ConcurrentWriter: some of it was recorded by another writer meanwhile.
+            ConcurrentWriter: another writer has recorded some of it meanwhile.
             MarkWentBack: what was recorded before it is gone; nothing of it may be inserted.
             StoreUnusable: the store cannot be opened again.
         """
@@ -123,23 +133,23 @@ class Sink:
         bumps = failures = 0
         while True:
             try:
-                stands = not refill and self._is_stale(rows.partition) and self._stands(rows, refill)
-                if not stands:
+                is_recorded = not refill and self._is_stale(rows.partition) and self._stands(rows, refill)
+                if not is_recorded:
                     failpoints.hit("record.before-insert")
                     with metrics.INSERT_SECONDS.labels(self.table).time():
                         self._insert(rows, token + (f"#{bumps}" if bumps else ""))
                         failpoints.hit("record.after-insert")
-                        stands = self._stands(rows, refill)
+                        is_recorded = self._stands(rows, refill)
             except StoreError as error:
                 failures += 1
                 self._failed_since_open = True
                 metrics.INSERT_RETRIES.inc()
-                log.warning("%s: insert failed, trying again: %s", self.table, _short(error))
+                log.warning("%s: insert failed, retrying: %s", self.table, _short(error))
                 self._pause(min(0.1 * 2**failures, 5.0))
                 if failures % 5 == 0:
                     self._reopen()
                 continue
-            if stands:
+            if is_recorded:
                 metrics.ROWS.labels(self.table).inc(rows.size)
                 return
             metrics.INSERT_RETRIES.inc()
@@ -148,47 +158,52 @@ class Sink:
                 continue
             bumps += 1
             level = logging.ERROR if bumps >= ALARM_BUMPS else logging.WARNING
-            log.log(level, "%s: token %s was used, bump %d", self.table, token, bumps)
+            log.log(level, "%s: token %s was used before, retrying with #%d", self.table, token, bumps)
             self._pause(min(0.05 * 2**bumps, 5.0))
 
     def _stands(self, rows: Rows, refill: bool) -> bool:
-        """Whether our batch is recorded; raises ConcurrentWriter when something else is."""
+        """Whether our batch is recorded.
+
+        Raises:
+            ConcurrentWriter: another batch is.
+            MarkWentBack: the mark is lower than before.
+        """
         if refill:
             mark, part, first = self._mark(rows.partition, f" AND kafka_offset <= {rows.last:d}")
         else:
             mark, part, first = self._newest(rows)
         if not refill:
-            self._must_not_fall(rows, mark)
+            self._check_not_back(rows, mark)
         ours = mark == rows.last + 1 and first == rows.first
         if ours and self.store.embedded and not self._part_is_whole(part):
             self._failed_since_open = True
             return False
         if not refill:
-            self._see(rows.partition, mark)
+            self._note_mark(rows.partition, mark)
         if ours:
             return True
         if mark is None or mark <= rows.first:
             return False
         raise ConcurrentWriter(mark)
 
-    def _must_not_fall(self, rows: Rows, mark: int | None) -> None:
-        """The caller holds no record below its batch, so it cannot fill what is missing there."""
-        seen = self._seen.get(rows.partition)
+    def _check_not_back(self, rows: Rows, mark: int | None) -> None:
+        """Fail if the mark went back: the caller holds no records below its batch to fill the hole with."""
+        seen = self._last_marks.get(rows.partition)
         known = seen.mark if seen else rows.first if mark is not None else 0
         if (mark or 0) < known:
-            log.error("%s/%d: the mark fell from %d to %s", self.table, rows.partition, known, mark)
-            raise MarkWentBack(f"{self.table}/{rows.partition}: {known} was recorded, now {mark}")
+            log.error("%s/%d: the mark went back from %d to %s", self.table, rows.partition, known, mark)
+            raise MarkWentBack(f"{self.table}/{rows.partition}: the mark went back from {known} to {mark}")
 
-    def _see(self, partition: int, mark: int | None) -> None:
-        self._seen[partition] = LastMark(mark or 0, self.store.epoch, time.monotonic())
+    def _note_mark(self, partition: int, mark: int | None) -> None:
+        self._last_marks[partition] = LastMark(mark or 0, self.store.epoch, time.monotonic())
 
     def _is_stale(self, partition: int) -> bool:
-        """Whether the store was opened again, or the token's window may have passed, since we looked."""
-        seen = self._seen.get(partition)
+        """Whether, since the mark was read, the store was reopened or the token may have been forgotten."""
+        seen = self._last_marks.get(partition)
         return seen is None or seen.epoch != self.store.epoch or time.monotonic() - seen.at > STALE_SECONDS
 
     def _newest(self, rows: Rows) -> tuple[int | None, str, int | None]:
-        """The partition's mark, looked for from the batch on first: the rest is seldom worth reading."""
+        """The partition's mark; looked for at and after the batch first, which is nearly always enough."""
         found = self._mark(rows.partition, f" AND kafka_offset >= {rows.first:d}")
         return self._mark(rows.partition, "") if found[0] is None else found
 
@@ -207,12 +222,12 @@ class Sink:
         columns = (
             *rows.columns, "kafka_partition", "kafka_offset", "batch_first", "batch_rows", "batch_at",
         )  # fmt: skip
-        groups = [[*cut.columns, *_place(rows, cut)] for cut in rows.cuts]
+        groups = [[*part.columns, *_place(rows, part)] for part in rows.parts]
         marker = *self._empty, rows.partition, rows.last, rows.first, total, rows.at
         self.store.insert(self.table, columns, [*groups, [[value] for value in marker]], token)
 
     def _part_is_whole(self, part: str) -> bool:
-        """ChDB goes on after a failed write() with an empty or short file: look before the ack."""
+        """Check a part on disk: chDB goes on after a failed write() that left an empty or short file."""
         checked = self.store.query(
             f"CHECK TABLE {DATABASE}.{self.table} PART '{part}' SETTINGS check_query_single_value_result = 0"
         )
@@ -229,7 +244,7 @@ class Sink:
         return False
 
     def _reopen(self) -> None:
-        log.warning("%s: opening the store again to see what is on the disk", self.table)
+        log.warning("%s: reopening the store to see what is on the disk", self.table)
         try:
             self.store.reopen()
         except (StoreError, StoreUnusable) as error:
@@ -237,15 +252,15 @@ class Sink:
         self._failed_since_open = False
 
 
-def _place(rows: Rows, cut: ColumnBatch) -> Columns:
-    """Where the rows of a cut come from, and of which batch they are."""
-    count = len(cut.offsets)
+def _place(rows: Rows, part: ColumnBatch) -> Columns:
+    """The columns that say which records the rows of a part come from, and which batch they belong to."""
+    count = len(part.offsets)
     first, total, at = array("Q", [rows.first]), array("I", [rows.size]), array("q", [rows.at])
-    return [array("H", [rows.partition]) * count, cut.offsets, first * count, total * count, at * count]
+    return [array("H", [rows.partition]) * count, part.offsets, first * count, total * count, at * count]
 
 
 def _may_be_empty(file: Path) -> bool:
-    """A column of a wide part in which every value is the default one: CHECK knows its length."""
+    """Whether it is a column of a wide part, all of whose values may be defaults: CHECK knows its length."""
     return file.suffix == ".bin" and file.name != "data.bin"
 
 

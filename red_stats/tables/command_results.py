@@ -1,4 +1,4 @@
-"""The results of each client's last commands, so that a repeated command gets its first one again."""
+"""Live's table of answers to commands of one partition."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,10 @@ REMEMBERED_ANSWERS = 100
 
 
 class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
-    """The answers to the last 100 commands of every client, so that a repeated one gets its own again."""
+    """The answers to each client's last 100 commands, by client_id and command_id, oldest first.
+
+    So a repeated command gets its first answer again.
+    """
 
     @staticmethod
     def key(client_id: str, command_id: str) -> bytes:
@@ -14,7 +17,7 @@ class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
         return f"{client_id}|{command_id}".encode()
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Take one changelog record over; None deletes. Oldest first, as the log is."""
+        """Apply one changelog record, in log order; a value of None deletes."""
         client_id, _, command_id = key.decode().partition("|")
         held = self.setdefault(client_id, OrderedDict())
         held.pop(command_id, None)
@@ -24,7 +27,7 @@ class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
             del self[client_id]
 
     def encoded(self) -> dict[bytes, bytes]:
-        """Every answer as the changelog has it."""
+        """Every answer as its changelog has it, by key."""
         return {
             self.key(client_id, command_id): value
             for client_id, held in self.items()

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from red_stats.domain.measurement_columns import MeasurementColumns
+from red_stats.domain.record_batches import TableChange
 from red_stats.topics import Topic
 
 MARK_PREFIX = b"!"  # no client_id and no id begins with it
@@ -26,17 +28,40 @@ class TableSet(Protocol):
 
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
+AnyRows_contra = TypeVar("AnyRows_contra", bound=Rows, contravariant=True)
 
 
-def table(changelog: Topic | str, rows: Callable[[], AnyRows]) -> AnyRows:
-    """A field of a dataclass: a table, its changelog, and how its rows begin."""
-    made: AnyRows = dataclasses.field(default_factory=rows, metadata={"changelog": changelog})
+class Fold(Protocol[AnyRows_contra]):
+    """Folds measurements of one partition, offsets ascending, onto the rows of one table. Pure.
+
+    `horizon` is the newest Kafka time (ms) so far. Where one batch ends and the next begins is not a
+    function of the log, so what is written must not depend on it.
+    """
+
+    def __call__(
+        self, readings: MeasurementColumns, rows: AnyRows_contra, *, partition: int, horizon: int
+    ) -> TableChange:
+        """What the measurements change."""
+
+
+def table(changelog: Topic | str, rows: Callable[[], AnyRows], fold: Fold[AnyRows] | None = None) -> AnyRows:
+    """A field of a dataclass: a table, its changelog, how its rows begin, and how measurements change them.
+
+    A table with a fold follows red.measurements: it is counted, rebuilt and verified by its declaration.
+    """
+    made: AnyRows = dataclasses.field(default_factory=rows, metadata={"changelog": changelog, "fold": fold})
     return made
 
 
 def changelogs_of(tables: TableSet | type[TableSet]) -> dict[str, str]:
     """The changelog of each table by its name, in the order declared; the first one carries the marks."""
     return {field.name: field.metadata["changelog"] for field in dataclasses.fields(tables)}
+
+
+def folds_of(tables: TableSet | type[TableSet]) -> dict[str, Fold[Any]]:
+    """The fold of each table that has one, by the table's name."""
+    folds = {field.name: field.metadata["fold"] for field in dataclasses.fields(tables)}
+    return {name: fold for name, fold in folds.items() if fold is not None}
 
 
 class NoRows(dict[bytes, bytes]):

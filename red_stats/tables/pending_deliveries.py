@@ -1,22 +1,22 @@
-"""Deliveries of one partition that have not ended."""
+"""Deliver's table of pending deliveries of one partition."""
 
 from red_stats.domain import deliveries
 from red_stats.domain.deliveries import Row
 
 
 class PendingRows(dict[str, Row]):
-    """Deliveries that have not ended, also by subscription."""
+    """Deliveries that have not ended, by id; in `of` also by subscription id, then id."""
 
     def __init__(self) -> None:
         super().__init__()
         self.of: dict[str, dict[str, Row]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Take one changelog record over; None deletes."""
+        """Apply one changelog record; a value of None deletes."""
         self.put(key.decode(), None if value is None else deliveries.decode(value))
 
     def put(self, delivery_id: str, row: Row | None) -> None:
-        """A delivery's new row; None when it has ended."""
+        """Set the new row of a delivery; None removes it, since it has ended."""
         if row is not None:
             self[delivery_id] = row
             self.of.setdefault(row.subscription_id, {})[delivery_id] = row
@@ -29,5 +29,5 @@ class PendingRows(dict[str, Row]):
                 del self.of[old.subscription_id]
 
     def encoded(self) -> dict[bytes, bytes]:
-        """Every row as the changelog has it."""
+        """Every row as its changelog has it, by key."""
         return {name.encode(): deliveries.encode(row) for name, row in self.items()}

@@ -1,7 +1,7 @@
-"""The subscriptions of every client of one partition; their changelog IS red.subscriptions."""
+"""Live's table of subscriptions of one partition."""
 
 from red_stats.domain.subscription_lists import VersionLists
 
 
 class ThresholdRows(VersionLists):
-    """Each client's whole list; the changelog of this table IS red.subscriptions."""
+    """The list of each client, with its versions; the changelog of this table *is* `red.subscriptions`."""

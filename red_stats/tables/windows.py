@@ -1,4 +1,4 @@
-"""Live's windows of one partition, by changelog key."""
+"""Live's table of windows of one partition."""
 
 import logging
 from collections import defaultdict
@@ -17,12 +17,12 @@ MAX_HOT = 20_000  # windows kept decoded
 class WindowRows:
     """Windows by changelog key, as the changelog has them: a million small ones must fit into memory.
 
-    Those that were changed lately are kept decoded too. Which keys each minute has is for expiry.
+    Those that changed recently are also kept decoded. Keys by minute are kept for expiry.
     """
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
-        self._keys_in: dict[int, list[bytes]] = defaultdict(list)  # some are gone or there twice
+        self._keys_in: dict[int, list[bytes]] = defaultdict(list)  # may hold keys that are gone, or twice
         self._hot: dict[bytes, Window] = {}
 
     key = staticmethod(windows.key_of)
@@ -34,7 +34,7 @@ class WindowRows:
         return client_id, int(minute)
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Take one changelog record over; None deletes."""
+        """Apply one changelog record; a value of None deletes."""
         self._hot.pop(key, None)
         if value is None:
             self.drop([key])
@@ -42,7 +42,7 @@ class WindowRows:
             self._set(key, value)
 
     def window(self, key: bytes) -> Window:
-        """One window; an empty one when there is none."""
+        """The window of a key; an empty one if there is none."""
         return self._hot.get(key) or self._decoded(key) or windows.EMPTY
 
     def of(self, client_id: str) -> dict[int, Window]:
@@ -50,16 +50,18 @@ class WindowRows:
         found = {minute: self._decoded(self.key(client_id, minute)) for minute in self._keys_in}
         return {minute: window for minute, window in found.items() if window is not None}
 
-    def put(self, changed: Mapping[bytes, bytes], decoded: Iterable[Window]) -> None:
-        """New values replace the old ones; `decoded` are the same windows."""
+    def change(self, rows: Mapping[bytes, bytes | None], decoded: Mapping[bytes, Window]) -> None:
+        """New values replace the old ones, None deletes; `decoded` are the same windows."""
         if len(self._hot) >= MAX_HOT:
             self._hot.clear()
-        for (key, value), window in zip(changed.items(), decoded, strict=True):
-            self._set(key, value)
-            self._hot[key] = window
+        self.drop(key for key, value in rows.items() if value is None)
+        for key, value in rows.items():
+            if value is not None:
+                self._set(key, value)
+        self._hot.update(decoded)
 
     def drop(self, keys: Iterable[bytes]) -> None:
-        """Windows leave memory."""
+        """Remove windows from memory."""
         for key in keys:
             self._values.pop(key, None)
             self._hot.pop(key, None)
@@ -76,11 +78,11 @@ class WindowRows:
         return list(found)
 
     def encoded(self) -> dict[bytes, bytes]:
-        """All of them as the changelog has them."""
+        """Every window as its changelog has it, by key."""
         return self._values
 
     def items(self) -> Iterator[tuple[tuple[str, int], Window]]:
-        """All of them by client_id and minute."""
+        """Every window that can be read, by client_id and minute."""
         for key in self._values:
             window = self._decoded(key)
             if window is not None:
@@ -92,7 +94,7 @@ class WindowRows:
         self._values[key] = value
 
     def _decoded(self, key: bytes) -> Window | None:
-        """A window of ours; what somebody else has written is logged, and none."""
+        """A window, or None; one that cannot be read (not written by us) is logged."""
         value = self._values.get(key)
         try:
             return None if value is None else windows.decode(value)

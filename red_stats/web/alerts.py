@@ -1,4 +1,4 @@
-"""`/v1/alerts`: every alert raised, in order of `seq` for one subscription, else newest first."""
+"""`/v1/alerts`: all alerts raised; those of one subscription by `seq`, otherwise newest first."""
 
 from typing import Any
 
@@ -16,25 +16,25 @@ from red_stats.web.parameters import LARGEST, count_of, invalid, known, position
 
 
 class Alerts:
-    """Read from ClickHouse; a missed webhook can be made up for with `after=<last seq>`."""
+    """The view of alerts, from ClickHouse; `after=<last seq>` makes up for missed webhooks."""
 
     def __init__(self, resources: Resources, read_your_writes: ReadYourWrites) -> None:
         self._resources = resources
         self._read_your_writes = read_your_writes
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are."""
+        """The routes of this view."""
         return [web.get("/v1/alerts", self.page)]
 
     async def page(self, request: web.Request) -> web.Response:
-        """A page; `next` goes into `after` with `subscription`, into `cursor` without."""
+        """A page of alerts; `next` is the next `after` with `subscription`, the next `cursor` without."""
         client_id = client_of(request, "subscriptions")
         given = known(request, "subscription", "after", "cursor", "limit", repeated=("at_least",))
         subscription = given.get("subscription")
         if "after" in given and subscription is None:
-            raise invalid("after", "needs subscription: seq counts within one")
+            raise invalid("after", "it needs the parameter subscription, within which seq counts")
         if "cursor" in given and subscription is not None:
-            raise invalid("cursor", "goes without subscription; use after")
+            raise invalid("cursor", "it cannot be combined with subscription; use after instead")
         limit = count_of(given, "limit", 100, 1, 1000)
         positions = positions_of(request, self._resources.settings.partitions)
         after = count_of(given, "after", 0, 0, LARGEST)
@@ -49,7 +49,7 @@ class Alerts:
         return _page(rows, limit, 3)
 
     async def _is_known(self, client_id: str, subscription: str) -> bool:
-        """A subscription of this client: present, or deleted after it had raised alerts."""
+        """Whether this client has the subscription, or had it and it raised alerts."""
         if self._resources.subscriptions.find(client_id, subscription) is not None:
             return True
         return bool(await self._resources.ask(queries.alerts_of(client_id, subscription, 0, 1)))

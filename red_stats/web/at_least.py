@@ -21,7 +21,7 @@ POLL_SECONDS = 0.1
 
 
 class ReadYourWrites:
-    """Waits for live's mark and the store's; 503 `not_yet` after 5 s."""
+    """Waits for the marks of live and of the store; every method raises 503 `not_yet` after `seconds`."""
 
     def __init__(
         self,
@@ -37,20 +37,32 @@ class ReadYourWrites:
         self._seconds = seconds
 
     async def live(self, positions: Iterable[Position], request: web.Request) -> None:
-        """Until live has counted them, in whichever worker."""
+        """Wait until live has counted the measurements, in whichever worker.
+
+        Raises:
+            Problem: 503 `not_yet`.
+        """
         await self._within(self._live(positions, request))
 
     async def stored(self, positions: Iterable[Position]) -> None:
-        """Until the table of measurements has them."""
+        """Wait until the table of measurements has them.
+
+        Raises:
+            Problem: 503 `not_yet`.
+        """
         waits = [self._recorded(topics.MEASUREMENTS, p.partition, p.offset) for p in positions]
         await self._within(_all(waits))
 
     async def alerts(self, positions: Iterable[Position], request: web.Request) -> None:
-        """Until live has judged them and the alerts it then had raised are recorded."""
+        """Wait until live has judged the measurements and all alerts raised by then are recorded.
+
+        Raises:
+            Problem: 503 `not_yet`.
+        """
         await self._within(self._alerts(list(positions), request))
 
     async def stop(self) -> None:
-        """Disconnects."""
+        """Disconnect from Kafka."""
         await self._ends.stop()
 
     async def _within(self, work: Awaitable[None]) -> None:
@@ -58,7 +70,7 @@ class ReadYourWrites:
             async with asyncio.timeout(self._seconds):
                 await work
         except (TimeoutError, KafkaError, StoreError) as error:
-            detail = f"Not folded in within {self._seconds:g} s; try again."
+            detail = f"The measurements were not processed within {self._seconds:g} s; try again."
             raise Problem("not_yet", detail) from error
 
     async def _live(self, positions: Iterable[Position], request: web.Request) -> None:
@@ -71,8 +83,8 @@ class ReadYourWrites:
     async def _alerts_of(self, number: int) -> None:
         start = await self._next(topics.ALERTS, number)
         tp = TopicPartition(topics.ALERTS, number)
-        # The end with what is committed but not yet marked so; and since the end holds control
-        # records, which are never recorded, it is the last alert before it that is waited for.
+        # The end includes what is committed but not yet marked as such. Control records at the end are
+        # never recorded, so wait for the last alert before it.
         end = await self._ends.end(topics.ALERTS, number)
         raised = await read_range(self._resources.settings.connection, tp, start, end)
         if raised:

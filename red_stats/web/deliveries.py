@@ -1,4 +1,4 @@
-"""`/v1/deliveries`: what became of each alert on its way, attempt by attempt."""
+"""`/v1/deliveries`: the deliveries of a client with all their attempts."""
 
 from typing import Any
 
@@ -17,21 +17,21 @@ STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
 
 
 class Deliveries:
-    """Read from ClickHouse, newest first."""
+    """The view of deliveries, from ClickHouse, newest first."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are."""
+        """The routes of this view."""
         return [web.get("/v1/deliveries", self.page), web.get("/v1/deliveries/{id}", self.get)]
 
     async def page(self, request: web.Request) -> web.Response:
-        """A page; `next` goes into `after`."""
+        """A page of deliveries; `next` is the next `after`."""
         client_id = client_of(request, "subscriptions")
         given = known(request, "subscription", "alert", "state", "after", "limit")
         if given.get("state", "pending") not in STATES:
-            raise invalid("state", f"one of {', '.join(STATES)} is needed")
+            raise invalid("state", f"it must be one of {', '.join(STATES)}")
         limit = count_of(given, "limit", 100, 1, 1000)
         after = count_of(given, "after", LARGEST, 0, LARGEST)
         question = queries.deliveries(
@@ -48,7 +48,7 @@ class Deliveries:
         return json_response({"items": items, "next": str(rows[limit - 1][7]) if more else None})
 
     async def get(self, request: web.Request) -> web.Response:
-        """One."""
+        """One delivery; 404 `not_found` if the client has none with this id."""
         client_id = client_of(request, "subscriptions")
         known(request)
         question = queries.deliveries(client_id, limit=1, delivery_id=request.match_info["id"])

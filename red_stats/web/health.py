@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can be used, and its metrics."""
+"""Whether the process is alive, whether it is ready, and its metrics."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from red_stats.tables.partition_state import PartitionStates
 
 
 class Health:
-    """`/health/live`, `/health/ready`, `/metrics`."""
+    """The views `/health/live`, `/health/ready` and `/metrics`; `checks` are by name, besides the roles."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Health:
         self._resources, self._states, self._checks = resources, states, checks
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are."""
+        """The routes of these views."""
         return [
             web.get("/health/live", self.live),
             web.get("/health/ready", self.ready),
@@ -34,29 +34,29 @@ class Health:
         ]
 
     async def live(self, request: web.Request) -> web.Response:
-        """The process answers."""
+        """200 while the process answers at all."""
         return json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """Every role has taken its partitions, and keys and subscriptions are as Kafka has them."""
+        """200 once every role has its partitions, and keys and subscriptions are up to date; else 503."""
         checks = self.checks()
         if not all(checks.values()):
-            missing = ", ".join(name for name, good in checks.items() if not good)
+            missing = ", ".join(name for name, holds in checks.items() if not holds)
             raise Problem("not_ready", f"Not ready: {missing}.", checks=checks)
         held = {role: sorted(states.held) for role, states in self._states.items()}
         return json_response({"status": "ready", "checks": checks, "partitions": held})
 
     def checks(self) -> dict[str, bool]:
-        """Each thing that readiness needs, and whether it is so."""
+        """The conditions of readiness by name, and whether each holds."""
         roles = {role: states.generation >= 0 for role, states in self._states.items()}
         return roles | {name: check() for name, check in self._checks.items()}
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text; for this machine only unless RED_METRICS_PUBLIC."""
-        self._gauge()
+        """The metrics as Prometheus text; only for this machine, unless RED_METRICS_PUBLIC is set."""
+        self._set_gauges()
         return metrics_response(request, metrics.REGISTRY, public=self._resources.settings.metrics_public)
 
-    def _gauge(self) -> None:
+    def _set_gauges(self) -> None:
         metrics.KEYS_FOLLOWED.set(self._resources.keys.is_current)
         deliver = self._states.get("deliver")
         if deliver is None:

@@ -1,4 +1,4 @@
-"""Counts are held by one live worker for each partition: any worker answers by asking that one."""
+"""One worker of role live holds the counts of a partition; the others answer by asking it."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ from red_stats.web.parameters import Position
 
 SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.1
-ASKED: Final = "X-Red-Asked-By"  # a worker that asks in the name of its caller; never asked on
+ASKED: Final = "X-Red-Asked-By"  # set by a worker that asks for its caller; such a request is never passed on
 PASSED: Final = "/v1/live/passed"
 
 
 class OwnerProxy:
-    """Asks the workers that hold the partitions of role live, as they have announced."""
+    """Asks the workers that hold the partitions of role live, at the addresses they have announced."""
 
     def __init__(
         self,
@@ -38,25 +38,29 @@ class OwnerProxy:
         self._session: aiohttp.ClientSession | None = None
 
     async def answer_of(self, number: int, request: web.Request) -> web.Response | None:
-        """What the owner answers to the same request; None once the partition is ours.
+        """The owner's answer to the same request; None once this worker holds the partition.
 
         Raises:
-            Problem: 503 `not_ready` (`not_yet` with `at_least`) when nobody holds it for 5 s.
+            Problem: 503 `not_ready` (`not_yet` with `at_least`) when nobody answers for it within 5 s.
         """
         deadline = self._now() + self._seconds
         while number not in self._live.held:
-            asked = ASKED in request.headers
-            found = None if asked else await self._asked(number, request, str(request.rel_url))
+            is_passed_on = ASKED in request.headers
+            found = None if is_passed_on else await self._owner_answer(number, request, str(request.rel_url))
             if found is not None:
                 return found
-            if asked or self._now() >= deadline:
-                code = "not_yet" if "at_least" in request.query and not asked else "not_ready"
-                raise Problem(code, "Nobody holds this client's counts now; try again.")
+            if is_passed_on or self._now() >= deadline:
+                code = "not_yet" if "at_least" in request.query and not is_passed_on else "not_ready"
+                raise Problem(code, "No worker holds this client's counts now; try again.")
             await self._pause(PAUSE_SECONDS)
         return None
 
     async def passed(self, position: Position, request: web.Request) -> None:
-        """Returns once live has folded the position, wherever it is held."""
+        """Return once live has folded a position, in whichever worker.
+
+        Raises:
+            Problem: 503 `not_ready` if another worker asks for a partition that is not held here.
+        """
         target = f"{PASSED}?at_least={position.partition}:{position.offset}"
         while True:
             if position.partition in self._live.held:
@@ -65,31 +69,31 @@ class OwnerProxy:
             elif ASKED in request.headers and request.path == PASSED:
                 raise Problem("not_ready", "This worker does not hold that partition now.")
             else:
-                found = await self._asked(position.partition, request, target)
+                found = await self._owner_answer(position.partition, request, target)
                 if found is not None and found.status == 200:
                     return
                 await self._pause(PAUSE_SECONDS)
 
     def url_of(self, number: int) -> str | None:
-        """The address of the worker that holds the partition; None when it is nobody or this one."""
+        """The address of the worker that holds a partition; None if no other worker has announced it."""
         url = self._owners.urls.get(number)
         return None if url == self._owners.own else url
 
     async def stop(self) -> None:
-        """Closes the connections."""
+        """Close the connections to other workers."""
         if self._session is not None:
             await self._session.close()
 
     async def _passed_here(self, position: Position) -> bool:
         try:
-            async with asyncio.timeout(0.5):  # then look again whether it is still ours
+            async with asyncio.timeout(0.5):  # then check again whether it is still held here
                 await self._live.reached(topics.MEASUREMENTS, position.partition, position.offset)
         except TimeoutError:
             return False
         return True
 
-    async def _asked(self, number: int, request: web.Request, target: str) -> web.Response | None:
-        """The owner's answer; None while there is none or it is not ready."""
+    async def _owner_answer(self, number: int, request: web.Request, target: str) -> web.Response | None:
+        """The owner's answer to `target`; None while no owner is known, or it is not ready."""
         url = self.url_of(number)
         if url is None:
             return None

@@ -1,4 +1,4 @@
-"""`/openapi.json`, `/docs`, and `/`: for people who have just arrived."""
+"""`/openapi.json`, `/docs` and `/`: for people who are new here."""
 
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:;"
     " connect-src 'self' http:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-INLINE: Final = " 'unsafe-inline'"  # what draws /docs writes styles into its elements
+INLINE: Final = " 'unsafe-inline'"  # the script of /docs sets styles of elements
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -22,7 +22,7 @@ HEADERS: Final = {
 
 
 def documents() -> list[web.RouteDef]:
-    """Files of ours, read once, public, with a strict content policy."""
+    """The routes of public files, which are read once and have a strict content security policy."""
     ui = OPENAPI / "ui"
     files = {
         "/openapi.json": OPENAPI / "red_stats.json",

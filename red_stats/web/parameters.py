@@ -1,4 +1,4 @@
-"""Query parameters: every one is known, single unless said, and readable, or the answer is 400."""
+"""Query parameters; one that is unknown, repeated without leave or unreadable makes the answer 400."""
 
 import re
 from datetime import datetime
@@ -25,10 +25,10 @@ class Position(NamedTuple):
 
 
 def known(request: web.Request, *single: str, repeated: tuple[str, ...] = ()) -> dict[str, str]:
-    """The single parameters given.
+    """The values of the parameters given that may occur once; `repeated` names those that may be repeated.
 
     Raises:
-        Problem: 400 for an unknown parameter, or a single one given twice.
+        Problem: 400 for an unknown parameter, or one that is given twice and may not be.
     """
     found: dict[str, str] = {}
     for name, value in request.query.items():
@@ -43,7 +43,7 @@ def known(request: web.Request, *single: str, repeated: tuple[str, ...] = ()) ->
 
 
 def invalid(name: str, what: str) -> Problem:
-    """400 about one parameter."""
+    """The problem (400) of one parameter; `what` says what is wrong, without a full stop."""
     return Problem("invalid_parameter", f"{name}: {what}.", parameter=name)
 
 
@@ -51,54 +51,54 @@ def time_of(given: dict[str, str], name: str) -> int:
     """A required RFC 3339 time as ms since 1970.
 
     Raises:
-        Problem: 400 when missing, without a zone, with more than three decimals, or before 1970.
+        Problem: 400 if it is missing, has no zone or more than three decimals, or is before 1970.
     """
     text = given.get(name)
     if text is None:
-        raise invalid(name, "is required")
+        raise invalid(name, "it is required")
     text = text.replace(" ", "+") if re.search(r" \d\d:\d\d$", text) else text  # an unescaped +
     if not _TIME.fullmatch(text):
-        raise invalid(name, "an RFC 3339 time with a zone and at most three decimals is needed")
+        raise invalid(name, "it must be an RFC 3339 time with a zone and at most three decimals")
     try:
         milliseconds = to_ms(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError) as error:
         raise invalid(name, "there is no such time") from error
     if milliseconds < 0:
-        raise invalid(name, "is before 1970")
+        raise invalid(name, "it is before 1970")
     return milliseconds
 
 
 def thresholds_of(request: web.Request) -> list[float]:
-    """Every `threshold`, in the order given.
+    """All values of `threshold`, as shares in 0..1, in the order given.
 
     Raises:
-        Problem: 400 for no number or more than 100, 422 when out of range.
+        Problem: 400 if one is not a number or there are more than 100, 422 if one is out of range.
     """
     texts = request.query.getall("threshold", [])
     if len(texts) > MAX_REPEATED:
-        raise invalid("threshold", f"at most {MAX_REPEATED} may be named")
+        raise invalid("threshold", f"it may be given at most {MAX_REPEATED} times")
     found = []
     for text in texts:
         if not _NUMBER.fullmatch(text.removeprefix("-")):
-            raise invalid("threshold", "a number is needed")
+            raise invalid("threshold", "it must be a number")
         found.append(check_threshold(float(text)))
     return found
 
 
 def positions_of(request: web.Request, partitions: int) -> list[Position]:
-    """Every `at_least`.
+    """All values of `at_least`, in the order given.
 
     Raises:
-        Problem: 400 for an unreadable one, an unknown partition, or more than 100.
+        Problem: 400 if one cannot be read or names an unknown partition, or there are more than 100.
     """
     texts = request.query.getall("at_least", [])
     if len(texts) > MAX_REPEATED:
-        raise invalid("at_least", f"at most {MAX_REPEATED} may be named")
+        raise invalid("at_least", f"it may be given at most {MAX_REPEATED} times")
     found = []
     for text in texts:
         matched = _POSITION.fullmatch(text)
         if matched is None:
-            raise invalid("at_least", "partition:offset is needed, as in an answer's position")
+            raise invalid("at_least", "it must be partition:offset, as in the position of an answer")
         position = Position(int(matched[1]), int(matched[2]))
         if position.partition >= partitions:
             raise invalid("at_least", f"there is no partition {position.partition}")
@@ -107,12 +107,12 @@ def positions_of(request: web.Request, partitions: int) -> list[Position]:
 
 
 def count_of(given: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number within bounds.
+    """A whole number from `least` to `most`; `default` if it is not given.
 
     Raises:
-        Problem: 400 otherwise.
+        Problem: 400 if it is anything else, or the default is out of bounds and nothing is given.
     """
     text = given.get(name, str(default))
     if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
-        raise invalid(name, f"a whole number from {least} to {most} is needed")
+        raise invalid(name, f"it must be a whole number from {least} to {most}")
     return int(text)

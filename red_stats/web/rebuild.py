@@ -1,4 +1,4 @@
-"""Folds replayed from the log, with their progress line by line: live by `POST /v1/rebuild?partition=`."""
+"""Replays folds from the log and streams the progress, a line at a time; `POST /v1/rebuild` replays live."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ PROGRESS_SECONDS = 0.5
 
 
 class Rebuild:
-    """For operators: a key with the scope admin."""
+    """The view `/v1/rebuild`, for operators: it needs a key with the scope admin."""
 
     def __init__(self, resources: Resources, states: PartitionStates[LiveTables], proxy: OwnerProxy) -> None:
         self._states = states
@@ -35,20 +35,20 @@ class Rebuild:
         self._proxy = proxy
 
     def routes(self) -> list[web.RouteDef]:
-        """Where it is."""
+        """The route of this view."""
         return [web.post("/v1/rebuild", self.post)]
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """Replays one partition here, or says who holds it (307)."""
+        """Replay one partition (parameter `partition`) here, or redirect to its owner (307)."""
         caller = request[CALLER]
         if not caller.may("admin"):
-            raise Problem("admin_only", "Only a key with the scope admin may rebuild.")
+            raise Problem("admin_only", "Rebuilding needs a key with the scope admin.")
         partitions = self._resources.settings.partitions
         number = count_of(known(request, "partition"), "partition", -1, 0, partitions - 1)
         if number not in self._states.held:
             owner = self._proxy.url_of(number)
             if owner is None:
-                raise Problem("not_ready", "Nobody holds that partition now; try again.")
+                raise Problem("not_ready", "No worker holds this partition now; try again.")
             return web.Response(status=307, headers={"Location": f"{owner}{request.rel_url}"})
         replay = LiveReplay(
             self._states,
@@ -61,7 +61,7 @@ class Rebuild:
         async def work() -> dict[str, Any]:
             return (await replay.run())._asdict()
 
-        return await streamed(request, work(), lambda: {"done": replay.done, "total": replay.total})
+        return await stream_progress(request, work(), lambda: {"done": replay.done, "total": replay.total})
 
 
 async def rebuild_store(
@@ -70,12 +70,12 @@ async def rebuild_store(
     recorders: Mapping[str, Recorder],
     request: web.Request,
 ) -> web.StreamResponse:
-    """The store's tables one after the other, for the loopback server of role record."""
+    """Rebuild the tables of the store one after the other, for the loopback server of role record."""
     settings, store = resources.settings, resources.store
     assert store is not None
     if set(states.held) != set(range(settings.partitions)):
         raise web.HTTPConflict(
-            text="this worker does not hold all partitions of role record: stop the others"
+            text="this worker does not hold all partitions of role record: stop the other workers"
         )
     replays = [
         StoreReplay(recorder, store, connection=settings.connection, writer=resources.writer)
@@ -90,13 +90,13 @@ async def rebuild_store(
     def progress() -> dict[str, Any]:
         return {"done": sum(r.done for r in replays), "total": sum(r.total for r in replays)}
 
-    return await streamed(request, work(), progress)
+    return await stream_progress(request, work(), progress)
 
 
-async def streamed(
+async def stream_progress(
     request: web.Request, work: Awaitable[dict[str, Any]], progress: Callable[[], dict[str, Any]]
 ) -> web.StreamResponse:
-    """Lines of JSON: how far it is, and at last `result` or `error`. Goes on when nobody listens."""
+    """Answer with lines of JSON: progress, finally `result` or `error`. Work goes on without a reader."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
     task = asyncio.ensure_future(work)
@@ -104,10 +104,10 @@ async def streamed(
         while not (await asyncio.wait([task], timeout=PROGRESS_SECONDS))[0]:
             await response.write(orjson.dumps(progress()) + b"\n")
     except ConnectionError:
-        log.warning("nobody listens to a rebuild any more; it goes on")
+        log.warning("the client of a rebuild has disconnected; the rebuild goes on")
     try:
         last: dict[str, Any] = {"result": await task}
-    except Exception as error:  # the answer has begun: its last line is all that can tell
+    except Exception as error:  # the status is sent already, so the last line reports it
         log.exception("a rebuild failed")
         last = {"error": str(error) or repr(error)}
     with contextlib.suppress(ConnectionError):

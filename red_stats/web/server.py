@@ -20,8 +20,9 @@ from red_stats.web.alerts import Alerts
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.deliveries import Deliveries
 from red_stats.web.health import Health
-from red_stats.web.live import Live
+from red_stats.web.live import live_of
 from red_stats.web.owner_proxy import OwnerProxy
+from red_stats.web.owner_views import OwnerViews
 from red_stats.web.pages import documents
 from red_stats.web.rebuild import Rebuild
 from red_stats.web.statistics import Statistics
@@ -56,7 +57,13 @@ class Api:
         live = self._states["live"]
         views: list[Any] = [
             Health(resources, self._states, checks=checks),
-            Live(resources, live, self._read_your_writes, self._proxy),
+            OwnerViews(
+                {"/v1/live": live_of},
+                resources=resources,
+                states=live,
+                read_your_writes=self._read_your_writes,
+                proxy=self._proxy,
+            ),
             Statistics(resources, self._read_your_writes),
             Subscriptions(resources, self._commands.ask, self._send_task),
             Alerts(resources, self._read_your_writes),

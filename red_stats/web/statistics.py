@@ -1,4 +1,4 @@
-"""`/v1/statistics`: how many images in any range of time, and how many over any thresholds."""
+"""`/v1/statistics`: the number of images in any range of time, and of those over any thresholds."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from red_stats.web.parameters import known, positions_of, thresholds_of, time_of
 
 
 class Statistics:
-    """Answers from ClickHouse, exact to the millisecond."""
+    """The view of statistics, from ClickHouse, exact to the millisecond of event time."""
 
     def __init__(
         self, resources: Resources, read_your_writes: ReadYourWrites, now: Callable[[], float] = time.time
@@ -28,16 +28,16 @@ class Statistics:
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
-        """Where it is."""
+        """The route of this view."""
         return [web.get("/v1/statistics", self.get)]
 
     async def get(self, request: web.Request) -> web.Response:
-        """Images in `[from, to)`, and those over each threshold."""
+        """The number of images in `[from, to)`, and of those over each threshold."""
         client_id = client_of(request, "statistics")
         given = known(request, "from", "to", repeated=("threshold", "at_least"))
         start, end = time_of(given, "from"), time_of(given, "to")
         if start > end:
-            raise Problem("invalid_parameter", "from is after to.", parameter="from")
+            raise Problem("invalid_parameter", "The parameter from is later than to.", parameter="from")
         thresholds = thresholds_of(request)
         await self._read_your_writes.stored(positions_of(request, self._resources.settings.partitions))
         now = int(self._now() * 1000)
@@ -57,7 +57,7 @@ class Statistics:
     async def _count(
         self, client_id: str, start: int, end: int, thresholds: list[float]
     ) -> tuple[int, list[int], int]:
-        """Images, images over each threshold, and the last offset the store had before."""
+        """Images, images over each threshold, and the last offset that the store had then."""
         partition = self._resources.partition_of(client_id)
         [row] = await self._resources.ask(queries.counts(client_id, partition, start, end, thresholds))
         offset, images, *over = (int(value) for value in row)

@@ -1,4 +1,4 @@
-"""`/v1/subscriptions`: commands sent and awaited; reads from the follower of red.subscriptions."""
+"""`/v1/subscriptions`: changes are commands whose result is awaited; reads come from a follower."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ Body = TypeVar("Body")
 
 
 class NewSubscription(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Body of `POST /v1/subscriptions`."""
+    """The body of `POST /v1/subscriptions`."""
 
     webhook_url: str
     threshold: float
@@ -36,7 +36,7 @@ class NewSubscription(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
 
 
 class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Body of `PATCH /v1/subscriptions/{id}`: what is named changes."""
+    """The body of `PATCH /v1/subscriptions/{id}`: only the fields given change."""
 
     webhook_url: str | Unset = msgspec.UNSET
     threshold: float | Unset = msgspec.UNSET
@@ -45,7 +45,7 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Subscriptions:
-    """Every answer comes after the change is in force and can be read."""
+    """The views of subscriptions; a change is answered once it is in force and can be read."""
 
     def __init__(self, resources: Resources, ask: Ask, send_task: SendTask) -> None:
         self._resources = resources
@@ -53,7 +53,7 @@ class Subscriptions:
         self._send_task = send_task
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are."""
+        """The routes of these views."""
         one = "/v1/subscriptions/{id}"
         return [
             web.post("/v1/subscriptions", self.create),
@@ -66,7 +66,7 @@ class Subscriptions:
         ]
 
     async def create(self, request: web.Request) -> web.Response:
-        """A new subscription; its secret is shown in this answer only."""
+        """Create a subscription; its secret is shown only in this answer."""
         client_id = self._client(request)
         body = await _body(request, NewSubscription)
         subscription_id = str(uuid.uuid4())
@@ -78,7 +78,7 @@ class Subscriptions:
         return json_response(changed | {"secret": secret}, 201, where)
 
     async def list(self, request: web.Request) -> web.Response:
-        """All of the client's, oldest first."""
+        """All subscriptions of the client, oldest first."""
         client_id = self._client(request)
         await self._current()
         client = self._resources.subscriptions.get(client_id)
@@ -86,25 +86,25 @@ class Subscriptions:
         return json_response({"items": items, "next": None})
 
     async def get(self, request: web.Request) -> web.Response:
-        """One."""
+        """One subscription of the client."""
         found = await self._found(request, self._client(request))
         return json_response(msgspec.to_builtins(found.public()))
 
     async def update(self, request: web.Request) -> web.Response:
-        """A new version with what the body names changed."""
+        """Change the fields that the body names, which makes a new version."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
         body = await _body(request, Changes)
         return json_response(await self._command(client_id, "update", found.id, **msgspec.to_builtins(body)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Gone; what waits for it is cancelled, visibly."""
+        """Delete a subscription; its pending deliveries end as `cancelled`."""
         client_id = self._client(request)
         await self._command(client_id, "unsubscribe", (await self._found(request, client_id)).id)
         return web.Response(status=204)
 
     async def rotate_secret(self, request: web.Request) -> web.Response:
-        """A new secret, shown once; for 24 h every request is signed with the old one too."""
+        """Replace the secret; the new one is shown only here, and for 24 h requests are signed with both."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
         secret, sealed = self._resources.box.fresh(client_id, found.id)
@@ -112,7 +112,7 @@ class Subscriptions:
         return json_response(changed | {"secret": secret})
 
     async def test(self, request: web.Request) -> web.Response:
-        """Sends a `red.test` event once; how it went is told under `/v1/deliveries/{delivery_id}`."""
+        """Send a `red.test` event once; the result is at `/v1/deliveries/{delivery_id}`."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
         if not found.enabled:
@@ -145,7 +145,7 @@ class Subscriptions:
         return found
 
     async def _current(self) -> None:
-        """Changes answered by another worker are read first; without Kafka, what is known is told."""
+        """Wait up to 1 s for changes that other workers have answered; without Kafka, use what is known."""
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(1):
                 await self._resources.subscriptions.follower.caught_up()
@@ -171,9 +171,9 @@ class Subscriptions:
 
         try:
             async with asyncio.timeout(SECONDS):
-                await cache.follower.until(shows)  # who reads next finds it
+                await cache.follower.until(shows)  # so that the next read shows the change
         except TimeoutError as error:
-            detail = "The change is made and will be seen in a moment."
+            detail = "The change is made, but cannot be read yet."
             command_id = accepted["command_id"]
             raise Problem("command_pending", detail, command_id=command_id) from error
         return subscription
@@ -184,4 +184,4 @@ async def _body(request: web.Request, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem("invalid_body", f"The body is not as expected: {error}.") from error
+        raise Problem("invalid_body", f"The body is not valid: {error}.") from error

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from red_stats import topics
 from tests.builders import a_measurement
 from tests.receiver import Receiver
-from tests.services import an_api, running, verified, worker
+from tests.services import an_api, running, until_paused, verified, worker
 from tests.system.test_flow import records, until_records
 
 NAMED = "kills"  # as `up` names its worker: back in seconds, without waiting for a session to end
@@ -160,7 +160,7 @@ async def test_a_worker_paused_past_its_session_is_fenced_and_alerts_stand_once(
             first.start(RED_CRASH_AT=point)
             await asyncio.to_thread(first.until_ready)
             async with Load(kafka, api.client_id) as load:
-                await asyncio.to_thread(_until_paused, first.process.pid)
+                await asyncio.to_thread(until_paused, first.process.pid)
                 with running(worker(kafka, tmp_path / "other", role="live")) as second:
                     await asyncio.sleep(2)
                     await load.stop()
@@ -188,16 +188,6 @@ def _until_ended_or_back(worker, taken):
         time.sleep(0.05)
     with contextlib.suppress(subprocess.TimeoutExpired):  # it may be about to be fenced
         return worker.process.wait(3)
-
-
-def _until_paused(pid):
-    deadline = time.monotonic() + 30
-    while True:
-        with open(f"/proc/{pid}/stat") as file:
-            if file.read().rpartition(")")[2].split()[0] == "T":
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _limit_files(pid, size):

@@ -47,7 +47,7 @@ def test_send_counts_a_file_once_however_often_it_is_run(up, album):
     assert len(set(ids[0])) == 5
     done = up.command("send", str(album / "day1"), "--concurrency", "2")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "2 measured, 0 not"
+    assert done.stdout.splitlines()[-1] == "2 measured, 0 failed"
     assert ids[0][-1] in done.stdout
 
 

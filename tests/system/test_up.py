@@ -82,17 +82,23 @@ def status_of(url, key):
         return error.code
 
 
-def test_keys_are_made_and_revoked_within_a_second(up):
+def until_status(url, key, status):
+    """Both services follow the keys; a limit that only a failure reaches."""
+    deadline = time.monotonic() + 20
+    while (found := status_of(url, key)) != status:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def test_keys_are_made_and_revoked_while_the_services_run(up):
     made = json.loads(up.command("keys", "create", "anna", "--scope", "statistics", "--json").stdout)
     assert made["client_id"] == "anna"
     assert made["scopes"] == ["statistics"]
-    time.sleep(1)
-    assert status_of(f"{up.stats}/v1/live", made["api_key"]) == 200
-    assert status_of(f"{up.red}/red/images/x", made["api_key"]) == 403
+    until_status(f"{up.stats}/v1/live", made["api_key"], 200)
+    until_status(f"{up.red}/red/images/x", made["api_key"], 403)
     assert up.command("keys", "revoke", made["key_id"]).returncode == 0
-    time.sleep(1)
-    assert status_of(f"{up.stats}/v1/live", made["api_key"]) == 401
-    assert status_of(f"{up.red}/red/images/x", made["api_key"]) == 401
+    until_status(f"{up.stats}/v1/live", made["api_key"], 401)
+    until_status(f"{up.red}/red/images/x", made["api_key"], 401)
     listed = {key["key_id"]: key for key in json.loads(up.command("keys", "list", "--json").stdout)}
     assert listed[made["key_id"]]["revoked_at"]
     for arguments, code in ((("keys", "revoke", "nothing"), 1), (("keys", "create", "NO!"), 2)):

@@ -1,7 +1,7 @@
-"""Header keys that are no UTF-8: Kafka takes any bytes, and aiokafka's decoder stops at them for ever.
+"""Header keys that are no UTF-8: Kafka takes any bytes, and aiokafka's decoder stops at them for good.
 
-`tolerate_non_utf8_header_keys` teaches every consumer of the process to read on; such a key is then told with
-backslashes. This touches private API of aiokafka, which is pinned.
+`tolerate_non_utf8_header_keys` teaches every consumer of the process to read on; such a key then reads with
+backslashes in place of those bytes. This touches private API of aiokafka, which is pinned.
 """
 
 from collections.abc import Iterator

@@ -50,11 +50,11 @@ class _Receiver(asyncio.BufferedProtocol):
         self._inner.connection_made(transport)
 
     def pause_writing(self) -> None:
-        """Kafka takes no more for now."""
+        """The socket's send buffer is full."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The send buffer has room again."""
         self._inner.resume_writing()
 
     def _begin(self) -> None:
@@ -82,12 +82,12 @@ class _Receiver(asyncio.BufferedProtocol):
         self._begin()
 
     def eof_received(self) -> bool:
-        """Nothing comes any more."""
+        """The broker has closed its side: waiting readers learn that no frame follows."""
         self._end()
         return bool(self._inner.eof_received())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nor if the connection broke."""
+        """The same when the connection broke."""
         self._end()
         self._inner.connection_lost(exc)
 

@@ -63,7 +63,7 @@ def compete(child, log, seconds, tally, *, ahead=0):
 def cut(child, log, first, end):
     """As the Recorder cuts; a batch may end in a control record's place."""
     records = log.records(first, end) or log.records(first, end + 1)
-    return child.player.recorder.cut(log.partition, records, first, records[-1].offset)
+    return child.player.recorder.to_rows(log.partition, records, first, records[-1].offset)
 
 
 def rivals(child, count=4, seconds=8.0, skew=0):

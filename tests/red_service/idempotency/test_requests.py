@@ -21,7 +21,7 @@ from red_stats.kafka.topic_admin import ensure_topics
 from red_stats.local.kafka import new_kafka
 from tests.conftest import PARTITIONS, free_port
 from tests.red_service import builders as b
-from tests.services import an_api, red, running
+from tests.services import an_api, red, running, until_paused
 
 IMAGE = b.a_png()
 
@@ -201,7 +201,7 @@ async def test_another_red_finishes_what_a_paused_one_began_and_the_paused_one_i
         async with an_api(kafka, first, second) as api:
             client, key = KeyedClient(kafka, api), a_key()
             paused = asyncio.create_task(client.post(first, key))
-            await asyncio.sleep(3)
+            await asyncio.to_thread(until_paused, first.process.pid)
             status, problem = await client.post(second, key)
             assert (status, problem["code"]) == (409, "idempotency_in_progress")
 

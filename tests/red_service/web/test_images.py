@@ -35,12 +35,19 @@ def key(kafka, service):
 
 async def _key(kafka, service):
     client_id, key, _ = await a_key(kafka)
-    async with aiohttp.ClientSession() as session:
-        async with asyncio.timeout(5):
-            url = f"{service.url}/red/images/x"
-            while (await session.get(url, headers=bearer(key))).status == 401:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+    async with aiohttp.ClientSession(service.url) as session:
+        await until_known(session, key)
     return client_id, key
+
+
+async def until_known(session, key, known=True):
+    """Returns once the service accepts the key, or no more."""
+    async with asyncio.timeout(20):
+        while True:
+            async with session.get("/red/images/x", headers=bearer(key)) as answer:
+                if (answer.status != 401) == known:
+                    return
+            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -136,7 +143,7 @@ async def test_a_bad_image_is_refused_alone_and_beside_good_ones(client, row):
 
     given, problem, _ = await sent(client, content)
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5, "a bomb that is unpacked takes far longer, on any machine"
     assert (given, problem["code"], problem["status"]) == (status, code, status)
     assert problem["type"] == f"urn:red:problem:{code}"
     async with client.post("/red", data=form((content, "bad"), (GOOD, "good.png"))) as answer:
@@ -197,7 +204,7 @@ async def test_the_stored_bytes_come_back_as_a_download_to_their_client_only(cli
         assert answer.headers["Content-Type"] == "application/octet-stream"
         assert answer.headers["Content-Disposition"].startswith("attachment")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    await asyncio.sleep(0.5)
+    await until_known(client, stranger)
     for path, headers, status in (
         (address, bearer(stranger), 404),
         (f"/red/images/{uuid.uuid4()}", {}, 404),
@@ -389,9 +396,10 @@ async def test_requests_without_permission_are_refused(client, service, kafka):
     _, other_scope, _ = await a_key(kafka, scopes=("statistics",))
     _, admin, _ = await a_key(kafka, scopes=("admin",))
     _, revoked, record = await a_key(kafka)
-    await asyncio.sleep(0.7)
+    for token in (other_scope, admin, revoked):
+        await until_known(client, token)
     await published(kafka, msgspec.structs.replace(record, revoked_at="2026-01-02T00:00:00.000Z"))
-    await asyncio.sleep(1)
+    await until_known(client, revoked, known=False)
     cases = [
         ("/red", "nonsense", 401, "unauthenticated"),
         ("/red", revoked, 401, "unauthenticated"),

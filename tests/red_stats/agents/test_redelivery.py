@@ -1,6 +1,7 @@
 """Every batch delivered twice, and cut anew, to the real folds on real Kafka: nothing changes."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.deliveries import enqueue_deliveries
 from red_stats.domain.delivery_kinds import ALERT, BY_TOPIC
+from red_stats.domain.record_batches import TableChange
 from red_stats.kafka import scanner
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.scanner import LogReader
@@ -30,6 +32,13 @@ from tests.new_topics import new_topics, own
 PARTITION = 1
 
 
+def count_images(readings, rows, *, partition, horizon):
+    """A fold of a table: images by client, each new count written to a topic."""
+    new = Counter(readings.clients[client] for client in readings.client.tolist())
+    changed = {client.encode(): b"%d" % (rows.get(client, 0) + n) for client, n in new.items()}
+    return TableChange(changed, [(topics.COUNTS, key, value) for key, value in changed.items()])
+
+
 def fatal(reason):
     raise AssertionError(reason)
 
@@ -41,6 +50,8 @@ async def states(kafka, monkeypatch):
     for name in ("ALERTS", "COMMAND_RESULTS", "DELIVERIES"):
         monkeypatch.setattr(topics, name, f"{app_id}-{name.lower()}")
 
+    monkeypatch.setattr(topics, "COUNTS", f"{app_id}-counts", raising=False)
+
     @dataclass
     class Tables:
         windows: WindowRows = table(f"{app_id}-windows", WindowRows)
@@ -48,8 +59,9 @@ async def states(kafka, monkeypatch):
         thresholds: ThresholdRows = table(f"{app_id}-thresholds", ThresholdRows)
         answers: AnswerRows = table(f"{app_id}-answers", AnswerRows)
         pending: PendingRows = table(f"{app_id}-pending", PendingRows)
+        images: SequenceRows = table(f"{app_id}-images", SequenceRows, count_images)
 
-    written_to = (topics.ALERTS, topics.COMMAND_RESULTS, topics.DELIVERIES)
+    written_to = (topics.ALERTS, topics.COMMAND_RESULTS, topics.DELIVERIES, topics.COUNTS)
     await new_topics(kafka, *written_to, *changelogs_of(Tables).values(), partitions=4)
     made = PartitionStates(KafkaConnection(kafka), "live", Tables, fatal=fatal, app_id=app_id)
     await made.rebalance([PARTITION], 1)
@@ -124,6 +136,8 @@ async def test_counts_alerts_and_seq_stand_once(kafka, states):
     for subscription in {alert["subscription_id"] for alert in alerts}:
         told = [(a["seq"], a["position"]) for a in alerts if a["subscription_id"] == subscription]
         assert told == [(1, "1:6"), (2, "1:7"), (3, "1:8"), (4, "1:9")]
+    assert states.held[PARTITION].tables.images == {client: 10}
+    assert await written(kafka, topics.COUNTS) == [6, 10]
 
 
 async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):

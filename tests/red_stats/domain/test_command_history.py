@@ -7,7 +7,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from red_stats.agents.commands import _Work
+from red_stats.agents.commands import _CommandBatch
 from red_stats.domain.command_history import CommandHistory
 from red_stats.domain.subscriptions import still_needed
 from red_stats.tables.command_results import REMEMBERED_ANSWERS
@@ -47,7 +47,7 @@ class Live:
             fields |= {"webhook_url": "https://example.com/h", "threshold": threshold}
         if name == "update":
             fields |= {"threshold": threshold}
-        work = _Work(self.tables, changelogs_of(LiveTables), 3)
+        work = _CommandBatch(self.tables, changelogs_of(LiveTables), 3)
         record = SimpleNamespace(key=client.encode(), value=orjson.dumps(fields), offset=offset)
         work.handle(record, context(offset=offset, stamp=self.stamp, mark=self.stamp - 1))
         self.answers += [value for topic, _, value in work._out if topic == "red.command-results"]

@@ -190,7 +190,7 @@ def test_a_batch_of_an_older_format_is_left_to_aiokafka():
     assert scanner.load().readings([chunk], 0, bytes.decode) is None
 
 
-def test_every_column_is_as_the_careful_reader_cuts_it():
+def test_every_column_is_as_the_careful_reader_makes_it():
     odd = {"sha256": "x" * 20_000, "decoder": "", "red_channel": 0.9999}
     events = [usual(n, CLIENTS[n % 3], **[DESCRIPTION, {}, odd][n % 3]) for n in range(99)]
     batches = [a_chunk(events[:50]), a_chunk(events[50:], 50)]
@@ -264,9 +264,9 @@ def same(batches):
         return
     good, dead = slowly(batches)
     assert (fast, dead) == (good, [])
-    cut = scanner.load().cut(batches, 0, LogReader(PARTITIONS, None)._clients_of(HOME).__getitem__)
+    found = scanner.load().columns(batches, 0, LogReader(PARTITIONS, None)._clients_of(HOME).__getitem__)
     slow = MeasurementReader(HOME, PARTITIONS)(records_of(batches, 0))
-    assert described(cut.columns) == described(slow.columns)
+    assert described(found.columns) == described(slow.columns)
 
 
 def test_most_of_the_unusual_that_is_harmless_is_taken():

@@ -29,7 +29,7 @@ def test_what_is_there_and_whole_is_not_fetched_again(tmp_path):
 
 
 def test_a_jar_with_another_hash_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(JarError, match="hash is another"):
+    with pytest.raises(JarError, match="hash is different"):
         ensure_jars(tmp_path, [a_jar()], serving(b"tampered", []))
 
     assert not list(tmp_path.glob("*.jar*"))

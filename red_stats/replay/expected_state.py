@@ -1,0 +1,76 @@
+"""What the log implies: folded from its beginning by the fold that live runs, and compared with it."""
+
+from collections.abc import Mapping, Sequence
+
+from red_stats.domain.alerts import Alert
+from red_stats.domain.measurement_columns import to_measurement_columns
+from red_stats.domain.measurements import Measurement
+from red_stats.domain.subscriptions import ThresholdVersion
+from red_stats.tables.live import LiveTables
+from red_stats.tables.measured_change import fold_measurements
+
+Versions = Mapping[str, Sequence[ThresholdVersion]]  # by client_id
+
+
+class ExpectedState:
+    """One partition's log folded from its beginning: the tables that follow measurements as live has them.
+
+    `touched` names the rows, as (table, changelog key), that changed since `note_touched`.
+    """
+
+    def __init__(self, partition: int, versions: Versions, retention_ms: int) -> None:
+        self.tables = LiveTables()
+        self.horizon = 0
+        self.touched: set[tuple[str, bytes]] = set()
+        self._versions = versions
+        self._partition = partition
+        self._retention_ms = retention_ms
+        self._noting = False
+
+    def judge_by(self, versions: Versions) -> None:
+        """Versions, by client, for what is folded from now on."""
+        self._versions = versions
+
+    def note_touched(self) -> None:
+        """Rows that change from now on are named."""
+        self._noting = True
+
+    def add(self, readings: Sequence[Measurement]) -> None:
+        """Fold the next readings, offsets ascending."""
+        change = fold_measurements(
+            to_measurement_columns(readings),
+            self.tables,
+            partition=self._partition,
+            versions_of=lambda client_id: self._versions.get(client_id, ()),
+            horizon=self.horizon,
+            retention_ms=self._retention_ms,
+        )
+        self.horizon = change.folded.horizon
+        change.apply(self.tables)
+        self.raised(change.folded.alerts)
+        if self._noting:
+            self.touched.update((name, key) for name, one in change.tables.items() for key in one.rows)
+
+    def raised(self, alerts: Sequence[Alert]) -> None:
+        """The alerts of what was just folded: they stand in the log already."""
+
+    def prune(self, horizon: int) -> None:
+        """Forget windows that the newest Kafka time (ms) has left behind the retention, as live does."""
+        rows = self.tables.windows
+        rows.drop(rows.expired(horizon, self._retention_ms))
+
+
+class ExpectedAlerts(ExpectedState):
+    """With every alert that the log implies."""
+
+    def __init__(self, partition: int, versions: Versions, retention_ms: int) -> None:
+        super().__init__(partition, versions, retention_ms)
+        self.alerts: dict[tuple[str, str], int] = {}  # subscription_id, position -> version
+        self.owners: dict[str, str] = {}  # subscription_id -> client_id
+
+    def raised(self, alerts: Sequence[Alert]) -> None:
+        """Keep them."""
+        for alert in alerts:
+            event = alert.event
+            self.alerts[event.subscription_id, event.position] = event.version
+            self.owners[event.subscription_id] = alert.client_id

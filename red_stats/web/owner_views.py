@@ -1,0 +1,81 @@
+"""Views of what live holds in memory, answered by the worker that holds the client's partition."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from red_common.events import rfc3339
+from red_common.web.auth import client_of
+from red_common.web.responses import json_response
+from red_stats import topics
+from red_stats.domain.measurements import from_ms
+from red_stats.resources import Resources
+from red_stats.tables.live import LiveTables
+from red_stats.tables.partition_state import PartitionStates
+from red_stats.web.at_least import ReadYourWrites
+from red_stats.web.owner_proxy import PASSED, OwnerProxy
+from red_stats.web.parameters import known, positions_of
+
+#: (tables, client_id, now in ms) -> what a view tells of one client
+Answer = Callable[[LiveTables, str, int], Mapping[str, Any]]
+
+
+class OwnerViews:
+    """`GET` of each path gives `client_id`, what its function answers, and `as_of`; with `at_least`."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, Answer],
+        *,
+        resources: Resources,
+        states: PartitionStates[LiveTables],
+        read_your_writes: ReadYourWrites,
+        proxy: OwnerProxy,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._answers = answers
+        self._resources = resources
+        self._states = states
+        self._read_your_writes = read_your_writes
+        self._proxy = proxy
+        self._now = now
+
+    def routes(self) -> list[web.RouteDef]:
+        """Each path, and the one at which workers ask each other."""
+        views = [web.get(path, self._handler(answer)) for path, answer in self._answers.items()]
+        return [*views, web.get(PASSED, self.passed)]
+
+    def _handler(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+        return partial(self._get, answer)
+
+    async def _get(self, answer: Answer, request: web.Request) -> web.Response:
+        client_id = client_of(request, "statistics")
+        known(request, repeated=("at_least",))
+        positions = positions_of(request, self._resources.settings.partitions)
+        number = self._resources.partition_of(client_id)
+        while True:
+            found = await self._proxy.answer_of(number, request)
+            if found is not None:
+                return found
+            await self._read_your_writes.live(positions, request)
+            state = self._states.held.get(number)
+            if state is None:  # it has moved while we waited
+                continue
+            now = int(self._now() * 1000)
+            as_of = {
+                "partition": number,
+                "offset": state.mark(topics.MEASUREMENTS).offset,
+                "time": rfc3339(from_ms(now)),
+            }
+            return json_response(
+                {"client_id": client_id, **answer(state.tables, client_id, now), "as_of": as_of}
+            )
+
+    async def passed(self, request: web.Request) -> web.Response:
+        """That the named measurements are counted; what the workers ask each other."""
+        known(request, repeated=("at_least",))
+        await self._read_your_writes.live(positions_of(request, self._resources.settings.partitions), request)
+        return json_response({"passed": True})
