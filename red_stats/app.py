@@ -181,7 +181,7 @@ def _recorders(resources: Resources, states: PartitionStates[RecordTables]) -> R
             partitions=settings.partitions,
             connection=settings.connection,
             writer=resources.writer,
-            scan=resources.log_reader.cut if topic == topics.MEASUREMENTS else None,
+            scan=resources.log_reader.columns if topic == topics.MEASUREMENTS else None,
         )
         for topic, recorded in RECORDED.items()
     }

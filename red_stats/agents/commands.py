@@ -37,7 +37,7 @@ async def handle_commands(
     at or below the mark is skipped, so a second delivery changes nothing; a command that was sent again
     under the same command_id gets its first answer again. All versions that the batch makes are in force
     from one stamp, the end of the measurement log read under the partition's lock: every measurement
-    acknowledged before it is judged by the old version.
+    acknowledged before it is compared with the old version's threshold.
 
     Args:
         batch: what fetches brought for one partition.

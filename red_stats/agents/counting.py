@@ -36,7 +36,7 @@ async def count_measurements(
             readings,
             state.tables,
             partition=batch.partition,
-            versions_of=state.tables.thresholds.judges,
+            versions_of=state.tables.thresholds.active_versions,
             horizon=mark.time,
             retention_ms=retention_ms,
         )

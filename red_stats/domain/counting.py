@@ -1,6 +1,6 @@
 """The fold of measurements: windowed counts and alerts over one batch, seeing the same state.
 
-Pure: it reads windows, judges and sequences through arguments and returns what changes.
+Pure: it reads windows, threshold versions and sequences through arguments and returns what changes.
 A measurement whose window had left the retention at its Kafka time goes to statistics only.
 """
 
@@ -41,7 +41,7 @@ def fold(
     partition: int,
     key_of: Callable[[str, int], Key],
     window_of: Callable[[Key], Window],
-    active_versions: Callable[[str], Sequence[ThresholdVersion]],
+    versions_of: Callable[[str], Sequence[ThresholdVersion]],
     seq_of: Mapping[str, int],
     horizon: int,
     retention_ms: int,
@@ -58,9 +58,9 @@ def fold(
         return Folded(windows, [], sequences, horizon, 0)
     late, horizon = _too_late(readings, horizon, retention_ms)
     raised: list[Raised] = []
-    spans = [_spans(active_versions(client_id), readings) for client_id in readings.clients]
+    spans = [_spans(versions_of(client_id), readings) for client_id in readings.clients]
     for group in _grouped(readings, late, spans):
-        tallies = _judged(group, readings, spans[group.client], raised)
+        tallies = _compared(group, readings, spans[group.client], raised)
         if group.minute == LATE or is_expired(group.minute, horizon, retention_ms):
             continue
         key = key_of(readings.clients[group.client], group.minute)
@@ -70,7 +70,7 @@ def fold(
 
 
 class _Group(NamedTuple):
-    """The images of one client and minute: the rows of the readings, and what they come to.
+    """The images of one client and minute: the rows of the readings, and their sums.
 
     `high` are the rows that are over the lowest of the client's thresholds.
     """
@@ -98,7 +98,7 @@ def _grouped(
     place, reds, clients = place[order], readings.red_bp[order], readings.client[order]
     starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
     ends = np.append(starts[1:], len(order))
-    lowest = np.array([min([judge.threshold_bp for judge, _ in one], default=HIGHEST) for one in spans])
+    lowest = np.array([min([version.threshold_bp for version, _ in one], default=HIGHEST) for one in spans])
     high = np.flatnonzero(reds > lowest[clients])
     high_rows, bins = order[high].tolist(), bins_of(reds)
     for client, minute, start, end, red_sum, high_start, high_end in zip(
@@ -126,36 +126,36 @@ def _too_late(readings: MeasurementColumns, horizon: int, retention_ms: int) -> 
 
 
 class _Span(NamedTuple):
-    """A judge, and whether its range of offsets holds the whole batch."""
+    """A threshold version, and whether its range of offsets covers the whole batch."""
 
-    judge: ThresholdVersion
+    version: ThresholdVersion
     whole: bool
 
 
-def _spans(judges: Sequence[ThresholdVersion], readings: MeasurementColumns) -> list[_Span]:
+def _spans(versions: Sequence[ThresholdVersion], readings: MeasurementColumns) -> list[_Span]:
     first, last = int(readings.offset[0]), int(readings.offset[-1])
-    return [_Span(judge, judge.covers(first) and judge.covers(last)) for judge in judges]
+    return [_Span(one, one.covers(first) and one.covers(last)) for one in versions]
 
 
-def _judged(
+def _compared(
     group: _Group, readings: MeasurementColumns, spans: Sequence[_Span], raised: list[Raised]
 ) -> dict[str, Tally]:
-    """By subscription: images judged by any of its versions, and those over, which are `raised`."""
+    """By subscription: images compared with any of its versions, and those over, added to `raised`."""
     tallies: dict[str, Tally] = {}
     red_of, offset_of = readings.red_bp, readings.offset
-    for judge, whole in spans:
+    for version, whole in spans:
         rows: Sized = group.rows
         high = group.high
         if not whole:
-            rows = [row for row in group.rows.tolist() if judge.covers(offset_of[row])]
-            high = [row for row in high if judge.covers(offset_of[row])]
+            rows = [row for row in group.rows.tolist() if version.covers(offset_of[row])]
+            high = [row for row in high if version.covers(offset_of[row])]
         if len(spans) > 1:
-            high = [row for row in high if red_of[row] > judge.threshold_bp]
-        raised += [(row, judge) for row in high]
+            high = [row for row in high if red_of[row] > version.threshold_bp]
+        raised += [(row, version) for row in high]
         if len(rows):
-            name = judge.subscription_id
-            judged, over = tallies.get(name, (0, 0))
-            tallies[name] = (judged + len(rows), over + len(high))
+            name = version.subscription_id
+            compared, over = tallies.get(name, (0, 0))
+            tallies[name] = (compared + len(rows), over + len(high))
     return tallies
 
 
@@ -169,9 +169,9 @@ def _alerts(
     """The alerts in the order of their offsets; `sequences` goes on."""
     raised.sort(key=itemgetter(0))
     alerts = []
-    for (_, judge), reading in zip(raised, readings.taken([row for row, _ in raised]), strict=True):
-        name = judge.subscription_id
+    for (_, version), reading in zip(raised, readings.taken([row for row, _ in raised]), strict=True):
+        name = version.subscription_id
         seq = (sequences.get(name) or seq_of.get(name, 0)) + 1
         sequences[name] = seq
-        alerts.append(make(reading, judge, seq, partition))
+        alerts.append(make(reading, version, seq, partition))
     return alerts

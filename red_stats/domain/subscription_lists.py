@@ -88,25 +88,25 @@ class VersionLists(SubscriptionLists):
 
     def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
         super().__init__(values)
-        self._judges: dict[str, tuple[ThresholdVersion, ...]] = {}
+        self._active: dict[str, tuple[ThresholdVersion, ...]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Apply one record; a value of None deletes."""
         super().load(key, value)
-        self._judges.pop(key.decode(errors="replace"), None)
+        self._active.pop(key.decode(errors="replace"), None)
 
-    def judges(self, client_id: str) -> tuple[ThresholdVersion, ...]:
-        """Every version of the client that may judge a measurement, oldest range first."""
-        judges = self._judges.get(client_id)
-        if judges is not None:
-            return judges
+    def active_versions(self, client_id: str) -> tuple[ThresholdVersion, ...]:
+        """Every version of the client that may be in force for a measurement, oldest range first."""
+        active = self._active.get(client_id)
+        if active is not None:
+            return active
         client = self.get(client_id)
         if client is None:
             return ()
-        if len(self._judges) >= MAX_DECODED:
-            self._judges.clear()
-        judges = self._judges[client_id] = subscriptions.active_versions(client)
-        return judges
+        if len(self._active) >= MAX_DECODED:
+            self._active.clear()
+        active = self._active[client_id] = subscriptions.active_versions(client)
+        return active
 
 
 def _decode(client_id: str, value: bytes) -> Client | None:

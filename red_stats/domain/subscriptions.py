@@ -109,7 +109,7 @@ class ThresholdVersion(NamedTuple):
     until: int | None
 
     def covers(self, offset: int) -> bool:
-        """Whether this version judges the measurement at that offset."""
+        """Whether this version is in force for the measurement at that offset."""
         return self.since <= offset and (self.until is None or offset < self.until)
 
 
@@ -120,7 +120,7 @@ encode = _encoder.encode
 
 
 def active_versions(client: Client) -> tuple[ThresholdVersion, ...]:
-    """Every enabled version that may still judge a measurement, oldest range first."""
+    """Every enabled version that may still be in force for a measurement, oldest range first."""
     closed = [ThresholdVersion(*msgspec.structs.astuple(closed_range)) for closed_range in client.past]
     current = [
         ThresholdVersion(s.id, s.version, to_basis_points(s.threshold), s.since, None)

@@ -14,7 +14,7 @@ from red_stats.domain.subscriptions import PublicSubscription, Subscription, Thr
 
 
 class Version(NamedTuple):
-    """One accepted version of a subscription: what it judged by and from which offset."""
+    """One accepted version of a subscription: its threshold and the offset from which it is in force."""
 
     client_id: str
     subscription_id: str
@@ -25,13 +25,13 @@ class Version(NamedTuple):
 
 
 class History:
-    """Every version ever accepted; a repeated answer changes nothing."""
+    """Every version ever accepted; a record read twice changes nothing."""
 
     def __init__(self) -> None:
         self._versions: dict[tuple[str, int], Version] = {}
 
     def add(self, value: bytes | None) -> None:
-        """Take one record of red.command-results over; what is no accepted answer is skipped."""
+        """Apply one record of red.command-results; anything but an accepted command is skipped."""
         try:
             answer = command_results.decode(value)
         except InvalidEvent:
@@ -49,16 +49,16 @@ class History:
             since=public.since,
         )
 
-    def judges(self) -> Mapping[str, Sequence[ThresholdVersion]]:
-        """By client: every enabled version with the range of offsets it judged, `[since, until)`."""
+    def active_versions(self) -> Mapping[str, Sequence[ThresholdVersion]]:
+        """By client: every enabled version with the offsets for which it is in force, `[since, until)`."""
         chains: dict[str, list[Version]] = defaultdict(list)
         for version in sorted(self._versions.values(), key=lambda v: v.version):
             chains[version.subscription_id].append(version)
-        judges: dict[str, list[ThresholdVersion]] = defaultdict(list)
+        active: dict[str, list[ThresholdVersion]] = defaultdict(list)
         for chain in chains.values():
             ends = [following.since for following in chain[1:]] + [None]
             for version, until in zip(chain, ends, strict=True):
                 if version.enabled and until != version.since:
-                    judge = ThresholdVersion(*version[1:3], version.threshold_bp, version.since, until)
-                    judges[version.client_id].append(judge)
-        return judges
+                    threshold = ThresholdVersion(*version[1:3], version.threshold_bp, version.since, until)
+                    active[version.client_id].append(threshold)
+        return active

@@ -6,7 +6,7 @@ images over the threshold that was in force.
 A window is `(images, red_sum, bins, subscriptions)`. `red_sum` is in basis points. `bins` holds one byte
 per image while there are at most 100 of them, and 100 counts of four bytes after that: most windows of
 most clients are small, and a million of them must fit into memory. `subscriptions` maps a subscription
-id to `(images judged by it, images over it)`.
+id to `(images compared with its threshold, images over it)`.
 """
 
 from array import array
@@ -59,9 +59,9 @@ def _summed(before: Mapping[str, Tally], tallies: Mapping[str, Tally]) -> dict[s
     if not before:
         return dict(tallies)
     total = dict(before)
-    for subscription_id, (judged, over) in tallies.items():
+    for subscription_id, (compared, over) in tallies.items():
         had = total.get(subscription_id)
-        total[subscription_id] = (judged, over) if had is None else (had[0] + judged, had[1] + over)
+        total[subscription_id] = (compared, over) if had is None else (had[0] + compared, had[1] + over)
     return total
 
 

@@ -195,7 +195,7 @@ class LogReader:
         good, dead = self._readers(partition).read_all(records_of(batches, since), since - 1)
         return to_measurement_columns(good), dead
 
-    def cut(self, partition: int, batches: Sequence[RecordBatch], since: int) -> ColumnBatch | None:
+    def columns(self, partition: int, batches: Sequence[RecordBatch], since: int) -> ColumnBatch | None:
         """Columns of the table `measurements` from offset `since` on; None: read them record by record."""
         if self._scanner is None:
             return None

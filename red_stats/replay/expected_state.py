@@ -27,12 +27,12 @@ class ExpectedState:
         self._retention_ms = retention_ms
         self._noting = False
 
-    def judge_by(self, versions: Versions) -> None:
-        """Versions, by client, for what is folded from now on."""
+    def use_versions(self, versions: Versions) -> None:
+        """Set the versions, by client, for measurements folded from now on."""
         self._versions = versions
 
     def note_touched(self) -> None:
-        """Rows that change from now on are named."""
+        """From now on collect the rows that change in `touched`."""
         self._noting = True
 
     def add(self, readings: Sequence[Measurement]) -> None:
@@ -52,10 +52,10 @@ class ExpectedState:
             self.touched.update((name, key) for name, one in change.tables.items() for key in one.rows)
 
     def raised(self, alerts: Sequence[Alert]) -> None:
-        """The alerts of what was just folded: they stand in the log already."""
+        """Called with the alerts of each fold; ignored here, since they are on the topic already."""
 
     def prune(self, horizon: int) -> None:
-        """Forget windows that the newest Kafka time (ms) has left behind the retention, as live does."""
+        """Remove windows outside the retention at `horizon`, the newest Kafka time (ms), as live does."""
         rows = self.tables.windows
         rows.drop(rows.expired(horizon, self._retention_ms))
 
@@ -69,7 +69,7 @@ class ExpectedAlerts(ExpectedState):
         self.owners: dict[str, str] = {}  # subscription_id -> client_id
 
     def raised(self, alerts: Sequence[Alert]) -> None:
-        """Keep them."""
+        """Collect them."""
         for alert in alerts:
             event = alert.event
             self.alerts[event.subscription_id, event.position] = event.version

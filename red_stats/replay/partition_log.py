@@ -35,7 +35,7 @@ class PartitionLog(Generic[Fold]):
         return self._after
 
     async def open(self, connection: KafkaConnection) -> None:
-        """Note beginning and end."""
+        """Connect, and note the first offset and the end of the partition."""
         self._consumer = connection.consumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -57,7 +57,7 @@ class PartitionLog(Generic[Fold]):
         await self._fold(self.end, scope)
 
     async def read_on(self, offset: int) -> None:
-        """Fold on, up to and with an offset that live's mark names."""
+        """Continue the fold up to and including `offset`."""
         await self._fold(offset + 1, None)
 
     async def _fold(self, upto: int, scope: Scope | None) -> None:

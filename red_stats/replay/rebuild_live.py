@@ -1,7 +1,7 @@
 """Role live's tables of one partition, replayed from the log while live goes on answering.
 
-Tables that follow measurements come from red.measurements, judged by the versions that
-red.command-results kept; lists and remembered answers from red.command-results. No alert is
+Tables that follow measurements come from red.measurements, compared with the versions kept on
+red.command-results; lists and remembered answers from red.command-results. No alert is
 raised again: those of what is replayed stand in the log already.
 """
 
@@ -28,11 +28,11 @@ Rows = dict[str, Mapping[bytes, bytes]]  # table -> changelog key -> value
 
 
 class CannotRebuild(Exception):
-    """Raised when the log does not hold what the fold was made of; nothing was changed."""
+    """Raised when the log no longer holds what the tables were folded from; nothing was changed."""
 
 
 class Rebuilt(NamedTuple):
-    """Rows written by table, and how many of all were other than before."""
+    """Rows written by table, and how many rows in all differ from before."""
 
     partition: int
     rows: dict[str, int]
@@ -74,20 +74,20 @@ class LiveReplay:
         try:
             state = self._states.held.get(self._number)
             if marks and marks[topics.MEASUREMENTS].offset >= self._log.end:
-                raise CannotRebuild("an alert names a measurement that Kafka has not (any more)")
+                raise CannotRebuild("an alert names a measurement that Kafka no longer has")
             mark = (marks or state.marks).get(topics.MEASUREMENTS, Mark()) if state else Mark()
             self.total = mark.offset + 1 - self._log.beginning
-            await self._judged()
+            await self._versions()
             await self._log.read_on(mark.offset)
             rebuilt: list[Rebuilt] = []
 
             async def build(state: PartitionState[LiveTables]) -> Effects:
-                effects, told = await self._effects(state, marks or {})
-                rebuilt[:] = [told]
+                effects, summary = await self._effects(state, marks or {})
+                rebuilt[:] = [summary]
                 return effects
 
             if not await self._states.transact(self._number, build):
-                raise CannotRebuild(f"partition {self._number} is not held here (any more)")
+                raise CannotRebuild(f"partition {self._number} is not assigned to this worker (any more)")
             return rebuilt[0]
         finally:
             await self._log.close()
@@ -96,7 +96,7 @@ class LiveReplay:
         self, state: PartitionState[LiveTables], marks: Mapping[str, Mark]
     ) -> tuple[Effects, Rebuilt]:
         mark = marks.get(topics.MEASUREMENTS) or state.mark(topics.MEASUREMENTS)
-        answered = await self._judged()  # under the lock nobody decides a command
+        answered = await self._versions()  # no command is handled while the lock is held
         await self._log.read_on(mark.offset)
         if marks:
             mark = Mark(mark.offset, self._log.folded.horizon)
@@ -109,25 +109,25 @@ class LiveReplay:
             for table, rows in after.items()
             for key in before[table].keys() | rows.keys()
         )
-        told = Rebuilt(self._number, {table: len(rows) for table, rows in after.items()}, changed)
+        summary = Rebuilt(self._number, {table: len(rows) for table, rows in after.items()}, changed)
         records = list(_records(self._states.changelogs, before, after))
-        return Effects(records, marks, lambda: state.replace(fresh)), told
+        return Effects(records, marks, lambda: state.replace(fresh)), summary
 
-    async def _judged(self) -> CommandHistory:
-        """Every answer so far; what follows is judged by the versions they made."""
+    async def _versions(self) -> CommandHistory:
+        """Read every command result so far; measurements folded next are compared with their versions."""
         tp = TopicPartition(topics.COMMAND_RESULTS, self._number)
         history, answered = History(), CommandHistory(REMEMBERED_ANSWERS)
         for record in await read_range(self._connection, tp, 0, None):
             history.add(record.value)
             answered.add(record.value)
-        self._log.folded.judge_by(history.judges())
+        self._log.folded.use_versions(history.active_versions())
         return answered
 
     def _check(self, mark: Mark) -> None:
         first, oldest = self._log.first_at, mark.time - self._retention_ms
         if self._log.beginning and first is not None and first > oldest:
             text = f"{topics.MEASUREMENTS}/{self._number} begins at offset {self._log.beginning}, after some"
-            raise CannotRebuild(f"{text} of the windows that are kept: they cannot be made again")
+            raise CannotRebuild(f"{text} of the windows that are still kept, so they cannot be rebuilt")
 
     def _tables(self, state: PartitionState[LiveTables], answered: CommandHistory, mark: Mark) -> LiveTables:
         folded = self._log.folded
@@ -155,7 +155,7 @@ def _encoded(tables: LiveTables) -> Rows:
 
 
 def _records(changelogs: Mapping[str, str], before: Rows, after: Rows) -> Iterable[Out]:
-    """Everything anew, and tombstones for what is no more."""
+    """Every row of `after`, and a tombstone for each key that only `before` has."""
     for table, changelog in changelogs.items():
         for key in before[table].keys() - after[table].keys():
             yield changelog, key, None

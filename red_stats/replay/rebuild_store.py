@@ -28,7 +28,7 @@ class StoreReplay:
         self.rows = self.copied = 0
 
     async def run(self) -> None:
-        """Returns once the new table stands in the old one's place; a crash before leaves the old one.
+        """Return once the new table has replaced the old one; a crash before that leaves the old one.
 
         Raises:
             StoreError: the store cannot be used, or has no room for a second table.

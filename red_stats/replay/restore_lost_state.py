@@ -1,7 +1,7 @@
-"""Role live's state that is gone while what it told still stands: made again before anything is counted.
+"""Restores role live's state when its changelogs are lost but its outputs remain.
 
 Without its changelog a partition would be counted from the beginning of the log, and every alert
-raised a second time. The last alert and the last answer say how far it had come.
+raised a second time. The last alert and the last command result say how far it had come.
 """
 
 import logging
@@ -20,7 +20,7 @@ from red_stats.tables.partition_state import Mark, PartitionState, PartitionStat
 log = logging.getLogger(__name__)
 
 
-#: Of each topic that tells from live's state: its source, and the source's position in a record's value.
+#: For each output of live: its source topic, and how to read the source position from a record's value.
 SOURCE_OF: Final[dict[str, tuple[str, Callable[[bytes | None], str]]]] = {
     topics.ALERTS: (topics.MEASUREMENTS, lambda value: alerts.decode(value).position),
     topics.COMMAND_RESULTS: (
@@ -37,26 +37,26 @@ async def restore_lost_state(
     connection: KafkaConnection,
     new_replay: Callable[[int], LiveReplay],
 ) -> None:
-    """Make the state of a partition without any mark again, if something was told from it.
+    """Rebuild the state of a partition that has no mark, if live has written any output from it.
 
-    Nothing is raised or answered again; a second call finds the marks that the first has written.
+    No alert is raised and no command answered again; a second call finds the marks of the first.
     """
     if state.marks:
         return
     marks = {
-        source: await _last_told(connection, topic, state.partition, position_of)
+        source: await _last_source_mark(connection, topic, state.partition, position_of)
         for topic, (source, position_of) in SOURCE_OF.items()
     }
     if all(mark.offset < 0 for mark in marks.values()):
         return
-    log.warning("live/%d: its state is gone, and made again from the log", state.partition)
+    log.warning("live/%d: its state is lost; rebuilding it from the log", state.partition)
     try:
         await new_replay(state.partition).run(marks)
     except CannotRebuild as error:
-        states.fatal(f"the state of live/{state.partition} is gone: {error}")
+        states.fatal(f"the state of live/{state.partition} is lost and cannot be rebuilt: {error}")
 
 
-async def _last_told(
+async def _last_source_mark(
     connection: KafkaConnection, topic: str, number: int, position_of: Callable[[bytes | None], str]
 ) -> Mark:
     """The largest source offset that a record of ours names; others' records may stand among them."""

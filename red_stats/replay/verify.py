@@ -73,7 +73,7 @@ async def verify(
         for n, (log_has, rows) in enumerate(stored)
     ]
     found += [one for _, _, one in compared]
-    for log in logs:  # rows tell no client, and those of a log that was cut count what is gone
+    for log in logs:  # rows name no client; and after truncation they include records that are gone
         if scope.client_id is None and not log.beginning:
             found += tables_differ(log.number, log.folded, live[log.number])
     sent = await SentAlerts.read(connection, settings.partitions, waiting)
@@ -106,16 +106,16 @@ async def _versions(connection: KafkaConnection, partitions: int) -> Versions:
         for number in range(partitions)
     }
     await read_to_end(connection, appliers)
-    return history.judges()
+    return history.active_versions()
 
 
 async def _fold_on(
     connection: KafkaConnection, logs: list[PartitionLog[ExpectedAlerts]], live: dict[int, HeldTables]
 ) -> None:
-    """To live's marks, by the versions there are now: those that live counted by are among them."""
+    """Fold up to live's marks, with the versions of now: those live has used are among them."""
     versions = await _versions(connection, len(logs))
     for log in logs:
-        log.folded.judge_by(versions)
+        log.folded.use_versions(versions)
         await log.read_on(live[log.number].mark.offset)
 
 

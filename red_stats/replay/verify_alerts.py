@@ -59,13 +59,13 @@ class SentAlerts:
         if sent.unreadable:
             found = await letters(connection, partitions)
             sent.lettered.update(one.position for one in found if one.topic == topics.ALERTS)
-        told: dict[int, int] = {}
+        last: dict[int, int] = {}
         for number in numbers:
             tp = TopicPartition(topics.DELIVERIES, number)
             records = await read_range(connection, tp, 0, None)
             if records:
-                told[number] = records[-1].offset
-        await waiting.recorded("deliveries", told)
+                last[number] = records[-1].offset
+        await waiting.recorded("deliveries", last)
         return sent
 
     def add(self, record: Any) -> None:
@@ -117,7 +117,7 @@ class SentAlerts:
 def differences_of(
     implied: Mapping[Key, int], sent: SentAlerts, became: Mapping[str, str], stored: dict[str, Any] | None
 ) -> list[dict[str, Any] | None]:
-    """Alerts that are missing, too many, out of order, or without a delivery; others' records untold."""
+    """Alerts that are missing, too many, out of order, or without a delivery; not those of other writers."""
     missing = [" ".join(key) for key, version in implied.items() if sent.versions.get(key) != version]
     extra = [" ".join(key) for key in sent.versions.keys() - implied.keys()]
     lost = [sent.ids[key] for key in sent.versions if sent.ids[key] not in became]

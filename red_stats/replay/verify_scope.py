@@ -1,4 +1,4 @@
-"""What a run of `verify` is about, how it tells of a difference, and why it may be impossible."""
+"""The scope of a run of `verify`, the entries of its report, and why it may not be possible."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple

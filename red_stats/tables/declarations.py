@@ -1,4 +1,4 @@
-"""How a role declares its tables: one dataclass, a field a table; everything else derives from it."""
+"""How a role declares its tables: a dataclass with a field for each; everything else derives from it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -12,10 +12,10 @@ MARK_PREFIX = b"!"  # no client_id and no id begins with it
 
 
 class Rows(Protocol):
-    """The rows of one table in one partition, as changelog records make them."""
+    """The rows of one table in one partition, built from changelog records."""
 
     def load(self, key: bytes, value: bytes | None) -> object:
-        """Take one changelog record over; None deletes."""
+        """Apply one changelog record; a value of None deletes."""
 
     def encoded(self) -> Mapping[bytes, bytes]:
         """Every row as its changelog has it, by key."""
@@ -68,8 +68,8 @@ class NoRows(dict[bytes, bytes]):
     """A table of marks only."""
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Marks are taken out before; nothing else is written to such a changelog."""
+        """Ignore the record: marks are handled by the loader, and nothing else is written here."""
 
     def encoded(self) -> dict[bytes, bytes]:
-        """There is none."""
+        """Always empty."""
         return {}

@@ -1,4 +1,4 @@
-"""What measurements change in live's tables: one function for counting, rebuilding and verifying. Pure."""
+"""What measurements change in live's tables: one fold for counting, rebuilding and verifying. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class MeasuredChange(NamedTuple):
             yield from change.events
 
     def apply(self, tables: LiveTables) -> None:
-        """Memory follows what was committed."""
+        """Apply the committed change to memory."""
         for name, change in self.tables.items():
             if name == "windows":
                 tables.windows.change(change.rows, self.folded.windows)
@@ -65,7 +65,7 @@ def fold_measurements(
         partition=partition,
         key_of=WindowRows.key,
         window_of=rows.window,
-        active_versions=versions_of,
+        versions_of=versions_of,
         seq_of=tables.alert_sequences,
         horizon=horizon,
         retention_ms=retention_ms,

@@ -1,7 +1,7 @@
 """The partitions that this process holds for one role, and its state for each.
 
-At every rebalance, for every partition *assigned* (a worker that slept through a rebalance
-believes that nothing changed): first a new producer epoch, which fences the predecessor, then
+At every rebalance, for every partition *assigned* (a worker that was paused through a rebalance
+assumes that nothing changed): first a new producer epoch, which fences the predecessor, then
 the changelogs read to their end. State lives per partition, so what is revoked is dropped whole.
 See docs/architecture.md, "The four exactness rules", 1 and 2.
 """
@@ -39,7 +39,11 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def decode_mark(value: bytes) -> Mark:
-    """The mark in a changelog record."""
+    """A mark from the value of its changelog record.
+
+    Raises:
+        msgspec.MsgspecError: the value is not a mark.
+    """
     return msgspec.json.decode(value, type=Mark)
 
 
@@ -74,14 +78,14 @@ class PartitionState(Generic[Tables]):
         self.tables = tables
 
     async def fence(self, connection: KafkaConnection, app_id: str) -> None:
-        """A new producer epoch: whoever held the partition before can write no more."""
+        """Start a new producer epoch: whoever held the partition before can no longer write."""
         if self.writer is not None:
             await self.writer.stop()
         self.writer = PartitionWriter(connection, app_id, self.partition)
         await self.writer.start()
 
     async def close(self) -> None:
-        """Nothing more is folded or written; called under the lock."""
+        """Stop folding and writing; called under the lock."""
         self.closed = True
         if self.writer is not None:
             await self.writer.stop()
@@ -91,7 +95,7 @@ class PartitionState(Generic[Tables]):
         return self.marks.get(topic, Mark())
 
     def replace(self, tables: Tables, marks: Mapping[str, Mark] | None = None) -> None:
-        """Tables that were read or made anew take the place of these, at one stroke for every reader."""
+        """Swap in tables that were read again or rebuilt; readers see all of the old or all of the new."""
         self.tables = tables
         if marks is not None:
             self.marks = dict(marks)
@@ -101,7 +105,7 @@ Build = Callable[[PartitionState[Tables]], Awaitable[Effects | None]]
 
 
 async def _nothing(state: PartitionState[Any]) -> None:
-    """What a role without a wish does when a partition is assigned."""
+    """The default of `on_assigned`."""
 
 
 class PartitionStates(Generic[Tables]):
@@ -157,7 +161,7 @@ class PartitionStates(Generic[Tables]):
         on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing,
         on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None,
     ) -> None:
-        """Take every assigned partition anew and drop the others; idempotent per generation."""
+        """Load every assigned partition again and drop the others; idempotent per generation."""
         if generation == self.generation:
             return
         await self.close(on_revoked)
@@ -214,7 +218,7 @@ class PartitionStates(Generic[Tables]):
             )
 
     async def close(self, on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None) -> None:
-        """Finish what is under way and stop the writers."""
+        """Let running transactions finish, then stop the writers."""
         for state in list(self.held.values()):
             async with state.lock:  # what is under way ends first, so we never fence ourselves
                 self.held.pop(state.partition, None)
@@ -254,7 +258,7 @@ class PartitionStates(Generic[Tables]):
                 self.ends[TopicPartition(self.changelogs[table], state.partition)] = end
 
     async def _retake(self, state: PartitionState[Tables]) -> None:
-        """New epoch and state for a partition whose last transaction has an unknown outcome."""
+        """Fence and reload a partition whose last transaction has an unknown outcome."""
         while True:
             try:
                 await state.fence(self._connection, self.app_id)
@@ -269,9 +273,9 @@ class PartitionStates(Generic[Tables]):
                 await self._pause(0.5)
 
     def _must_not_go_back(self, state: PartitionState[Tables], read: PartitionState[Tables]) -> None:
-        """What was folded behind a mark that went back is lost here: a new start reads it again.
+        """End the process if a mark went back: a restart folds again what the changelog has lost.
 
-        LastMark when Kafka is stopped: it acknowledges transactions of partitions without a leader, and
+        Observed while Kafka shuts down: it acknowledges transactions of partitions without a leader and
         writes their end nowhere (docs/adr/0007-a-mark-that-fell.md).
         """
         for topic, mark in state.marks.items():

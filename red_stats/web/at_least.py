@@ -54,7 +54,7 @@ class ReadYourWrites:
         await self._within(_all(waits))
 
     async def alerts(self, positions: Iterable[Position], request: web.Request) -> None:
-        """Wait until live has judged the measurements and all alerts raised by then are recorded.
+        """Wait until live has counted the measurements and all alerts raised by then are recorded.
 
         Raises:
             Problem: 503 `not_yet`.

@@ -19,7 +19,7 @@ from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.owner_proxy import PASSED, OwnerProxy
 from red_stats.web.parameters import known, positions_of
 
-#: (tables, client_id, now in ms) -> what a view tells of one client
+#: (tables, client_id, now in ms) -> the fields of a view for one client
 Answer = Callable[[LiveTables, str, int], Mapping[str, Any]]
 
 
@@ -62,7 +62,7 @@ class OwnerViews:
                 return found
             await self._read_your_writes.live(positions, request)
             state = self._states.held.get(number)
-            if state is None:  # it has moved while we waited
+            if state is None:  # reassigned while we waited
                 continue
             now = int(self._now() * 1000)
             as_of = {

@@ -26,7 +26,7 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
         partition=3,
         key_of=lambda client, minute: (client, minute),
         window_of=lambda key: (state or {}).get(key, EMPTY),
-        active_versions=lambda client: judges,
+        versions_of=lambda client: judges,
         seq_of=seq or {},
         horizon=horizon,
         retention_ms=25 * HOUR,

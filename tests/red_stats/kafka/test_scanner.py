@@ -196,7 +196,7 @@ def test_every_column_is_as_the_careful_reader_makes_it():
     batches = [a_chunk(events[:50]), a_chunk(events[50:], 50)]
     slow = MeasurementReader(HOME, PARTITIONS)(records_of(batches, 20))
 
-    fast = LogReader(PARTITIONS, scanner.load()).cut(HOME, batches, 20)
+    fast = LogReader(PARTITIONS, scanner.load()).columns(HOME, batches, 20)
 
     assert described(fast.columns) == described(slow.columns)
     assert (fast.offsets, fast.unreadable, fast.first, fast.at, fast.last) == slow[1:]
@@ -317,5 +317,5 @@ def test_without_a_compiler_everything_is_read_one_by_one(tmp_path, monkeypatch)
     found, dead = LogReader(PARTITIONS, scanner.load()).readings(HOME, batches, 10)
 
     assert found.taken(range(len(found))) == slowly(batches, 10)[0]
-    assert (dead, LogReader(PARTITIONS, None).cut(HOME, batches, 0)) == ([], None)
+    assert (dead, LogReader(PARTITIONS, None).columns(HOME, batches, 0)) == ([], None)
     assert isinstance(Scanner(c_library.library(scanner.Path(scanner.__file__).with_name("scan.c"))), Scanner)
