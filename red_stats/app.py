@@ -22,7 +22,8 @@ from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.record_batches import FetchSettings
 from red_stats.domain.recorded_tables import RECORDED
 from red_stats.domain.urls import refusal
-from red_stats.faust.app import Fatal, Resource, Role, StatsApp
+from red_stats.faust.app import StatsApp
+from red_stats.faust.role import Fatal, Resource, Role
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.restore_lost_state import restore_lost_state
 from red_stats.resources import Resources

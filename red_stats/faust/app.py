@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, NamedTuple, NoReturn, cast
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final, cast
 
 import faust
 from aiohttp import web
@@ -14,63 +13,16 @@ from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
-from red_stats import topics
-from red_stats.domain.record_batches import FetchSettings, Fold, Recording
 from red_stats.faust.agent import fold_agent, recording_agent
 from red_stats.faust.batch_consumer import BatchConsumer, BatchTransport
 from red_stats.faust.loaded_table import LoadedTables, declare_tables
+from red_stats.faust.role import Fatal, Resource, Role, Site
 from red_stats.settings import Settings
-from red_stats.tables.partition_state import PartitionState, PartitionStates, Tables
 
 log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 64 << 10
 MAX_FETCH: Final = 8 << 20  # bytes of one partition in one fetch
-Resource = Callable[[], AbstractAsyncContextManager[Any]]
-Fatal = Callable[[str], NoReturn]
-
-
-class Site(NamedTuple):
-    """The HTTP server of a process: its middlewares and routes."""
-
-    middlewares: Sequence[Any]
-    routes: Sequence[web.RouteDef]
-
-
-def after_mark(state: PartitionState[Any] | None, topic: str) -> int:
-    """The offset after the mark of a source topic; 0 when nothing has been folded yet."""
-    return 0 if state is None else state.mark(topic).offset + 1
-
-
-async def _nothing(state: PartitionState[Any]) -> None:
-    """What most roles do when a partition is assigned."""
-
-
-@dataclass(frozen=True)
-class Role(Generic[Tables]):
-    """The declaration of a role: the state it holds, what it does with its topics, what it needs open.
-
-    Attributes:
-        states: the partitions it holds.
-        folds: a fold for each source topic that is folded.
-        recordings: a recorder for each source topic that is recorded.
-        on_assigned: awaited for each assigned partition, once its state is loaded.
-        on_revoked: called for each revoked partition, before its writer stops.
-        resume_offset: (state or None, source topic) -> the offset to go on at after an assignment.
-        fetch: how the consumer fetches.
-        resources: opened in order before the streams, waiting for Kafka if necessary; closed after them.
-        stopping: the first steps after the streams have ended, last one first.
-    """
-
-    states: PartitionStates[Tables]
-    folds: dict[topics.Topic, Fold] = field(default_factory=dict)
-    recordings: dict[topics.Topic, Recording] = field(default_factory=dict)
-    on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing
-    on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None
-    resume_offset: Callable[[PartitionState[Tables] | None, str], int] = after_mark
-    fetch: FetchSettings = field(default_factory=FetchSettings)
-    resources: Sequence[Resource] = ()
-    stopping: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class StatsApp(faust.App):
@@ -82,7 +34,7 @@ class StatsApp(faust.App):
         self.role = role
         self._stats_settings, self._site = settings, site
         self._exit_stack = AsyncExitStack()
-        declare_tables(self, role.states, settings.partitions)
+        declare_tables(self, role.states, self.rebalance, settings.partitions)
         for topic, fold in role.folds.items():
             self._bind(topic, fold_agent(role.states.role, fold, self, role.states.fatal))
         for topic, recording in role.recordings.items():

@@ -9,7 +9,7 @@ which are pinned; `tests/red_stats/faust/test_batch_consumer.py` tests it.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -17,10 +17,8 @@ from faust.types.tuples import ConsumerMessage
 
 from red_common.kafka.connection import Consumer, TopicPartition
 from red_stats.domain.record_batches import PartitionBatch, RecordBatch
+from red_stats.faust.role import Role
 from red_stats.kafka.packed_batches import PackedFetches
-
-if TYPE_CHECKING:
-    from red_stats.faust.app import Role
 
 PAUSED_SECONDS = 0.02  # between two looks at whether a paused partition was resumed
 
@@ -198,7 +196,7 @@ class BatchTransport(driver.Transport):
     Consumer = BatchConsumer
 
 
-def _role(app: Any) -> "Role[Any]":
+def _role(app: Any) -> Role[Any]:
     """The role that an app (a StatsApp) runs."""
     role: Role[Any] = app.role
     return role

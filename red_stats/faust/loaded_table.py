@@ -1,7 +1,8 @@
 """Our tables as Faust sees them: assigned with their sources, loaded by us, with nothing to recover."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
 
 import faust
 from faust.stores.base import Store
@@ -11,16 +12,25 @@ from faust.types import TP
 from red_common.kafka.connection import TopicPartition
 from red_stats.tables.partition_state import PartitionStates
 
-if TYPE_CHECKING:
-    from red_stats.faust.app import StatsApp
+Rebalance = Callable[[set[int], int], Awaitable[None]]  # the assigned partitions, the generation
 
 
 class LoadedStore(Store[bytes, Any]):
     """A read-only view of a table's rows in the partitions held; only transactions change them."""
 
-    def __init__(self, app: "StatsApp", table: "LoadedTable", name: str, changelog: str) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        table: "LoadedTable",
+        name: str,
+        *,
+        changelog: str,
+        states: PartitionStates[Any],
+        rebalance: Rebalance,
+    ) -> None:
         super().__init__("loaded://", app, table, table_name=name)
-        self._stats_app, self._name, self._changelog = app, name, changelog
+        self._name, self._changelog = name, changelog
+        self._states, self._rebalance = states, rebalance
 
     def persisted_offset(self, tp: TP) -> int | None:
         """The end of the changelog minus one: otherwise stock recovery would wait for a control record."""
@@ -32,7 +42,7 @@ class LoadedStore(Store[bytes, Any]):
     ) -> None:
         """Load what is assigned, before Faust asks for `persisted_offset`; the first table loads all."""
         partitions = {tp.partition for tp in assigned if tp.topic == self._changelog}
-        await self._stats_app.rebalance(partitions, generation_id)
+        await self._rebalance(partitions, generation_id)
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
         """Fail: there is nothing to recover and standbys are off, so it is never called."""
@@ -66,11 +76,6 @@ class LoadedStore(Store[bytes, Any]):
     def restore_backup(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the changelog is the backup."""
 
-    @property
-    def _states(self) -> PartitionStates[Any]:
-        states: PartitionStates[Any] = self._stats_app.role.states
-        return states
-
     def _rows(self) -> Iterator[Any]:
         for state in self._states.held.values():
             yield getattr(state.tables, self._name)
@@ -79,13 +84,23 @@ class LoadedStore(Store[bytes, Any]):
 class LoadedTable(faust.Table[bytes, Any]):
     """A Faust table whose store loads itself in bulk at every rebalance."""
 
-    def __init__(self, app: "StatsApp", *, changelog: str, **options: Any) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        changelog: str,
+        states: PartitionStates[Any],
+        rebalance: Rebalance,
+        **options: Any,
+    ) -> None:
         topic = app.topic(changelog, key_serializer="raw", value_serializer="raw")
         super().__init__(app, changelog_topic=topic, key_type=bytes, value_type=bytes, **options)
-        self._stats_app, self._changelog = app, changelog
+        self._new_loaded_store = partial(
+            LoadedStore, app, self, self.name, changelog=changelog, states=states, rebalance=rebalance
+        )
 
     def _new_store(self) -> LoadedStore:
-        return LoadedStore(self._stats_app, self, self.name, self._changelog)
+        return self._new_loaded_store()
 
 
 class LoadedTables(TableManager):
@@ -97,7 +112,12 @@ class LoadedTables(TableManager):
         await self.recovery.start()
 
 
-def declare_tables(app: "StatsApp", states: PartitionStates[Any], partitions: int) -> None:
+def declare_tables(
+    app: faust.App, states: PartitionStates[Any], rebalance: Rebalance, partitions: int
+) -> None:
     """Register every table of a role with its app, each on its existing changelog topic."""
     for name, changelog in states.changelogs.items():
-        app.tables.add(LoadedTable(app, changelog=changelog, name=name, partitions=partitions))
+        made = LoadedTable(
+            app, changelog=changelog, states=states, rebalance=rebalance, name=name, partitions=partitions
+        )
+        app.tables.add(made)

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import mode
 
-from red_stats.faust.app import Fatal, Resource, StatsApp, enter_with_retries
+from red_stats.faust.app import StatsApp, enter_with_retries
 from red_stats.faust.batch_consumer import BatchConsumer
 from red_stats.faust.loaded_table import LoadedTable
+from red_stats.faust.role import Fatal, Resource
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ POSITION=$(grep -o '"position":"[^"]*' answer.json | cut -d'"' -f4)
 curl -s {bearer} "{stats}/v1/live?at_least=$POSITION"
 curl -s {bearer} "{stats}/v1/statistics?{span}&threshold=0.25&at_least=$POSITION"
 
-For alerts, run `{program} listen` in a third terminal, subscribe, and send the image again:
+For alerts, run `{program} listen` in another terminal, subscribe, and send the image again:
 
 curl -s {bearer} -d '{{"webhook_url": "http://127.0.0.1:9000/", "threshold": 0.25}}' {stats}/v1/subscriptions
 """

@@ -8,7 +8,7 @@ from red_common.problems import Problem
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
 from red_stats import topics
-from red_stats.faust.app import Resource, Site
+from red_stats.faust.role import Resource, Site
 from red_stats.kafka.command_client import CommandClient
 from red_stats.kafka.partition_owners import PartitionOwners
 from red_stats.kafka.record_sender import RecordSender

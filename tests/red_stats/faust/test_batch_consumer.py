@@ -9,7 +9,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from red_common.kafka.connection import KafkaConnection
-from red_stats.faust.app import Role, StatsApp
+from red_stats.faust.app import StatsApp
+from red_stats.faust.role import Role
 from red_stats.settings import Settings
 from red_stats.tables.alert_sequences import SequenceRows
 from red_stats.tables.declarations import table
