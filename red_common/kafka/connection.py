@@ -42,9 +42,8 @@ class KafkaConnection:
         return Producer(bootstrap_servers=self.bootstrap, **{"acks": "all"} | options)
 
     def consumer(self, *topics: str, **options: Any) -> Consumer:
-        """A consumer of committed records that commits nothing by itself."""
-        own = {"isolation_level": "read_committed", "enable_auto_commit": False}
-        return Consumer(*topics, bootstrap_servers=self.bootstrap, **own | options)
+        """A consumer that commits nothing by itself; who reads what others write in transactions says so."""
+        return Consumer(*topics, bootstrap_servers=self.bootstrap, **{"enable_auto_commit": False} | options)
 
     def admin(self) -> AdminClient:
         """An admin client; the caller starts and closes it."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from red_common.problems import Problem
+from red_common.problems import CATALOGUE, Problem
 from red_common.web.handlers import Handler
 from red_common.web.responses import problem_response
 
@@ -16,6 +16,15 @@ _BY_STATUS: Final = {
     404: ("not_found", "There is nothing at this address."),
     413: ("body_too_large", "The request body is too large."),
 }
+
+
+def _problem_of(error: web.HTTPException) -> Problem:
+    """The problem for an answer of aiohttp's own, with its status."""
+    if error.status in _BY_STATUS:
+        return Problem(*_BY_STATUS[error.status], close=True)
+    described = (error.status, CATALOGUE["bad_request"][1])
+    detail = error.reason or "The request cannot be read."
+    return Problem("bad_request", detail, close=True, described=described)
 
 
 def problems(translate: Callable[[Exception], Problem | None] = lambda error: None) -> Any:
@@ -30,16 +39,14 @@ def problems(translate: Callable[[Exception], Problem | None] = lambda error: No
         try:
             return await handler(request)
         except Problem as problem:
-            return problem_response(problem)
+            return problem_response(problem, has_body=request.body_exists)
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
             refused = Problem("method_not_allowed", f"Allowed methods: {allowed}.", close=True)
-            return problem_response(refused, {"Allow": allowed})
+            return problem_response(refused, {"Allow": allowed}, has_body=request.body_exists)
         except web.HTTPException as error:
-            code, detail = _BY_STATUS.get(
-                error.status, ("bad_request", error.reason or "The request cannot be read.")
-            )
-            return problem_response(Problem(code, detail, close=True))
+            refused = _problem_of(error)
+            return problem_response(refused, has_body=request.body_exists)
         except Exception as error:
             known = translate(error)
             if known is None:

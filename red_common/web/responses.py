@@ -28,11 +28,13 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     )
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
+def problem_response(
+    problem: Problem, headers: Mapping[str, str] | None = None, *, has_body: bool = True
+) -> web.Response:
     """The problem as `application/problem+json` (RFC 9457).
 
     A 503, and any problem with `retry_after`, carries Retry-After; a 401 carries WWW-Authenticate. The
-    connection is closed afterwards if the problem says so.
+    connection is closed afterwards if the problem says so and the request has a body.
     """
     given = dict(headers or {})
     if problem.retry_after is not None or problem.status == 503:
@@ -41,7 +43,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
         given["WWW-Authenticate"] = 'Bearer realm="red"'
     body = orjson.dumps(problem.as_dict())
     response = web.Response(body=body, status=problem.status, content_type=CONTENT_TYPE, headers=given)
-    if problem.close:
+    if problem.close and has_body:
         response.force_close()
     return response
 

@@ -153,7 +153,7 @@ class TransactionalPublisher:
     async def _log_end(self, partition: int) -> int:
         """The end including uncommitted records, so that whatever begins later lies behind it."""
         tp = TopicPartition(events.TOPIC, partition)
-        consumer = self._connection.consumer(enable_auto_commit=False)
+        consumer = self._connection.consumer(isolation_level="read_uncommitted", enable_auto_commit=False)
         try:
             await consumer.start()
             return int((await consumer.end_offsets([tp]))[tp])

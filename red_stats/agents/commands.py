@@ -125,7 +125,8 @@ class _CommandBatch:
         self._answers.update(self._given)
         for status, count in self._counted.items():
             metrics.COMMANDS.labels(status).inc(count)
-        metrics.DEAD_LETTERS.labels(topics.SUBSCRIPTION_COMMANDS).inc(self._unreadable)
+        if self._unreadable:
+            metrics.DEAD_LETTERS.labels(topics.SUBSCRIPTION_COMMANDS).inc(self._unreadable)
 
     def _decide(self, envelope: Envelope, record: Any, context: Context) -> bytes:
         client = self._clients.get(envelope.client_id) or self._thresholds.get(envelope.client_id)

@@ -50,8 +50,9 @@ class EndpointQueue:
         heapq.heappush(self._heap, (at, self._order, delivery_id, due))
 
     def clear(self) -> None:
-        """Forget what waits, but not the POSTs under way nor how the endpoint has behaved."""
+        """Forget what waits and until when, but not the POSTs under way nor how the endpoint has behaved."""
         self._heap.clear()
+        self._closed_until = 0
 
     def next_at(self) -> int | None:
         """When the next delivery may go out; None while nothing waits or all POSTs are under way."""

@@ -63,7 +63,9 @@ class OutcomeBatcher:
         done = {update.row.id for update in updates if isinstance(update, Attempted)}
 
         def requeue(partition: int, rows: Iterable[Row]) -> None:
-            self._push(partition, rows, self._in_flight.end(done))
+            ahead = self._in_flight.end(done)
+            done.clear()  # the push may start the same delivery again at once: that one is not done
+            self._push(partition, rows, ahead)
 
         # False while a rebalance takes the partition anew; afterwards the new state decides.
         while not await self._settle(partition, updates, self._in_flight.without(done), requeue):

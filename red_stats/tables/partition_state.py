@@ -222,8 +222,10 @@ class PartitionStates(Generic[Tables]):
         for state in list(self.held.values()):
             async with state.lock:  # what is under way ends first, so we never fence ourselves
                 self.held.pop(state.partition, None)
-                on_revoked(state)
-                await state.close()
+                try:
+                    on_revoked(state)
+                finally:
+                    await state.close()
 
     async def _commit(self, state: PartitionState[Tables], effects: Effects) -> None:
         assert state.writer is not None

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -123,3 +125,18 @@ async def until_no_image_is_behind(stats):
                     return
                 await asyncio.sleep(0.2)
     assert left == []
+
+
+@pytest.mark.parametrize("role", ["all", "record"])
+def test_a_worker_started_before_kafka_waits_for_it(tmp_path, role):
+    stats = worker("127.0.0.1:1", tmp_path, role=role)
+    with closing(SimpleNamespace(close=stats.stop)):
+        deadline = time.monotonic() + 30
+        while "waiting for Kafka" not in stats.log.read_text():
+            assert stats.process.poll() is None, stats.log.read_text()
+            assert time.monotonic() < deadline, stats.log.read_text()
+            time.sleep(0.05)
+
+        with pytest.raises(subprocess.TimeoutExpired):
+            stats.process.wait(3)
+    assert "Traceback" not in stats.log.read_text()

@@ -1,0 +1,33 @@
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from red_common.web.errors import problems
+
+
+@pytest.fixture
+async def client():
+    async def refused(request):
+        raise web.HTTPExpectationFailed(reason="No.")
+
+    app = web.Application(middlewares=[problems()])
+    app.router.add_route("*", "/refused", refused)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def test_an_answer_of_the_server_library_keeps_its_status(client):
+    async with client.get("/refused") as answer:
+        problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["status"], problem["code"], problem["detail"]) == (
+        417, 417, "bad_request", "No.",
+    )  # fmt: skip
+
+
+async def test_only_a_refused_body_closes_the_connection(client):
+    async with client.get("/nothing") as answer:
+        assert answer.status == 404
+        assert "Connection" not in answer.headers
+    async with client.post("/nothing", data=b"unread") as answer:
+        assert answer.status == 404
+        assert answer.headers["Connection"] == "close"
