@@ -84,7 +84,7 @@ def create_process(
     shared: list[Resource] = [resources.keys.followed] if api is not None else []
     if api is not None or dispatcher is not None:
         shared.append(partial(resources.subscriptions_opened, changed))
-    return Process(apps, shared or [resources.kafka_reached])
+    return Process(apps, shared)
 
 
 def _states(role: str, resources: Resources, fatal: Fatal) -> PartitionStates[Any]:

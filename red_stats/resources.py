@@ -66,17 +66,6 @@ class Resources:
                 )
             yield
 
-    @contextlib.asynccontextmanager
-    async def kafka_reached(self) -> AsyncIterator[None]:
-        """Entering fails until Kafka answers: a Faust consumer that cannot connect at once ends the process.
-
-        Raises:
-            KafkaError: Kafka is away.
-        """
-        async with self.settings.connection.consumer():
-            pass
-        yield
-
     def partition_of(self, client_id: str) -> int:
         """The partition of everything about a client."""
         return partition_of(client_id, self.settings.partitions)

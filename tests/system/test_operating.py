@@ -127,9 +127,8 @@ async def until_no_image_is_behind(stats):
     assert left == []
 
 
-@pytest.mark.parametrize("role", ["all", "record"])
-def test_a_worker_started_before_kafka_waits_for_it(tmp_path, role):
-    stats = worker("127.0.0.1:1", tmp_path, role=role)
+def test_a_worker_started_before_kafka_waits_for_it(tmp_path):
+    stats = worker("127.0.0.1:1", tmp_path)
     with closing(SimpleNamespace(close=stats.stop)):
         deadline = time.monotonic() + 30
         while "waiting for Kafka" not in stats.log.read_text():
