@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.system  # every test starts processes that open chDB
+
 OPEN = """
 import sys
 from pathlib import Path
