@@ -13,9 +13,8 @@ from aiokafka.errors import KafkaTimeoutError
 from red_common.kafka.connection import Consumer, KafkaConnection, KafkaError, TopicPartition
 from red_common.kafka.shutdown import disconnect, ended
 
-ANSWER_SECONDS: Final = (
-    5.0  # then retry over a new connection: this one may be dead without having been closed
-)
+#: Seconds for one try; then another connection: this one may be dead without having been closed.
+ANSWER_SECONDS: Final = 5.0
 SECONDS: Final = 40.0  # for one question, retries included
 PAUSE: Final = 0.2  # seconds between two tries
 
@@ -95,9 +94,8 @@ class LogEnds:
             consumer = self._consumer or await self._start()
         try:
             async with asyncio.timeout(self._answer_seconds):
-                for topic in {
-                    tp.topic for tp in partitions
-                }:  # end_offsets would pause for a topic it does not know
+                # end_offsets would pause for a topic it does not know
+                for topic in {tp.topic for tp in partitions}:
                     await consumer._client._wait_on_metadata(topic)
                 found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
                 return found

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from red_stats import topics
 from red_stats.domain.record_batches import FetchSettings, Fold, Recording
-from red_stats.tables.partition_state import PartitionState, PartitionStates, Tables
+from red_stats.tables.partition_state import PartitionState, PartitionStates, Tables, do_nothing
 
 Resource = Callable[[], AbstractAsyncContextManager[Any]]
 Fatal = Callable[[str], NoReturn]
@@ -25,10 +25,6 @@ class Site(NamedTuple):
 def after_mark(state: PartitionState[Any] | None, topic: str) -> int:
     """The offset after the mark of a source topic; 0 when nothing has been folded yet."""
     return 0 if state is None else state.mark(topic).offset + 1
-
-
-async def _nothing(state: PartitionState[Any]) -> None:
-    """What most roles do when a partition is assigned."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Role(Generic[Tables]):
     states: PartitionStates[Tables]
     folds: dict[topics.Topic, Fold] = field(default_factory=dict)
     recordings: dict[topics.Topic, Recording] = field(default_factory=dict)
-    on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing
+    on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = do_nothing
     on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None
     resume_offset: Callable[[PartitionState[Tables] | None, str], int] = after_mark
     fetch: FetchSettings = field(default_factory=FetchSettings)

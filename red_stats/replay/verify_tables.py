@@ -22,7 +22,7 @@ from red_stats.replay.expected_state import ExpectedState
 from red_stats.replay.verify_scope import Scope, difference
 from red_stats.tables.declarations import MARK_PREFIX, changelogs_of, folds_of
 from red_stats.tables.live import LiveTables
-from red_stats.tables.partition_state import Mark, decode_mark
+from red_stats.tables.partition_state import Mark, load_record
 
 Found = dict[str, Any] | None
 #: Tables beside windows that follow measurements.
@@ -34,15 +34,17 @@ class HeldTables:
 
     def __init__(self) -> None:
         self.tables = LiveTables()
-        self.mark = Mark()
+        self._marks: dict[str, Mark] = {}
+
+    @property
+    def mark(self) -> Mark:
+        """How far red.measurements is folded in."""
+        return self._marks.get(topics.MEASUREMENTS, Mark())
 
     def load(self, table: str, record: Any) -> None:
-        """Take one changelog record over; what is none of ours is skipped, as its owner does."""
-        if not record.key.startswith(MARK_PREFIX):
-            with contextlib.suppress(msgspec.MsgspecError, ValueError):
-                getattr(self.tables, table).load(record.key, record.value)
-        elif record.key == MARK_PREFIX + topics.MEASUREMENTS.encode():
-            self.mark = decode_mark(record.value)
+        """Apply one changelog record; what another program has written is skipped, as live does."""
+        with contextlib.suppress(msgspec.MsgspecError, ValueError):
+            load_record(getattr(self.tables, table), self._marks, record.key or b"", record.value)
 
 
 async def read_windows(connection: KafkaConnection, partitions: int) -> tuple[dict[int, HeldTables], Ends]:
@@ -70,7 +72,7 @@ async def read_beside(connection: KafkaConnection, held: dict[int, HeldTables], 
         last = await ends.ends(read_to)
     for tp, start in read_to.items():
         for record in await read_range(connection, tp, start, last[tp]):
-            if record.key.startswith(MARK_PREFIX):
+            if (record.key or b"").startswith(MARK_PREFIX):
                 held[tp.partition].load("windows", record)
 
 

@@ -37,12 +37,10 @@ class MeasuredChange(NamedTuple):
     def apply(self, tables: LiveTables) -> None:
         """Apply the committed change to memory."""
         for name, change in self.tables.items():
-            if name == "windows":
-                tables.windows.change(change.rows, self.folded.windows)
-                continue
             load = getattr(tables, name).load
             for key, value in change.rows.items():
                 load(key, value)
+        tables.windows.keep_decoded(self.folded.windows)
 
 
 def fold_measurements(

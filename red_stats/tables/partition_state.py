@@ -47,6 +47,18 @@ def decode_mark(value: bytes) -> Mark:
     return msgspec.json.decode(value, type=Mark)
 
 
+def load_record(rows: Rows, marks: dict[str, Mark], key: bytes, value: bytes | None) -> None:
+    """Apply one changelog record: a row, or the mark of a source topic.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: it is neither; another program has written it.
+    """
+    if not key.startswith(MARK_PREFIX):
+        rows.load(key, value)
+    elif value is not None:
+        marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(value)
+
+
 #: Rows of a table for some partitions with the end of the changelog of each, from somebody in this
 #: process who follows it anyhow.
 Follow = Callable[[Sequence[int]], Awaitable[Mapping[int, tuple[Any, int]]]]
@@ -104,7 +116,7 @@ class PartitionState(Generic[Tables]):
 Build = Callable[[PartitionState[Tables]], Awaitable[Effects | None]]
 
 
-async def _nothing(state: PartitionState[Any]) -> None:
+async def do_nothing(state: PartitionState[Any]) -> None:
     """The default of `on_assigned`."""
 
 
@@ -158,7 +170,7 @@ class PartitionStates(Generic[Tables]):
         partitions: Iterable[int],
         generation: int,
         *,
-        on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = _nothing,
+        on_assigned: Callable[[PartitionState[Tables]], Awaitable[None]] = do_nothing,
         on_revoked: Callable[[PartitionState[Tables]], None] = lambda state: None,
     ) -> None:
         """Load every assigned partition again and drop the others; idempotent per generation."""
@@ -294,16 +306,11 @@ class PartitionStates(Generic[Tables]):
 
 def _loader(state: PartitionState[Any], table: str, changelog: str) -> Load:
     rows: Rows = getattr(state.tables, table)
-    load = rows.load
 
     def take(records: Sequence[Record]) -> None:
         for record in records:
-            key, value = record.key or b"", record.value
             try:
-                if not key.startswith(MARK_PREFIX):
-                    load(key, value)
-                elif value is not None:
-                    state.marks[key[len(MARK_PREFIX) :].decode()] = decode_mark(value)
+                load_record(rows, state.marks, record.key or b"", record.value)
             except (msgspec.MsgspecError, ValueError) as error:  # somebody else's: ours can be read
                 offset = record.offset
                 log.error("%s/%d offset %d is no row: %s", changelog, state.partition, offset, error)

@@ -50,15 +50,11 @@ class WindowRows:
         found = {minute: self._decoded(self.key(client_id, minute)) for minute in self._keys_in}
         return {minute: window for minute, window in found.items() if window is not None}
 
-    def change(self, rows: Mapping[bytes, bytes | None], decoded: Mapping[bytes, Window]) -> None:
-        """New values replace the old ones, None deletes; `decoded` are the same windows."""
+    def keep_decoded(self, changed: Mapping[bytes, Window]) -> None:
+        """Keep windows that were just loaded decoded as well."""
         if len(self._hot) >= MAX_HOT:
             self._hot.clear()
-        self.drop(key for key, value in rows.items() if value is None)
-        for key, value in rows.items():
-            if value is not None:
-                self._set(key, value)
-        self._hot.update(decoded)
+        self._hot.update(changed)
 
     def drop(self, keys: Iterable[bytes]) -> None:
         """Remove windows from memory."""

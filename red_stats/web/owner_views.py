@@ -1,7 +1,7 @@
 """Views of what live holds in memory, answered by the worker that holds the client's partition."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -45,11 +45,8 @@ class OwnerViews:
 
     def routes(self) -> list[web.RouteDef]:
         """Each path, and the one at which workers ask each other."""
-        views = [web.get(path, self._handler(answer)) for path, answer in self._answers.items()]
+        views = [web.get(path, partial(self._get, answer)) for path, answer in self._answers.items()]
         return [*views, web.get(PASSED, self.passed)]
-
-    def _handler(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
-        return partial(self._get, answer)
 
     async def _get(self, answer: Answer, request: web.Request) -> web.Response:
         client_id = client_of(request, "statistics")

@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
-from types import SimpleNamespace
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -129,7 +128,7 @@ async def until_no_image_is_behind(stats):
 
 def test_a_worker_started_before_kafka_waits_for_it(tmp_path):
     stats = worker("127.0.0.1:1", tmp_path)
-    with closing(SimpleNamespace(close=stats.stop)):
+    try:
         deadline = time.monotonic() + 30
         while "waiting for Kafka" not in stats.log.read_text():
             assert stats.process.poll() is None, stats.log.read_text()
@@ -138,4 +137,6 @@ def test_a_worker_started_before_kafka_waits_for_it(tmp_path):
 
         with pytest.raises(subprocess.TimeoutExpired):
             stats.process.wait(3)
+    finally:
+        stats.stop()
     assert "Traceback" not in stats.log.read_text()
