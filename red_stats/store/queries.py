@@ -1,4 +1,4 @@
-"""Every query of the store, as SQL with its parameters.
+"""What other rooms ask the store, as SQL with its parameters; sink.py asks about its own batches and parts.
 
 Rows of clients have a client_id; that of marker rows is empty.
 """

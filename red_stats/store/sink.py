@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from red_common import failpoints
 from red_stats import metrics
 from red_stats.domain.column_batch import ColumnBatch
+from red_stats.store import queries
 from red_stats.store.clickhouse import Store, StoreError, StoreUnusable
 from red_stats.store.native_format import Columns
 from red_stats.store.queries import DATABASE
@@ -91,12 +92,7 @@ class Sink:
         Raises:
             StoreError: the store cannot be used.
         """
-        rows = self.store.query(
-            f"SELECT count(), max(kafka_offset) FROM {DATABASE}.{self.table}"
-            " WHERE client_id = '' AND kafka_partition = {p:UInt16}",
-            {"p": partition},
-        )
-        count, last = rows[0]
+        [[count, last]] = self.store.query(*queries.mark(self.table, partition))
         following = int(last) + 1 if count else None
         self._note_mark(partition, following)
         return following
