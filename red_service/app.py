@@ -38,7 +38,6 @@ from red_service.web.uploads import BodyMemory
 
 log = logging.getLogger(__name__)
 
-BURST, BURSTS_A_SECOND = 16.0, 1.0  # images a client may send beyond what the decoders have time for
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
 LINGER_SECONDS = 10.0  # to read the rest of a refused body: a reset could overtake the response
@@ -91,9 +90,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     if settings.instance:
         await transactional.fence(transactional.transactional_id)
     memory, intents = BodyMemory(settings.body_memory), IntentStore(objects)
-    bursts = RateLimits(BURSTS_A_SECOND, BURST, time.monotonic)
     pipeline = MeasurementPipeline(
-        pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers, bursts=bursts
+        pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers
     )
     idempotent = IdempotentRequests(
         pipeline,
@@ -111,7 +109,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
 
     def update_gauges() -> None:
         metrics.KEYS_FOLLOWED.set(keys.is_current)
-        metrics.QUEUE.set(len(pool.waiting))
+        metrics.QUEUE.set(pool.waiting)
         metrics.BODIES.set(memory.held)
 
     checks: dict[str, Check] = {
@@ -139,6 +137,7 @@ async def _decoders(settings: Settings, stack: AsyncExitStack) -> DecoderPool:
     pool = DecoderPool(
         settings.workers,
         Limits(seconds=settings.decode_seconds),
+        queue_seconds=settings.queue_seconds,
         on_restart=lambda reason: metrics.WORKER_RESTARTS.labels(reason).inc(),
     )
     stack.push_async_callback(pool.stop)

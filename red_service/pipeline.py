@@ -18,7 +18,6 @@ from red_service.decoding.pool import DecoderPool
 from red_service.image_store import ImageStore, StorageError, StoredImage
 from red_service.problems import NotStored, Rejected
 from red_service.publisher import Position, Publisher
-from red_service.rate_limits import RateLimits
 from red_service.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -36,8 +35,7 @@ class MeasurementPipeline:
     """Turns uploads into response items; sending an image again makes another image and another event.
 
     `now` is the clock (Unix seconds) and `new_id` makes image ids. At most `together` images of one
-    request are decoded at a time. `bursts` limits how often a client may send an image although the
-    decoders have no time for it.
+    request are decoded at a time.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class MeasurementPipeline:
         now: Callable[[], float],
         new_id: Callable[[], str],
         together: int,
-        bursts: RateLimits,
     ) -> None:
         self._pool = pool
         self._store = store
@@ -57,33 +54,33 @@ class MeasurementPipeline:
         self._now = now
         self._new_id = new_id
         self._together = together
-        self._bursts = bursts
 
-    def check_room(self, client_id: str, *, begins: bool) -> None:
-        """Refuses a request that would only make everyone wait, unless the client may still burst.
-
-        `begins` says that its images will now be measured, which counts towards the client's burst.
+    def check_room(self, client_id: str, size: int) -> None:
+        """Refuses a request of `size` bytes, 0 if unknown, whose first image would wait too long.
 
         Raises:
             Problem: 503 `overloaded`.
         """
-        if not self._pool.waiting.would_wait(client_id):
-            return
-        if self._bursts.wait_seconds(client_id):
-            metrics.IMAGES.labels("", "overloaded").inc()
-            raise Problem("overloaded", "Every decoder is busy; try again later.", retry_after=1, close=True)
-        if begins:
-            self._bursts.charge(client_id, 1)
+        try:
+            self._pool.check_room(client_id, size)
+        except Problem as problem:
+            metrics.IMAGES.labels("", problem.code).inc()
+            raise
 
-    async def measure(self, client_id: str, upload: Upload, trace: str) -> dict[str, Any]:
+    async def measure(
+        self, client_id: str, upload: Upload, trace: str, *, patient: bool = False
+    ) -> dict[str, Any]:
         """Measures, stores and publishes one image; returns its response item.
+
+        A `patient` one waits for a decoder as long as it takes.
 
         Raises:
             Rejected: it cannot be measured.
+            Problem: 503 `overloaded` or `decoder_lost`, it was not measured.
             NotStored: it certainly has no event; sending it again is safe.
             UnknownOutcome: it may have an event; sending it again may count it twice.
         """
-        prepared = await self.prepare(client_id, upload)
+        prepared = await self._prepare(client_id, upload, patient)
         try:
             with metrics.PUBLISH_SECONDS.time():
                 position = await self._publisher.publish(client_id, prepared.value, trace)
@@ -96,31 +93,30 @@ class MeasurementPipeline:
         self, client_id: str, uploads: Sequence[Upload], trace: str
     ) -> list[dict[str, Any] | Problem]:
         """The response item of each image, or its problem, in their order."""
-        return await self._each(uploads, lambda upload: self.measure(client_id, upload, trace))
+        patient = len(uploads) > 1  # or half of a request would be refused after the other half was counted
+        return await self._each(
+            uploads, lambda upload: self.measure(client_id, upload, trace, patient=patient)
+        )
 
     async def prepare_all(self, client_id: str, uploads: Sequence[Upload]) -> list[Prepared | Rejected]:
         """Each image measured and stored, or why it cannot be measured, in their order; publishes nothing.
 
         Raises:
-            NotStored: one of them could not be stored.
+            Problem: 503, one of them found no decoder or could not be stored.
         """
-        found = await self._each(uploads, lambda upload: self.prepare(client_id, upload))
+        patient = len(uploads) > 1  # or a request would be refused after most of it was measured
+        found = await self._each(uploads, lambda upload: self._prepare(client_id, upload, patient))
         for one in found:
             if isinstance(one, Problem) and not isinstance(one, Rejected):
                 raise one
         return found
 
-    async def prepare(self, client_id: str, upload: Upload) -> Prepared:
-        """Measures and stores one image under a new id; publishes nothing.
-
-        Raises:
-            Rejected: it cannot be measured.
-            NotStored: it could not be stored.
-        """
+    async def _prepare(self, client_id: str, upload: Upload, patient: bool) -> Prepared:
+        """Measures and stores one image under a new id; publishes nothing. Raises as `measure` does."""
         form = ""
         try:
             with metrics.DECODE_SECONDS.time():
-                measured = await self._pool.measure(upload.content, client_id)
+                measured = await self._pool.measure(upload.content, client_id, patient=patient)
             form = measured.format
             event = self._event(client_id, upload.content, measured)
             await self._store_image(event, upload.content)

@@ -31,14 +31,26 @@ class Settings(CommonSettings):
         gt=0,
         description="seconds until another RED may take over a request with an Idempotency-Key",
     )
-    decode_seconds: float = Field(5, gt=0, description="seconds one image may take to decode")
+    queue_seconds: float = Field(
+        2,
+        gt=0,
+        le=60,
+        description="seconds an image may wait for a decoder; it is refused if it would wait longer",
+    )
+    decode_seconds: float = Field(
+        5, gt=0, description="seconds of processor time one image may take to decode"
+    )
     decode_workers: int | None = Field(
-        None, ge=1, le=256, description="decoding processes; unset: one per processor"
+        None,
+        ge=1,
+        le=256,
+        description="images of one client decoded at once, by as many processes and one that is kept for "
+        "other clients; unset: one per processor",
     )
 
     @property
     def workers(self) -> int:
-        """How many processes decode: `decode_workers`, or one per processor."""
+        """How many images of one client are decoded at once: `decode_workers`, or one per processor."""
         return self.decode_workers or os.cpu_count() or 1
 
     @property

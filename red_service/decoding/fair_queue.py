@@ -1,139 +1,205 @@
-"""Images waiting for a decoder: clients take turns, and nobody waits longer than decoding takes.
+"""Images waiting for a decoder, shared between clients by the processor seconds that their images take.
 
-The next image belongs to one of the clients with the fewest images in decoders. So a client that floods
-RED fills only its own queue, and another client's image waits for a decoder and for nothing else.
+Start-time fair queueing: each client has a clock that its images advance by what they cost, and the
+client whose clock is furthest behind is next. So one client's large images do not take the time of
+another's small ones. The last free decoder is kept for a client that has none: one client never fills all.
 """
 
 import asyncio
+import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Generic, NamedTuple, TypeVar
 
-SHORT_WAIT: Final = 0.005  # seconds; no shorter wait is refused: a burst of small images is no overload
-LEAST_COST: Final = 0.001  # seconds, of the smallest image
-TOLERANCE: Final = 1.05  # of the decoding time, because costs are estimates
-FLOOD: Final = 10.0  # refusals remembered that make a flood: its clients get almost no queue
-FLOOD_WAIT: Final = 0.003  # in place of SHORT_WAIT
-FLOOD_TOLERANCE: Final = 0.45  # in place of TOLERANCE
-FORGOTTEN: Final = 5.0  # refusals per second
-MOST_REMEMBERED: Final = 25.0  # refusals
-WEIGHT: Final = 0.1  # of the newest image in the moving averages of costs
-SLOWER: Final = 0.5  # of that weight, for an image slower than the unloaded average
+WEIGHT: Final = 0.1  # of the newest image in moving averages
+FIXED_COST, COST_A_BYTE = 0.002, 20e-9  # seconds, of an image until the first of its size has been decoded
+SOONEST, LATEST = 1.0, 60.0  # seconds after which a refused client is asked to return
+REMEMBERED: Final = 100_000  # refused clients
 
 Job = TypeVar("Job")
 
 
-class _Waiting(NamedTuple):
-    job: Any
-    size: int
+class Cost(NamedTuple):
+    """What decoding takes: processor seconds, and seconds that a decoder is busy with it."""
+
+    cpu: float
+    busy: float
+
+
+class Costs:
+    """What decoding is expected to take, learned from images of about the same size in bytes.
+
+    A size is told by its bits: 11 for 1,024 to 2,047 bytes.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Cost] = {}
+
+    def of(self, bits: int) -> Cost:
+        """The cost of an image of a size that has so many bits."""
+        known = self._known.get(bits)
+        guess = FIXED_COST + COST_A_BYTE * (1 << bits)
+        return known or Cost(guess, guess)
+
+    def of_all(self, sizes: Mapping[int, int]) -> Cost:
+        """The cost of many images, given how many there are of each size."""
+        costs = [(count, self.of(bits)) for bits, count in sizes.items()]
+        return Cost(sum(count * cost.cpu for count, cost in costs), sum(n * cost.busy for n, cost in costs))
+
+    def learn(self, size: int, took: Cost) -> None:
+        """Learns what an image of `size` bytes took."""
+        bits = size.bit_length()
+        known = self._known.get(bits, took)
+        self._known[bits] = Cost(*(old + WEIGHT * (new - old) for old, new in zip(known, took, strict=True)))
+
+
+class Turn(NamedTuple, Generic[Job]):
+    """A job whose turn it is; `bits` and `cpu`, its size and what it seemed to cost, are for `done`."""
+
+    client_id: str
+    job: Job
+    bits: int
+    cpu: float
+
+
+@dataclass(slots=True)
+class _Client(Generic[Job]):
+    clock: float  # processor seconds, comparable between clients
+    waiting: deque[tuple[Job, int]] = field(default_factory=deque)  # and the bits of its size
+    sizes: Counter[int] = field(default_factory=Counter)  # how many wait of each size
+    served: int = 0  # images in decoders
+
+    def took_out(self, bits: int) -> None:
+        self.sizes[bits] -= 1
+        if not self.sizes[bits]:
+            del self.sizes[bits]
 
 
 class ImageQueue(Generic[Job]):
-    """A queue for each client, and how long their images are expected to take `workers` decoders.
+    """A queue for each client, before `decoders` of which one is kept free (at least 2 in all).
 
-    Costs are learned from `observe_cost`; `monotonic` is the clock.
+    `monotonic` is the clock, in seconds.
     """
 
-    def __init__(self, workers: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._workers = workers
+    def __init__(self, decoders: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        assert decoders >= 2
+        self.costs = Costs()
+        self._decoders = decoders
         self._monotonic = monotonic
-        self._refused, self._counted_at = 0.0, monotonic()
-        self._queues: dict[str, deque[_Waiting]] = {}
-        self._turns: deque[str] = deque()
+        self._clients: dict[str, _Client[Job]] = {}  # that have images here, or had more than their share
+        self._served = 0  # images in decoders
+        self._begun: Counter[int] = Counter()  # the same by size
+        self._clock = 0.0  # of the image that was taken last
         self._some = asyncio.Event()
-        self._served: Counter[str] = Counter()  # images in decoders
-        self._seconds_a_byte = 20e-9
-        self._seconds = 0.01  # per image
-        self._unloaded = 0.01  # per image that has a processor to itself
+        self._returns: OrderedDict[str, float] = OrderedDict()  # when the last refused image may return
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return sum(len(client.waiting) for client in self._clients.values())
 
     def put(self, client_id: str, job: Job, size: int) -> None:
-        """Appends a job of `size` bytes to the client's queue; never refuses, see `would_wait`."""
-        queue = self._queues.get(client_id)
-        if queue is None:
-            queue = self._queues[client_id] = deque()
-            self._turns.append(client_id)
-        queue.append(_Waiting(job, size))
+        """Appends a job of `size` bytes to the client's queue; never refuses, see `expected_wait_seconds`."""
+        client = self._clients.setdefault(client_id, _Client(self._clock))
+        client.waiting.append((job, size.bit_length()))
+        client.sizes[size.bit_length()] += 1
         self._some.set()
 
-    async def get(self) -> tuple[str, Job]:
-        """Waits for the next job and returns its client with it; `done` must follow once it is decoded."""
-        while not self._turns:
+    async def get(self) -> Turn[Job]:
+        """Waits for the next job; `done` must follow once its image has left the decoder."""
+        while (client_id := self._next()) is None:
             self._some.clear()
             await self._some.wait()
-        client_id = self._next()
-        queue = self._queues[client_id]
-        job: Job = queue.popleft().job
-        if queue:
-            self._turns.append(client_id)
-        else:
-            del self._queues[client_id]
-        self._served[client_id] += 1
-        return client_id, job
+        client = self._clients[client_id]
+        job, bits = client.waiting.popleft()
+        client.took_out(bits)
+        client.served += 1
+        self._served += 1
+        self._begun[bits] += 1
+        cpu = self.costs.of(bits).cpu
+        self._clock = max(self._clock, client.clock)
+        client.clock = self._clock + cpu
+        return Turn(client_id, job, bits, cpu)
 
-    def done(self, client_id: str) -> None:
-        """Ends what `get` began: an image of that client has left its decoder."""
-        self._served[client_id] -= 1
-        if not self._served[client_id]:
-            del self._served[client_id]
+    def done(self, turn: Turn[Job], cpu: float) -> None:
+        """Ends what `get` began; `cpu` is what it took in processor seconds."""
+        client = self._clients[turn.client_id]
+        client.served -= 1
+        self._served -= 1
+        self._begun[turn.bits] -= 1
+        client.clock += cpu - turn.cpu
+        self._forget()
+        self._some.set()
 
-    def _next(self) -> str:
-        """Removes and returns the client with the fewest images in decoders, the first in turn if tied."""
-        best = 0
-        for at, client_id in enumerate(self._turns):
-            if self._served[client_id] < self._served[self._turns[best]]:
-                best = at
-            if not self._served[self._turns[best]]:  # found after at most as many steps as there are decoders
-                break
-        chosen = self._turns[best]
-        del self._turns[best]
-        return chosen
+    def discard(self, client_id: str, job: Job) -> bool:
+        """Takes a job out again; False if it is not waiting any more."""
+        client = self._clients.get(client_id)
+        found = next((one for one in client.waiting if one[0] is job), None) if client else None
+        if client is None or found is None:
+            return False
+        client.waiting.remove(found)
+        client.took_out(found[1])
+        return True
 
     def drain(self) -> list[Job]:
         """Empties every queue; returns the jobs that were waiting."""
-        jobs = [waiting.job for queue in self._queues.values() for waiting in queue]
-        self._queues.clear()
-        self._turns.clear()
+        jobs = [job for client in self._clients.values() for job, _ in client.waiting]
+        for client in self._clients.values():
+            client.waiting.clear()
+            client.sizes.clear()
         return jobs
-
-    def observe_cost(self, size: int, seconds: float) -> None:
-        """Learns that decoding an image of `size` bytes took `seconds`."""
-        self._seconds += WEIGHT * (seconds - self._seconds)
-        slower = seconds > self._unloaded
-        self._unloaded += WEIGHT * (SLOWER if slower else 1) * (seconds - self._unloaded)
-        self._seconds_a_byte += WEIGHT * (seconds / max(size, 1) - self._seconds_a_byte)
 
     def expected_wait_seconds(self, client_id: str) -> float:
         """Seconds that an image of that client would be expected to wait for a decoder, if it came now."""
-        own = self._queues.get(client_id, ())
-        served = self._served[client_id]
-        others = sum(one != client_id and self._served[one] <= served for one in self._queues)
-        before = sum(self._cost(waiting.size) for waiting in own)
-        between = others * (len(own) + 1) * self._seconds
-        serving = self._served.total()
-        begun = serving * self._seconds / 2  # on average they are half done
-        free = serving + len(self) < self._workers
-        return 0.0 if free else (before + between + begun) / self._workers
+        mine = self._clients.get(client_id) or _Client[Job](self._clock)
+        if not mine.waiting and self._may_take(mine):
+            return 0.0
+        own = self.costs.of_all(mine.sizes)
+        before = own.busy + self.costs.of_all(self._begun).busy / 2  # on average those are half done
+        for other in self._clients.values():
+            if other is not mine and other.waiting:  # served until its clock has passed that of the new image
+                queued = self.costs.of_all(other.sizes)
+                share = (mine.clock + own.cpu - other.clock) / max(queued.cpu, 1e-9)
+                before += queued.busy * min(1.0, max(0.0, share))
+        return before / (self._decoders - 1)
 
-    def would_wait(self, client_id: str) -> bool:
-        """Whether one more image of that client would wait longer than decoding takes, so should be refused.
+    def return_seconds(self, client_id: str, size: int) -> int:
+        """Whole seconds after which a refused image of that client should come again.
 
-        Asking has an effect: each True counts towards a flood, and FORGOTTEN of them per second are
-        forgotten. In a flood the bound is lower for clients that already have images here.
+        Each answer counts as a promise: refused images are spread over the time that decoding them takes, or
+        all of them would return together and be refused again.
         """
-        now, wait = self._monotonic(), self.expected_wait_seconds(client_id)
-        self._refused = max(0.0, self._refused - (now - self._counted_at) * FORGOTTEN)
-        self._counted_at = now
-        is_here = client_id in self._queues or client_id in self._served
-        in_flood = is_here and self._refused >= FLOOD
-        least, tolerance = (FLOOD_WAIT, FLOOD_TOLERANCE) if in_flood else (SHORT_WAIT, TOLERANCE)
-        is_too_long = wait > max(least, tolerance * self._unloaded)
-        if is_too_long:
-            self._refused = min(self._refused + 1, MOST_REMEMBERED)
-        return is_too_long
+        now = self._monotonic()
+        busy = self.costs.of(size.bit_length()).busy / (self._decoders - 1)
+        at = min(max(now + SOONEST, self._returns.get(client_id, 0.0) + busy), now + LATEST)
+        self._returns[client_id] = at
+        self._returns.move_to_end(client_id)
+        if len(self._returns) > REMEMBERED:
+            self._returns.popitem(last=False)
+        return math.ceil(at - now)
 
-    def _cost(self, size: int) -> float:
-        return max(LEAST_COST, size * self._seconds_a_byte)
+    def _may_take(self, client: _Client[Job]) -> bool:
+        """Whether a decoder is free for that client; the last one only if it has none."""
+        free = self._decoders - self._served
+        return free > 1 or (free == 1 and not client.served)
+
+    def _next(self) -> str | None:
+        """The client that is furthest behind, of those that have an image and may take a decoder."""
+        able = (
+            client_id
+            for client_id, client in self._clients.items()
+            if client.waiting and self._may_take(client)
+        )
+        return min(able, key=lambda client_id: self._clients[client_id].clock, default=None)
+
+    def _forget(self) -> None:
+        """Forgets clients that have nothing here and no more than their share behind them."""
+        idle = [
+            client_id
+            for client_id, client in self._clients.items()
+            if not client.waiting and not client.served and client.clock <= self._clock
+        ]
+        for client_id in idle:
+            del self._clients[client_id]
+        if not self._served and not any(client.waiting for client in self._clients.values()):
+            self._clients.clear()

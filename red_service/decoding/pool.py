@@ -1,7 +1,8 @@
 """A pool of decoding processes: a hostile image can kill its worker, but never RED.
 
 Each slot owns one process and takes the next job when it is idle. A worker that exceeds its limits is
-killed and replaced; if a worker crashes, its replacement tries the image once more.
+killed and replaced; if a worker crashes, its replacement tries the image once more. A verdict depends on the
+image alone: on processor time, never on time by the clock, which others on the machine can take.
 """
 
 import asyncio
@@ -19,9 +20,9 @@ from typing import Final
 import msgspec
 
 from red_common.problems import Problem
-from red_service.decoding.fair_queue import ImageQueue
+from red_service.decoding.fair_queue import Cost, ImageQueue, Turn
 from red_service.decoding.image import Measured
-from red_service.decoding.worker import LENGTH, Refusal, WorkerReply
+from red_service.decoding.worker import LENGTH, Refusal, Verdict, WorkerReply
 from red_service.problems import Rejected
 from red_service.upload import MAX_IMAGE
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 IMAGES_PER_WORKER: Final = 10_000  # then it is replaced, so that no leak in a decoder adds up
 START_SECONDS: Final = 20.0  # for a worker to load its decoders
+STALLED: Final = 10  # times as long by the clock as an image may take in processor time
+STARVED: Final = "The machine gives the decoder too little processor time; try again later."
 _replies = msgspec.json.Decoder(WorkerReply)
 
 
@@ -42,7 +45,7 @@ class WorkerDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one image may cost: `seconds` of wall and of processor time, `memory` bytes of address space."""
+    """What one image may cost: `seconds` of processor time, `memory` bytes of address space."""
 
     seconds: float = 5.0
     memory: int = 1536 << 20
@@ -128,25 +131,33 @@ def _environment() -> dict[str, str]:
 
 
 class DecoderPool:
-    """Measures images in `workers` processes.
+    """Measures images, at most `together` of one client at once, in one process more than that.
 
-    `on_restart(reason)` is called whenever a worker is replaced. `waiting` is the queue of images.
+    The process more is kept for clients that have no image in a decoder. An image waits at most
+    `queue_seconds` for its turn. `on_restart(reason)` is called whenever a process is replaced.
     """
 
     def __init__(
         self,
-        workers: int,
+        together: int,
         limits: Limits | None = None,
         *,
+        queue_seconds: float = 2.0,
         images_per_worker: int = IMAGES_PER_WORKER,
         on_restart: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._workers = workers
+        self._workers = together + 1
         self._limits = limits or Limits()
+        self._queue_seconds = queue_seconds
         self._images_per_worker = images_per_worker
         self._on_restart = on_restart
-        self.waiting: ImageQueue[_Job] = ImageQueue(workers)
+        self._queue: ImageQueue[_Job] = ImageQueue(self._workers)
         self._slots: list[asyncio.Task[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait for a decoder."""
+        return len(self._queue)
 
     async def start(self) -> None:
         """Waits until every worker has loaded its decoders.
@@ -173,83 +184,123 @@ class DecoderPool:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
-        for job in self.waiting.drain():
+        for job in self._queue.drain():
             job.answer.cancel()
 
-    async def measure(self, content: bytes, client_id: str = "") -> Measured:
+    def check_room(self, client_id: str, size: int) -> None:
+        """Refuses an image of `size` bytes, known or expected, that would wait too long if it came now.
+
+        Raises:
+            Problem: 503 `overloaded`.
+        """
+        if self._queue.expected_wait_seconds(client_id) > self._queue_seconds:
+            raise self._overloaded(client_id, size)
+
+    async def measure(self, content: bytes, client_id: str = "", *, patient: bool = False) -> Measured:
         """Measures one image, at most MAX_IMAGE bytes, in its client's turn; safe to repeat.
+
+        A `patient` one waits as long as it takes: it is part of a request that has been begun.
 
         Raises:
             Rejected: it is not an image, or exceeds the limits.
-            Problem: 503 `decoder_lost`, somebody else killed the decoder, twice.
+            Problem: 503 `overloaded`, it would have waited too long or the machine gives it no time; 503
+                `decoder_lost`, somebody else killed the decoder, twice.
         """
         if not content:
             raise Rejected("image_empty", "The image has no bytes.")
-        job = _Job(content, asyncio.get_running_loop().create_future())
-        self.waiting.put(client_id, job, len(content))
-        return await job.answer
+        loop = asyncio.get_running_loop()
+        job = _Job(content, loop.create_future())
+        self._queue.put(client_id, job, len(content))
+        limit = None if patient else loop.call_later(self._queue_seconds, self._give_up, client_id, job)
+        try:
+            return await job.answer
+        except asyncio.CancelledError:
+            self._queue.discard(client_id, job)
+            raise
+        finally:
+            if limit is not None:
+                limit.cancel()
+
+    def _give_up(self, client_id: str, job: _Job) -> None:
+        if self._queue.discard(client_id, job):
+            self._fail(job, self._overloaded(client_id, len(job.content)))
+
+    def _overloaded(self, client_id: str, size: int) -> Problem:
+        return Problem(
+            "overloaded",
+            f"The image would wait more than {self._queue_seconds:g} s for a decoder; try again later.",
+            retry_after=self._queue.return_seconds(client_id, size),
+            close=True,
+        )
 
     async def _serve(self, worker: _Worker | None) -> None:
         """Runs one slot forever: first it makes sure of a live worker, then it takes a job."""
         try:
             while True:
                 worker = worker or await self._fresh()
-                client_id, job = await self.waiting.get()
-                try:
-                    worker = await self._do(job, worker)
-                except asyncio.CancelledError:
-                    job.answer.cancel()
-                    raise
-                finally:
-                    self.waiting.done(client_id)
+                turn = await self._queue.get()
+                worker = await self._take(turn, worker)
         finally:
             if worker is not None:
                 await worker.kill()
 
-    async def _do(self, job: _Job, worker: _Worker) -> _Worker | None:
-        """Settles the job; returns the worker if it can take another one."""
-        if job.answer.done():  # whoever asked has given up
-            return worker
+    async def _take(self, turn: Turn[_Job], worker: _Worker) -> _Worker | None:
+        """Settles the job whose turn it is; returns the worker if it can take another one."""
+        job, loop = turn.job, asyncio.get_running_loop()
+        started, cpu = loop.time(), None
+        try:
+            if job.answer.done():  # whoever asked has given up
+                return worker
+            kept, cpu = await self._do(job, worker)
+        except asyncio.CancelledError:
+            job.answer.cancel()
+            raise
+        finally:
+            elapsed = loop.time() - started
+            if cpu is not None:
+                self._queue.costs.learn(len(job.content), Cost(cpu, elapsed))
+            self._queue.done(turn, elapsed if cpu is None else cpu)
+        return kept
+
+    async def _do(self, job: _Job, worker: _Worker) -> tuple[_Worker | None, float | None]:
+        """Settles the job.
+
+        Returns the worker if it can take another one, and the processor seconds, None if nobody knows.
+        """
         for last in (False, True):
             try:
-                self._settle(job, await self._ask(worker, job.content))
+                reply = await self._ask(worker, job.content)
             except WorkerDied as died:
                 await self._replace(worker, str(died))
                 if last or died.returncode == -signal.SIGPROF:
                     self._fail(job, _verdict(died))
-                    return None
+                    return None, None
                 worker = await self._fresh()
             except TimeoutError:
                 await self._replace(worker, "time limit")
-                seconds = self._limits.seconds
-                self._fail(
-                    job,
-                    Rejected("image_too_expensive", f"Decoding the image takes longer than {seconds:g} s."),
-                )
-                return None
+                self._fail(job, Problem("overloaded", STARVED, retry_after=5))
+                return None, None
             else:
+                self._settle(job, reply.verdict)
                 break
         if worker.images >= self._images_per_worker:
             await self._replace(worker, "recycled")
-            return None
-        return worker
+            return None, reply.cpu
+        return worker, reply.cpu
 
     async def _ask(self, worker: _Worker, content: bytes) -> WorkerReply:
-        started = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                reply = await worker.ask(content)
-                self.waiting.observe_cost(len(content), asyncio.get_running_loop().time() - started)
-                return reply
+            async with asyncio.timeout(STALLED * self._limits.seconds):
+                return await worker.ask(content)
         except asyncio.CancelledError:
             await worker.kill()
             raise
 
-    def _settle(self, job: _Job, reply: WorkerReply) -> None:
-        if isinstance(reply, Refusal):
-            self._fail(job, Rejected(reply.code, reply.detail))
+    def _settle(self, job: _Job, verdict: Verdict) -> None:
+        if isinstance(verdict, Refusal):
+            self._fail(job, Rejected(verdict.code, verdict.detail))
         elif not job.answer.done():
-            job.answer.set_result(reply.measured)
+            job.answer.set_result(verdict.measured)
 
     def _fail(self, job: _Job, problem: Problem) -> None:
         if not job.answer.done():

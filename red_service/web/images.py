@@ -63,10 +63,12 @@ class Images:
         key = checked_key(request.headers.getall(KEY)) if KEY in request.headers else None
         try:
             self._check_rate(request, client_id)
-            self._pipeline.check_room(client_id, begins=False)
+            self._pipeline.check_room(client_id, request.content_length or 0)
             with self._memory.share() as share:
                 uploads, multipart = await read_uploads(request, share)
-                self._pipeline.check_room(client_id, begins=True)  # others may have come in the meantime
+                self._pipeline.check_room(
+                    client_id, len(uploads[0].content)
+                )  # others may have come meanwhile
                 self._limits.charge(client_id, len(uploads))
                 request[MORE_HEADERS] = self._limits.headers(client_id)
                 items = await self._items(request, client_id, key, uploads, multipart)

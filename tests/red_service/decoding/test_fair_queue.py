@@ -1,11 +1,13 @@
-"""Clients take turns at the decoders, and a client that would wait longer than decoding takes is refused."""
+"""Clients share the decoders by the processor seconds their images take, and one never holds them all."""
+
+import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from red_service.decoding.fair_queue import FLOOD, FORGOTTEN, MOST_REMEMBERED, SHORT_WAIT, ImageQueue
-from red_service.rate_limits import RateLimits, RefusalPacing
+from red_service.decoding.fair_queue import LATEST, Cost, ImageQueue
 
 MIB = 1 << 20
 
@@ -17,22 +19,22 @@ class Clock:
         return self.now
 
 
-def a_queue(seconds=0.1, workers=2, clock=None):
+def a_queue(seconds=0.1, decoders=3, clock=None, slowness=1.0):
     """A queue that has learned that an image of 1 MiB takes `seconds`."""
-    queue = ImageQueue(workers, clock or Clock())
+    queue = ImageQueue(decoders, clock or Clock())
     for _ in range(200):
-        queue.observe_cost(MIB, seconds)
+        queue.costs.learn(MIB, Cost(seconds, seconds * slowness))
     return queue
 
 
-async def a_turn(queue):
+async def a_turn(queue, cpu=0.1):
     """The next job, decoded at once."""
-    client_id, job = await queue.get()
-    queue.done(client_id)
-    return job
+    turn = await queue.get()
+    queue.done(turn, cpu)
+    return turn.job
 
 
-async def test_clients_take_turns_whoever_came_first():
+async def test_clients_with_equal_images_take_turns_whoever_came_first():
     queue = a_queue()
     for number in range(50):
         queue.put("flood", f"f{number}", MIB)
@@ -44,65 +46,125 @@ async def test_clients_take_turns_whoever_came_first():
     assert taken == ["f0", "o0", "f1", "o1", "f2", "f3"]
 
 
-def test_a_flood_would_wait_and_others_would_not():
+async def test_shares_are_equal_in_processor_seconds_whatever_the_images_seemed_to_cost():
+    queue = a_queue(seconds=0.01)
+    costs = {"large": 0.5, "small": 0.01}
+    for client in costs:
+        for _ in range(1000):
+            queue.put(client, client, MIB)
+
+    spent = Counter()
+    while spent.total() < 10:
+        turn = await queue.get()
+        queue.done(turn, costs[turn.client_id])
+        spent[turn.client_id] += costs[turn.client_id]
+
+    assert spent["small"] == pytest.approx(spent["large"], abs=0.5)
+
+
+async def test_a_client_that_was_away_gets_no_more_than_its_share_for_it():
     queue = a_queue()
-    while not queue.would_wait("flood"):
-        queue.put("flood", None, MIB)
-
-    assert 2 <= len(queue) <= 4
-    assert not queue.would_wait("other")
-    assert queue.expected_wait_seconds("other") <= 0.1
-
-
-async def test_in_a_flood_its_own_queue_is_shorter_for_a_while_and_others_are_not():
-    clock = Clock()
-    queue = a_queue(clock=clock)
-    for number in range(2):
-        queue.put("flood", number, MIB)
-        await queue.get()
-    assert not queue.would_wait("flood")
-    for _ in range(4):
-        queue.put("flood", None, MIB)
-    for _ in range(round(MOST_REMEMBERED)):
-        assert queue.would_wait("flood")
-    for _ in range(4):
+    queue.put("late", 0, MIB)
+    await a_turn(queue)
+    for _ in range(100):
+        queue.put("busy", "busy", MIB)
+    for _ in range(50):
         await a_turn(queue)
+    for _ in range(20):
+        queue.put("late", "late", MIB)
 
-    assert queue.would_wait("flood")
-    assert not queue.would_wait("other")
-    clock.now += (MOST_REMEMBERED - FLOOD + 1) / FORGOTTEN
-    assert not queue.would_wait("flood")
+    assert Counter([await a_turn(queue) for _ in range(20)])["busy"] >= 9
 
 
-async def test_a_client_with_nothing_in_decoders_does_not_wait_for_a_flood():
-    queue = a_queue(workers=1)
-    for _ in range(3):
+async def test_a_client_never_holds_the_last_free_decoder():
+    queue = a_queue(decoders=3)
+    for number in range(5):
+        queue.put("flood", f"f{number}", MIB)
+    assert [(await queue.get()).job for _ in range(2)] == ["f0", "f1"]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await queue.get()
+    queue.put("other", "o0", MIB)
+    assert queue.expected_wait_seconds("third") == 0
+    assert (await queue.get()).job == "o0"
+
+
+async def test_a_flood_waits_for_its_own_images_and_others_do_not():
+    queue = a_queue(seconds=0.1, decoders=3)
+    for _ in range(40):
         queue.put("flood", None, MIB)
-    await queue.get()
-    assert queue.would_wait("flood")
-    assert queue.expected_wait_seconds("other") == pytest.approx(0.05, rel=0.01)
+    for _ in range(2):
+        await queue.get()
+
+    assert queue.expected_wait_seconds("flood") == pytest.approx((38 * 0.1 + 0.1) / 2, rel=0.01)
+    assert queue.expected_wait_seconds("other") == 0
 
 
-def test_a_burst_of_small_images_is_no_overload():
-    queue = a_queue(seconds=0.0012)
-    for _ in range(8):
-        assert not queue.would_wait("burst")
-        queue.put("burst", None, 40_000)
+def test_a_new_client_waits_for_as_much_of_every_other_as_its_own_share():
+    queue = a_queue(seconds=0.1, decoders=2)
+    for client in range(10):
+        for _ in range(10):
+            queue.put(f"c{client}", None, MIB)
+    queue.put("new", None, MIB)
+
+    assert queue.expected_wait_seconds("new") == pytest.approx(11 * 0.1, rel=0.01)
+
+
+def test_the_wait_is_longer_where_others_want_the_processor():
+    fast, slow = a_queue(), a_queue(slowness=3.0)
+    for queue in (fast, slow):
+        for _ in range(8):
+            queue.put("c", None, MIB)
+    assert slow.expected_wait_seconds("c") == pytest.approx(3 * fast.expected_wait_seconds("c"), rel=0.01)
+
+
+def test_waits_shrink_with_more_decoders():
+    few, many = a_queue(decoders=2), a_queue(decoders=9)
+    for queue in (few, many):
+        for _ in range(8):
+            queue.put("c", None, MIB)
+    assert few.expected_wait_seconds("c") == pytest.approx(8 * many.expected_wait_seconds("c"))
+
+
+def test_small_images_do_not_make_large_ones_seem_dear():
+    queue = a_queue(seconds=0.02)
+    for _ in range(200):
+        queue.costs.learn(100, Cost(0.002, 0.002))
+    assert queue.costs.of(MIB.bit_length()).busy == pytest.approx(0.02)
+    assert queue.costs.of((100).bit_length()).busy == pytest.approx(0.002)
 
 
 def test_an_idle_pool_takes_anything():
     queue = a_queue(seconds=4.0)
     assert queue.expected_wait_seconds("anybody") == 0
-    assert not queue.would_wait("anybody")
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=60))
-async def test_every_image_comes_out_once_in_its_clients_order(clients):
-    queue = a_queue()
+def test_refused_images_return_one_after_the_other_and_within_a_minute():
+    clock = Clock()
+    queue = a_queue(seconds=0.5, decoders=3, clock=clock)
+    told = [queue.return_seconds("flood", MIB) for _ in range(1000)]
+    assert told[:4] == [1, 2, 2, 2]
+    assert told == sorted(told)
+    assert told[-1] == LATEST
+    assert queue.return_seconds("other", MIB) == 1
+    clock.now += 2 * LATEST
+    assert queue.return_seconds("flood", MIB) == 1
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(2, 5), st.randoms())
+async def test_every_image_comes_out_once_in_its_clients_order(clients, decoders, random):
+    queue = a_queue(decoders=decoders)
     for number, client in enumerate(clients):
         queue.put(client, (client, number), 1)
 
-    taken = [await a_turn(queue) for _ in clients]
+    taken, decoding = [], []
+    while len(taken) < len(clients):
+        if len(decoding) < decoders - 1:
+            turn = await queue.get()
+            taken.append(turn.job)
+            decoding.append(turn)
+        else:
+            queue.done(decoding.pop(random.randrange(len(decoding))), random.random())
 
     assert sorted(taken, key=lambda one: one[1]) == list(zip(clients, range(len(clients)), strict=True))
     for client in "abc":
@@ -111,71 +173,22 @@ async def test_every_image_comes_out_once_in_its_clients_order(clients):
     assert len(queue) == 0
 
 
-def test_waits_shrink_with_more_decoders():
-    few, many = a_queue(workers=1), a_queue(workers=8)
-    for queue in (few, many):
-        for _ in range(8):
-            queue.put("c", None, MIB)
-    assert few.expected_wait_seconds("c") == pytest.approx(8 * many.expected_wait_seconds("c"))
-    assert few.expected_wait_seconds("c") > SHORT_WAIT
-
-
-def test_a_client_may_send_its_burst_and_then_at_its_rate():
-    clock = Clock()
-    limits = RateLimits(10, 3, clock)
-    for left in (3, 2, 1):
-        assert limits.wait_seconds("c") == 0
-        assert limits.headers("c")["RateLimit"].startswith(f'"images";r={left};')
-        limits.charge("c", 1)
-    assert limits.wait_seconds("c") == pytest.approx(0.1)
-    assert limits.wait_seconds("other") == 0
-    clock.now += 0.1
-    assert limits.wait_seconds("c") == 0
-
-
-def test_many_parts_are_a_debt_that_delays_later_images():
-    limits = RateLimits(10, 3, Clock())
-    limits.charge("c", 16)
-    assert limits.wait_seconds("c") == pytest.approx(1.4)
-
-
-def test_no_rate_is_no_limit_and_no_header():
-    limits = RateLimits(0, 1, Clock())
-    limits.charge("c", 10**6)
-    assert (limits.wait_seconds("c"), limits.headers("c")) == (0, {})
-
-
-def test_refusals_to_a_client_that_asks_again_at_once_are_spaced_out():
-    clock = Clock()
-    pacing = RefusalPacing(clock)
-    assert pacing.delay_seconds("c") == 0
-    assert pacing.delay_seconds("c") == pytest.approx(0.02)
-    assert pacing.delay_seconds("other") == 0
-    waits = [pacing.delay_seconds("c") for _ in range(200)]
-    assert max(waits) == pytest.approx(1.0)
-    clock.now += 2
-    assert pacing.delay_seconds("c") == 0
-
-
-async def test_images_in_decoders_count_as_half_done():
-    queue = a_queue(seconds=0.1, workers=2)
-    queue.put("c", None, MIB)
-    await queue.get()
-    assert queue.expected_wait_seconds("c") == 0
-    queue.put("c", None, MIB)
-    await queue.get()
-    assert queue.expected_wait_seconds("c") == pytest.approx(0.05, rel=0.01)
-    queue.put("c", None, MIB)
-    assert not queue.would_wait("c")
-    queue.put("c", None, MIB)
-    assert queue.would_wait("c")
-
-
-async def test_the_client_with_the_fewest_images_in_decoders_is_next():
-    queue = a_queue(workers=3)
-    for number in range(4):
-        queue.put("flood", f"f{number}", MIB)
-    assert [await queue.get() for _ in range(2)] == [("flood", "f0"), ("flood", "f1")]
-    queue.put("other", "o0", MIB)
-    assert await queue.get() == ("other", "o0")
-    assert await queue.get() == ("flood", "f2")
+@given(st.lists(st.tuples(st.sampled_from("pdx"), st.sampled_from("abc")), max_size=80))
+async def test_a_queue_that_is_empty_again_expects_no_wait(steps):
+    queue, jobs, turns = a_queue(), [], []
+    for what, client in steps:
+        if what == "p":
+            jobs.append((client, object()))
+            queue.put(*jobs[-1], MIB)
+        elif what == "x" and jobs:
+            queue.discard(*jobs.pop())
+        elif turns:
+            queue.done(turns.pop(), 0.3)
+        while len(turns) < 2 and len(queue):
+            turns.append(await queue.get())
+            jobs = [job for job in jobs if job[1] is not turns[-1].job]
+    for turn in turns:
+        queue.done(turn, 0.3)
+    queue.drain()
+    assert {queue.expected_wait_seconds(client) for client in "abc"} == {0}
+    assert len(queue) == 0

@@ -36,14 +36,14 @@ FIRST = """
 import io, mmap, sys
 from pathlib import Path
 from red_service.redness import kernel
-from red_service.decoding.worker import reply_to, serve
+from red_service.decoding.worker import verdict_on, serve
 
 assert not kernel.load.cache_info().currsize
 serve(io.BytesIO(), mmap.mmap(-1, 1), io.BytesIO(), 1.0)
 assert kernel.load.cache_info().currsize
 loaded = set(sys.modules)
 for path in sys.argv[1:]:
-    reply_to(Path(path).read_bytes())
+    verdict_on(Path(path).read_bytes())
 print(sorted(set(sys.modules) - loaded))
 """
 

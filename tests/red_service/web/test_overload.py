@@ -1,7 +1,9 @@
 """More than RED can take: a clear answer at once, bounded memory, and other clients are served."""
 
 import asyncio
+from contextlib import contextmanager
 
+import aiohttp
 import psutil
 import pytest
 
@@ -34,7 +36,7 @@ async def test_a_client_over_its_rate_learns_when_to_retry_and_others_are_served
 
 async def test_a_flood_is_refused_in_part_and_another_client_is_served(kafka, tmp_path):
     content = b.encoded(b.noise((1200, 1000)))
-    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_QUEUE_SECONDS="0.3")) as service:
         async with an_api(kafka, service) as api, an_api(kafka, service) as other:
             url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
             expected = (await api.sent(service, content))["red"]
@@ -52,12 +54,72 @@ async def test_a_flood_is_refused_in_part_and_another_client_is_served(kafka, tm
     assert {answer["red"] for status, answer in answers if status == 200} == {expected}
 
 
-async def test_sixteen_images_at_once_are_a_burst_and_no_overload(kafka, tmp_path):
-    content = b.encoded(b.noise((1200, 1000)))
+async def test_64_connections_of_one_client_with_small_images_are_never_refused(kafka, tmp_path):
+    async def posting(api, service):
+        for _ in range(5):
+            await api.sent(service, GOOD)
+
     with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
         async with an_api(kafka, service) as api:
-            items = await asyncio.gather(*(api.sent(service, content) for _ in range(16)))
-    assert len({item["image_id"] for item in items}) == 16
+            await asyncio.gather(*(posting(api, service) for _ in range(64)))
+
+
+async def test_the_images_of_one_request_wait_for_each_other_as_long_as_it_takes(kafka, tmp_path):
+    content = b.encoded(b.noise((1200, 1000)))
+    with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1", RED_QUEUE_SECONDS="0.05")) as service:
+        async with an_api(kafka, service) as api:
+            form = aiohttp.FormData()
+            for number in range(16):
+                form.add_field("image", content, filename=f"{number}.png", content_type="image/png")
+            status, answer = await api.call("POST", f"{service.url}/red", data=form)
+    assert status == 200
+    assert {item["status"] for item in answer["items"]} == {"measured"}
+
+
+def decoders_of(service):
+    """The decoding processes of RED."""
+    return [child for child in psutil.Process(service.process.pid).children() if is_decoder(child)]
+
+
+def is_decoder(process):
+    return "red_service.decoding.worker" in process.cmdline()
+
+
+@contextmanager
+def stopped(service):
+    """Every decoder is stopped: an image gets no processor time."""
+    for process in decoders_of(service):
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in decoders_of(service):
+            process.resume()
+
+
+async def test_an_image_that_waits_for_the_processor_is_measured_however_long_that_takes(kafka, tmp_path):
+    given = {"RED_DECODE_WORKERS": "1", "RED_DECODE_SECONDS": "0.5"}
+    with running(red(kafka, tmp_path, **given)) as service:
+        async with an_api(kafka, service) as api:
+            with stopped(service):
+                sending = asyncio.create_task(api.sent(service, GOOD))
+                await asyncio.sleep(1.5)  # three times what it may take of the processor
+                assert not sending.done()
+            assert (await sending)["red"] == 1
+
+
+async def test_an_image_that_gets_no_processor_is_503_and_its_key_may_be_used_again(kafka, tmp_path):
+    given = {"RED_DECODE_WORKERS": "1", "RED_DECODE_SECONDS": "0.1"}
+    with running(red(kafka, tmp_path, **given)) as service:
+        async with an_api(kafka, service) as api:
+            url, headers = f"{service.url}/red", {"Content-Type": "image/png", "Idempotency-Key": "k"}
+            with stopped(service):
+                status, problem = await api.call("POST", url, data=GOOD, headers=headers)
+            assert (status, problem["code"]) == (503, "overloaded")
+            async with asyncio.timeout(20):
+                while (answer := await api.call("POST", url, data=GOOD, headers=headers))[0] == 503:
+                    assert answer[1]["code"] == "overloaded"
+            assert (answer[0], answer[1]["red"]) == (200, 1)
 
 
 async def test_bodies_take_bounded_memory_however_many_come(kafka, tmp_path):
