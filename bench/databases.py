@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from red_stats.local.kafka import die_with_parent
+from red_common.child_processes import die_with_parent
 
 # Room for the tables and a log that need not be checkpointed within a run; fsync stays on, and so
 # does synchronous_commit: what is committed is there after a power cut.

@@ -13,7 +13,8 @@ from red_service.app import CannotStart, serve
 from red_service.decoding import fast_jpeg, fast_webp, image
 from red_service.local_files import print_measurements
 from red_service.redness import kernel
-from red_service.settings import described, load
+from red_service.servers import serve_together
+from red_service.settings import Settings, described, load
 
 USAGE = "usage: python -m red_service [--settings | --decoders | measure [--json] FILES...]"
 
@@ -31,18 +32,24 @@ def main() -> None:
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]
         raise SystemExit(asyncio.run(print_measurements(names, as_json="--json" in arguments)))
+    elif arguments[:1] == ["--server"] and len(arguments) == 2:  # as `servers.py` starts it
+        settings = load()
+        process_log.set_up(settings.log_level, settings.log_format)
+        _serve(settings.of_server(arguments[1]))
     elif arguments:
         print(USAGE, file=sys.stderr)
         raise SystemExit(0 if arguments == ["--help"] else 2)
     else:
-        _serve()
+        settings = load()
+        process_log.set_up(settings.log_level, settings.log_format)
+        if settings.servers > 1:
+            raise SystemExit(asyncio.run(serve_together(settings.servers)))
+        _serve(settings)
 
 
-def _serve() -> None:
-    settings = load()
+def _serve(settings: Settings) -> None:
     patches.apply()
     failpoints.arm(settings.crash_at)
-    process_log.set_up(settings.log_level, settings.log_format)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

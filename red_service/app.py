@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -89,7 +89,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     stack.push_async_callback(transactional.stop)
     if settings.instance:
         await transactional.fence(transactional.transactional_id)
-    memory, intents = BodyMemory(settings.body_memory), IntentStore(objects)
+    memory, intents = BodyMemory(settings.bodies), IntentStore(objects)
     pipeline = MeasurementPipeline(
         pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers
     )
@@ -111,6 +111,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
         metrics.KEYS_FOLLOWED.set(keys.is_current)
         metrics.QUEUE.set(pool.waiting)
         metrics.BODIES.set(memory.held)
+
+    if settings.servers > 1:  # /metrics of another server shows what is written down here
+        keeping = asyncio.create_task(_every_second(update_gauges), name="update gauges")
+        stack.callback(keeping.cancel)
 
     checks: dict[str, Check] = {
         "kafka": lambda: _failure_of(publisher.check()),
@@ -162,6 +166,12 @@ async def _sweep(intents: IntentStore) -> None:
         await asyncio.sleep(SWEEP_EVERY)
 
 
+async def _every_second(work: Callable[[], None]) -> None:
+    while True:
+        work()
+        await asyncio.sleep(1)
+
+
 async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> None:
     runner = web.AppRunner(
         application,
@@ -174,7 +184,8 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        together = settings.servers > 1
+        await web.TCPSite(runner, settings.host, settings.port, reuse_port=together).start()
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise CannotStart(f"cannot listen on {where}: {error.strerror}; set RED_HOST or RED_PORT") from error

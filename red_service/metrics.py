@@ -1,8 +1,15 @@
 """Every metric of RED, each with what it measures."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
 
 REGISTRY = CollectorRegistry()
+SHARED_FOLDER: Final = (
+    "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; servers together keep metrics there
+)
 
 #: Images by format ("" if unknown) and outcome: `measured`, or the code of the problem.
 IMAGES = Counter("red_images", "Images by outcome", ["format", "outcome"], registry=REGISTRY)
@@ -14,9 +21,11 @@ REDNESS = Histogram(
     registry=REGISTRY,
 )
 #: Images waiting for a decoder.
-QUEUE = Gauge("red_queue_images", "Images waiting for a decoder", registry=REGISTRY)
+QUEUE = Gauge(
+    "red_queue_images", "Images waiting for a decoder", registry=REGISTRY, multiprocess_mode="livesum"
+)
 #: Bytes of request bodies held in memory.
-BODIES = Gauge("red_body_bytes", "Bytes of bodies in memory", registry=REGISTRY)
+BODIES = Gauge("red_body_bytes", "Bytes of bodies in memory", registry=REGISTRY, multiprocess_mode="livesum")
 #: Seconds from an image's arrival in the queue to its amounts, the wait for a free worker included.
 DECODE_SECONDS = Histogram(
     "red_decode_seconds",
@@ -34,6 +43,19 @@ PUBLISH_SECONDS = Histogram(
 #: Decoding workers replaced, by reason.
 WORKER_RESTARTS = Counter("red_worker_restarts", "Decoding workers replaced", ["reason"], registry=REGISTRY)
 #: 1 while API keys are followed, 0 while Kafka is unreachable and they stay as last known.
-KEYS_FOLLOWED = Gauge("red_keys_followed", "API keys followed", registry=REGISTRY)
+KEYS_FOLLOWED = Gauge(
+    "red_keys_followed", "API keys followed", registry=REGISTRY, multiprocess_mode="livemin"
+)
 #: Seconds this clock is ahead of Kafka's, at the last acknowledgement; beyond 300 images do not count.
-CLOCK_AHEAD = Gauge("red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY)
+CLOCK_AHEAD = Gauge(
+    "red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY, multiprocess_mode="livemax"
+)
+
+
+def to_show(environment: Mapping[str, str]) -> CollectorRegistry:
+    """The metrics of this process, or those of all servers together where there are several."""
+    if SHARED_FOLDER not in environment:
+        return REGISTRY
+    together = CollectorRegistry()
+    MultiProcessCollector(together, environment[SHARED_FOLDER])  # type: ignore[no-untyped-call]
+    return together

@@ -1,12 +1,14 @@
 """Every setting of RED, listed by `python -m red_service --settings`."""
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from red_common import settings as common
 from red_common.settings import CommonSettings
+
+ONE_BODY: Final = 64 << 20  # bytes of the largest request
 
 
 class Settings(CommonSettings):
@@ -16,12 +18,20 @@ class Settings(CommonSettings):
     storage_fsync: bool = Field(
         False, description="sync an image in the local folder to disk before answering"
     )
-    rate: float = Field(1000, ge=0, description="images per second one client may send; 0: no limit")
+    servers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that serve RED's port together, each with its share of decoders",
+    )
+    rate: float = Field(
+        1000, ge=0, description="images per second one client may send to one of these processes; 0: no limit"
+    )
     rate_burst: float | None = Field(
         None, ge=1, description="images one client may send at once; unset: two seconds' worth"
     )
     body_memory: int = Field(
-        256 << 20, ge=64 << 20, description="bytes that the bodies of all requests may take up together"
+        256 << 20, ge=ONE_BODY, description="bytes that the bodies of all requests may take up together"
     )
     idle_seconds: float = Field(
         30, ge=1, description="seconds after which a connection without a complete request is closed"
@@ -50,8 +60,17 @@ class Settings(CommonSettings):
 
     @property
     def workers(self) -> int:
-        """How many images of one client are decoded at once: `decode_workers`, or one per processor."""
-        return self.decode_workers or os.cpu_count() or 1
+        """How many images of one client this server decodes at once: its share, at least 1."""
+        return max(1, (self.decode_workers or os.cpu_count() or 1) // self.servers)
+
+    @property
+    def bodies(self) -> int:
+        """How many bytes of bodies this server holds at once: its share, at least one request."""
+        return max(ONE_BODY, self.body_memory // self.servers)
+
+    def of_server(self, number: str) -> "Settings":
+        """The settings of one of several servers, which has a stable name of its own if RED has one."""
+        return self.model_copy(update={"instance": self.instance and f"{self.instance}-{number}"})
 
     @property
     def origins(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -51,4 +52,4 @@ class Health:
     async def metrics(self, request: web.Request) -> web.Response:
         """Every metric in Prometheus' text format; 403 for other machines, unless RED_METRICS_PUBLIC."""
         self._update_gauges()
-        return metrics_response(request, metrics.REGISTRY, public=self._metrics_public)
+        return metrics_response(request, metrics.to_show(os.environ), public=self._metrics_public)

@@ -7,8 +7,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from red_stats.local.kafka import die_with_parent
-from red_stats.local.restarts import Restarts
+from red_common.child_processes import die_with_parent
+from red_common.restarts import Restarts
 
 KEPT_LINES = 20
 
@@ -91,10 +91,3 @@ class Child:
             text = line.decode(errors="replace").rstrip()
             self.last_lines.append(text)
             print(f"{self.name:<7}| {text}", file=sys.stderr, flush=True)
-
-
-def describe(code: int) -> str:
-    """An exit code in words."""
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"

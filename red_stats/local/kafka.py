@@ -6,21 +6,19 @@ KRaft, one process, 384 MB of heap; it needs neither root nor an installed Java.
 import asyncio
 import base64
 import contextlib
-import ctypes
 import os
 import re
 import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from red_common.child_processes import die_with_parent
 from red_common.kafka.connection import KafkaConnection, KafkaError
 from red_stats.kafka.readiness import write_and_read
 from red_stats.local.kafka_jars import LOCK, cache_folder, ensure_jars, read_lock
-
-_PR_SET_PDEATHSIG = 1
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -174,19 +172,6 @@ def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
         JarError: a jar cannot be fetched.
     """
     return Kafka(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
-
-
-def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """What a child runs before its program: the kernel signals it when its parent dies, even of SIGKILL."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
 
 
 def find_java() -> str:

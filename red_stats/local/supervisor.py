@@ -17,13 +17,14 @@ from typing import Final
 import aiohttp
 
 from red_common.api_keys import DEFAULT_SCOPES
+from red_common.child_processes import describe
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaError
 from red_stats.delivery.secret_box import SecretKeyError, load_key
 from red_stats.domain.measurements import from_ms
 from red_stats.kafka.api_keys import create_key
 from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
-from red_stats.local.children import Child, describe
+from red_stats.local.children import Child
 from red_stats.local.data_folder import Unusable, read_keys, write_keys
 from red_stats.local.kafka import Kafka, KafkaNotReady, new_kafka
 from red_stats.local.kafka_jars import JarError
