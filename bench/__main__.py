@@ -12,8 +12,9 @@ BENCHES = {
     "shares": "where the processor time of roles live and record goes; needs py-spy",
     "recovery": "a million clients and 100,000 pending deliveries: from start to ready, memory",
     "measuring": "an image beside libjpeg-turbo that only decodes it; memory",
-    "http": "RED over HTTP with storage and Kafka, and under overload",
-    "latency": "image posted to webhook received at 200/s, all parts on this machine",
+    "http": "RED over HTTP with storage and Kafka",
+    "overload": "0.6, 1 and 2 times what this machine can take, and one client's flood beside another",
+    "latency": "image posted to webhook received at 0.6 of this machine's capacity",
     "startup": "`red-stats up`: seconds to ready, memory",
 }
 

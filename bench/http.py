@@ -5,15 +5,13 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
-import aiohttp
-
+from bench.load import known_key
 from bench.pictures import SIZES, photo
 from bench.runs import told
 from bench.senders import Senders, senders
-from bench.system import System, red_alone, spent, until_known
+from bench.system import System, red_alone, spent
 from red_common import c_library
 from red_service.decoding import image
 from red_service.redness import kernel
@@ -22,23 +20,17 @@ SECONDS = 10
 WARM_IMAGES = 4000  # Kafka's JVM compiles while it serves these
 TOGETHER = {"0.3 MP": 4, "2 MP": 3, "12 MP": 3}  # as many as RED takes with hardly a refusal
 ROUNDS = 3
-FLOOD = 40  # connections
 FILES = 100
-BESIDE = 400  # images of the other client: the 99th of a hundred is then no single one
 
 
 def main() -> None:
     c_library.build(kernel.SOURCE)
     with red_alone(RED_RATE="0") as system:
         asyncio.run(_throughput(system))
-        found = [asyncio.run(_overload(system)) for _ in range(ROUNDS)]
-    slower, delayed = (statistics.median(ratios) for ratios in zip(*found, strict=True))
-    told("  p99 of what is accepted / p99 unloaded", slower, 2, at_least=False)
-    told("  another client's p50 / its p50 alone", delayed, 2, at_least=False)
 
 
 async def _throughput(system: System) -> None:
-    key = await _known(system, "http")
+    key = await known_key(system, "http")
     small = photo(*SIZES["0.3 MP"])
     async with senders(system.red, key) as sending:
         await _posted(sending, small, 8, images_wanted=WARM_IMAGES)
@@ -63,13 +55,6 @@ async def _throughput(system: System) -> None:
             alone = 2000 / statistics.median(limits)  # ms; a limit is of two cores
             print(f"  ms of processor time an image: {shares}; one that is only measured {alone:.2f}")
             print(f"  {_written(system.folder, content):.2f} of it to write those bytes into a new file")
-
-
-async def _known(system: System, client: str) -> str:
-    key = await asyncio.to_thread(system.key, client)
-    async with aiohttp.ClientSession() as session:
-        await until_known(session, f"{system.red}/red/images/x", key)
-    return key
 
 
 def _measured_a_second(content: bytes) -> float:
@@ -110,56 +95,3 @@ async def _posted(
 
     await asyncio.gather(*(sender(number) for number in range(together)))
     return done, time.perf_counter() - start
-
-
-async def _overload(system: System) -> tuple[float, float]:
-    """One client floods and never waits: p99 of what it gets accepted, p50 of another; over those alone."""
-    content = photo(*SIZES["2 MP"])
-    flood, other = await _known(system, "flood"), await _known(system, "other")
-    async with senders(system.red, flood) as flooding, senders(system.red, other) as sending:
-        alone = await _times(sending, content, BESIDE)
-        accepted: list[float] = []
-        refused, running = 0, True
-
-        async def connection(number: int) -> None:
-            nonlocal refused
-            count = 0
-            while running:
-                count += 1
-                start = time.perf_counter()
-                reply = await flooding.post(content, b"%d %d" % (number, count))
-                if reply.status == 200:
-                    accepted.append(time.perf_counter() - start)
-                else:
-                    refused += 1
-
-        tasks = [asyncio.create_task(connection(number)) for number in range(FLOOD)]
-        await asyncio.sleep(2)
-        accepted.clear()
-        beside = await _times(sending, content, BESIDE)
-        running = False
-        await asyncio.gather(*tasks)
-    print(f"{FLOOD} connections of one client flood with 2 MP: {len(accepted)} accepted, {refused} refused")
-    for name, found in (("alone", alone), ("accepted", accepted), ("another client meanwhile", beside)):
-        print(f"  {name}: p50 {_ms(found, 50)}, p99 {_ms(found, 99)}")
-    return _q(accepted, 99) / _q(alone, 99), _q(beside, 50) / _q(alone, 50)
-
-
-async def _times(sending: Senders, content: bytes, count: int) -> list[float]:
-    found: list[float] = []
-    number = 0
-    while len(found) < count:
-        number += 1
-        start = time.perf_counter()
-        reply = await sending.post(content, b"%d %f" % (number, start))
-        if reply.status == 200:
-            found.append(time.perf_counter() - start)
-    return found
-
-
-def _q(seconds: Sequence[float], percent: int) -> float:
-    return sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)]
-
-
-def _ms(seconds: Sequence[float], percent: int) -> str:
-    return f"{1000 * _q(seconds, percent):.0f} ms"

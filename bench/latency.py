@@ -4,42 +4,27 @@ The clock starts before the POST of the image and ends in the receiver's handler
 """
 
 import asyncio
-import io
 import json
 import time
 from collections.abc import Sequence
 
 import aiohttp
-import numpy as np
 from aiohttp import web
-from PIL import Image
 
+from bench.load import SIZE, an_image, at_rate, capacity, described, quantile
 from bench.runs import told
 from bench.senders import Senders
 from bench.system import System, a_system, bearer, spent, until_known
 
-RATE = 200  # images a second
+OF_CAPACITY = 0.6
 SECONDS = 20
-WARM_SECONDS = 5
 CLIENTS = 8
-SIZE = (640, 420)
 
 
 def main() -> None:
     with a_system() as system:  # one for both: files are dear to make where others were just removed
         for share in (0.05, 1.0):
             asyncio.run(_measure(system, share))
-
-
-def an_image(red_share: float, seed: int) -> bytes:
-    """A JPEG of noise, the left of it red."""
-    width, height = SIZE
-    noise = np.random.default_rng(seed).integers(0, 60, (height // 4, width // 4, 3), dtype=np.uint8)
-    pixels = noise.repeat(4, axis=0).repeat(4, axis=1)
-    pixels[:, : int(width * red_share), 0] = 230
-    target = io.BytesIO()
-    Image.fromarray(pixels).save(target, "JPEG", quality=85)
-    return target.getvalue()
 
 
 async def _measure(system: System, share: float) -> None:
@@ -76,22 +61,23 @@ async def _measure(system: System, share: float) -> None:
 
     sending = [Senders(system.red, key) for key in keys]
 
-    async def post(number: int, *, counts: bool) -> None:
+    async def post(number: int) -> None:
         is_red = number % round(1 / share) == 0
         started = time.perf_counter()
         sender, content = sending[number % CLIENTS], red if is_red else grey
-        while (reply := await sender.post(content, b"%d %d" % (number, counts))).status == 503:
+        while (reply := await sender.post(content, b"%d" % number)).status == 503:
             refused.append(number)
             await asyncio.sleep(reply.retry_after)
         assert reply.status == 200, reply
-        if counts:
-            answered.append(time.perf_counter() - started)
-            if is_red:
-                posted[json.loads(reply.body)["image_id"]] = started
+        answered.append(time.perf_counter() - started)
+        if is_red:
+            posted[json.loads(reply.body)["image_id"]] = started
 
-    await _at_rate(RATE, WARM_SECONDS, lambda number: post(number, counts=False))
+    most = await capacity(sending, lambda number: red if number % round(1 / share) == 0 else grey)
+    rate = OF_CAPACITY * most
+    await _until_quiet(early)
     before = spent()
-    await _at_rate(RATE, SECONDS, lambda number: post(number, counts=True))
+    await at_rate(rate, SECONDS, post)
     busy = {part: seconds - before.get(part, 0) for part, seconds in spent().items()}
     async with asyncio.timeout(30):
         while posted.keys() - early.keys():  # noqa: ASYNC110
@@ -100,26 +86,25 @@ async def _measure(system: System, share: float) -> None:
         one.close()
     await runner.cleanup()
     received = {image: early[image] - started for image, started in posted.items()}
-    print(f"{RATE} images/s of {SIZE[0]}x{SIZE[1]}, {share:.0%} of them alert, {len(received)} webhooks")
-    print(f"  refused for a second because every decoder was busy: {len(refused)}")
+    size = "x".join(map(str, SIZE))
+    print(f"{share:.0%} of the images of {size} alert; capacity {most:.0f} images/s, offered {rate:.0f}/s")
+    print(f"  {len(received)} webhooks, {len(refused)} refusals")
     shares = ", ".join(f"{part} {used / SECONDS:.0%}" for part, used in sorted(busy.items()))
     print(f"  of a core: {shares}")
     _tell("  image posted to answer of RED", answered, None)
     _tell("  image posted to webhook received", list(received.values()), (60, 150))
 
 
-async def _at_rate(rate: float, seconds: float, work) -> None:  # type: ignore[no-untyped-def]
-    """Open loop: each starts at its time, whatever became of the others."""
-    start, tasks = time.perf_counter(), []
-    for number in range(int(rate * seconds)):
-        await asyncio.sleep(max(0, start + number / rate - time.perf_counter()))
-        tasks.append(asyncio.create_task(work(number)))
-    await asyncio.gather(*tasks)
+async def _until_quiet(webhooks: dict[str, float]) -> None:
+    """Returns once no webhook has come for a second: those of the capacity's images have been sent."""
+    before = -1
+    while before < len(webhooks):
+        before = len(webhooks)
+        await asyncio.sleep(1)
 
 
 def _tell(title: str, seconds: Sequence[float], goals: tuple[float, float] | None) -> None:
-    p50, p95, p99 = (1000 * float(np.percentile(seconds, q)) for q in (50, 95, 99))
-    print(f"{title}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms")
+    print(f"{title}: {described(seconds)}")
     if goals:
-        told("    p95 / goal", p95 / goals[0], 1, at_least=False)
-        told("    p99 / goal", p99 / goals[1], 1, at_least=False)
+        told("    p95 / goal", 1000 * quantile(seconds, 95) / goals[0], 1, at_least=False)
+        told("    p99 / goal", 1000 * quantile(seconds, 99) / goals[1], 1, at_least=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-from bench.latency import an_image
+from bench.load import an_image
 from bench.plots import Panel, drawn
 from bench.runs import ROOT
 from bench.senders import Senders
