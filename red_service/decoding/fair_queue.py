@@ -166,11 +166,12 @@ class ImageQueue(Generic[Job]):
     def return_seconds(self, client_id: str, size: int) -> int:
         """Whole seconds after which a refused image of that client should come again.
 
-        Each answer counts as a promise: refused images are spread over the time that decoding them takes, or
-        all of them would return together and be refused again.
+        Each answer counts as a promise: refused images are spread over the time that decoding them would take
+        the client's share of the decoders, or all of them would return together and be refused again.
         """
         now = self._monotonic()
-        busy = self.costs.of(size.bit_length()).busy / (self._decoders - 1)
+        share = (self._decoders - 1) / max(1, len(self._clients))  # decoders that this client has
+        busy = self.costs.of(size.bit_length()).busy / share
         at = min(max(now + SOONEST, self._returns.get(client_id, 0.0) + busy), now + LATEST)
         self._returns[client_id] = at
         self._returns.move_to_end(client_id)

@@ -151,6 +151,15 @@ def test_refused_images_return_one_after_the_other_and_within_a_minute():
     assert queue.return_seconds("flood", MIB) == 1
 
 
+def test_refused_images_return_more_slowly_where_more_clients_share_the_decoders():
+    few, many = a_queue(decoders=2), a_queue(decoders=2)
+    for queue, clients in ((few, 1), (many, 4)):
+        for client in range(clients):
+            queue.put(f"c{client}", None, MIB)
+    told = [[queue.return_seconds("c0", MIB) for _ in range(100)] for queue in (few, many)]
+    assert (told[0][-1], told[1][-1]) == (11, 41)
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(2, 5), st.randoms())
 async def test_every_image_comes_out_once_in_its_clients_order(clients, decoders, random):
     queue = a_queue(decoders=decoders)
