@@ -10,6 +10,7 @@ from red_common.events import rfc3339
 from red_common.kafka.partitioner import partition_of
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.record_batches import PartitionBatch, RecordBatch
+from red_stats.domain.subscriptions import Subscription
 
 NOW = 1_790_000_000_000  # ms
 
@@ -60,6 +61,20 @@ def an_alert(**changes: Any) -> bytes:
 
 def a_subscription_id(number: int = 1) -> str:
     return str(UUID(int=number, version=4))
+
+
+def a_subscription(**changes: Any) -> Subscription:
+    fields = {
+        "id": a_subscription_id(),
+        "version": 1,
+        "webhook_url": "https://hooks.example/",
+        "threshold": 0.25,
+        "since": 0,
+        "partition": 0,
+        "created_at": rfc3339(from_ms(NOW)),
+        "updated_at": rfc3339(from_ms(NOW)),
+    }
+    return Subscription(**(fields | changes))
 
 
 class AFetchedBatch(list[Any]):

@@ -50,6 +50,7 @@ TOUCHED = {
     "aiokafka.record.default_records:_DefaultRecordBatchPy": ("CODEC_MASK", "_buffer", "_maybe_uncompress"),
     "aiokafka.record.memory_records": ("_MemoryRecordsPy",),
     "aiokafka.record.memory_records:_MemoryRecordsPy": ("_next_slice", "next_batch"),
+    "aiohttp.connector:BaseConnector": ("_factory",),
     "aiohttp.multipart:BodyPartReader": ("_content",),
     "faust.app.base:App": ("_new_transport", "_new_web", "consumer_generation_id"),
     "faust.tables.base:Collection": ("_new_store",),

@@ -24,8 +24,8 @@ from red_stats.tables.pending_deliveries import PendingRows
 class Attempted(NamedTuple):
     """A POST that has ended.
 
-    `attempt` is its number (from 1), `at` when it began (ms since 1970), `version` that of the subscription
-    it was sent for, `jitter` in 0..1.
+    `attempt` is its number (from 1), `at` when it began (ms since 1970), `version` and `url` those of the
+    subscription it was sent for, `jitter` in 0..1; a probe was sent before the row was due.
     """
 
     row: Row
@@ -34,6 +34,8 @@ class Attempted(NamedTuple):
     outcome: Outcome
     version: int
     jitter: float
+    url: str
+    is_probe: bool = False
 
 
 class SubscriptionChanged(NamedTuple):
@@ -172,7 +174,14 @@ def _transitions(
             yield (
                 row,
                 deliveries.attempted(
-                    row, update.outcome, update.at, schedule, update.jitter, retried=kind_of(row).retried
+                    row,
+                    update.outcome,
+                    update.at,
+                    schedule,
+                    update.jitter,
+                    url=update.url,
+                    is_probe=update.is_probe,
+                    retried=kind_of(row).retried,
                 ),
             )
         return

@@ -59,8 +59,11 @@ class AttemptSender:
             found = self._subscriptions.find(row.client_id, row.subscription_id)
         return found
 
-    async def send(self, row: Row, subscription: Subscription) -> Attempted:
-        """POST the row once; a second call sends the same bytes under the same webhook-id."""
+    async def send(self, row: Row, subscription: Subscription, *, is_probe: bool = False) -> Attempted:
+        """POST the row once; a second call sends the same bytes under the same webhook-id.
+
+        A probe is a POST before the row is due, because its endpoint has failed and may have come back.
+        """
         self._client = self._client or self._new_client()
         at = self._now()
         signed = headers(self._secrets(row, subscription, at), row.webhook_id, int(at), row.body)
@@ -72,7 +75,10 @@ class AttemptSender:
         if answer == "delivered" and row.attempt == 0 and kind_of(row).is_timed:
             measured = datetime.fromisoformat(row.timestamp).timestamp()
             metrics.IMAGE_TO_WEBHOOK.observe(max(0.0, self._now() - measured))
-        return Attempted(row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter())
+        return Attempted(
+            row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter(),
+            subscription.webhook_url, is_probe,
+        )  # fmt: skip
 
     def _secrets(self, row: Row, subscription: Subscription, at: float) -> list[str]:
         return [

@@ -90,8 +90,18 @@ class Dispatcher:
     # Called from outside
 
     async def on_assigned(self, state: PartitionState[DeliverTables]) -> None:
-        """Queue everything pending in a partition that was assigned."""
-        self.push(state.partition, list(state.tables.pending.values()))
+        """Queue everything pending in a partition that was assigned, and probe endpoints that failed."""
+        rows = list(state.tables.pending.values())
+        self.push(state.partition, rows)
+        for row in rows:
+            queue = self._queues.get((state.partition, row.subscription_id))
+            if queue is not None and row.attempt and not row.held:
+                queue.suspect(self._queue_time(), self._jitter)
+        for subscription_id, waiting in state.tables.pending.of.items():
+            client_id = next(iter(waiting.values())).client_id
+            found = self._subscriptions.find(client_id, subscription_id)
+            if found is not None:  # else it is told of when it has been read
+                self._apply_subscription(state.partition, subscription_id, found)
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
         """Send nothing more from a partition that was revoked.
@@ -192,10 +202,10 @@ class Dispatcher:
         now = self._queue_time()
         queue.push(row.id, row.due, now + row.left(now + ahead))
 
-    def _start(self, key: Key, queue: EndpointQueue, row: Row) -> None:
+    def _start(self, key: Key, queue: EndpointQueue, row: Row, *, is_probe: bool = False) -> None:
         queue.began()
         self._in_flight.begin(row.id, self._ahead())
-        self._spawn(self._send(key, row))
+        self._spawn(self._send(key, row, is_probe))
 
     def _pump(self, key: Key) -> None:
         """Start what may go out of one queue now, and set its timer for the rest."""
@@ -215,16 +225,17 @@ class Dispatcher:
             popped = queue.pop(now)
             if popped is None:
                 break
-            row = table.get(popped[0])
-            if row is None or row.due != popped[1] or row.id in self._in_flight:
+            row = table.get(popped.delivery_id)
+            if row is None or row.due != popped.due or row.id in self._in_flight:
                 continue  # stale: it has ended, has another due time, or is in flight
-            if row.held and row.due > now + self._ahead() + 1:  # the clock was set back
+            if row.held and row.due > now + self._ahead() + 1:  # a probe, or the clock was set back
+                queue.rest()
                 self._wait(queue, row, self._ahead())
                 continue
             if row.held:
                 self._apply_subscription(key[0], key[1], self._subscriptions.find(row.client_id, key[1]))
                 continue
-            self._start(key, queue, row)
+            self._start(key, queue, row, is_probe=popped.is_probe)
         self._set_timer(key, queue, now)
 
     def _set_timer(self, key: Key, queue: EndpointQueue, now: int) -> None:
@@ -238,7 +249,7 @@ class Dispatcher:
         elif not queue:
             self._queues.pop(key, None)
 
-    async def _send(self, key: Key, row: Row) -> None:
+    async def _send(self, key: Key, row: Row, is_probe: bool) -> None:
         """One attempt; it leaves the queue when the POST ends, and flight when its outcome is committed."""
         try:
             subscription = await self._attempts.subscription_of(row)
@@ -246,8 +257,8 @@ class Dispatcher:
                 self._in_flight.end([row.id])
                 self._apply_subscription(key[0], key[1], subscription)
             else:
-                attempted = await self._attempts.send(row, subscription)
-                self._observe(key, attempted.outcome)
+                attempted = await self._attempts.send(row, subscription, is_probe=is_probe)
+                self._observe(key, subscription.webhook_url, attempted.outcome)
                 self._outcomes.add(key[0], attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
             log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
@@ -272,26 +283,29 @@ class Dispatcher:
                 break
             self._pump(self._crowded.popleft())
 
-    def _observe(self, key: Key, outcome: Outcome) -> None:
+    def _observe(self, key: Key, url: str, outcome: Outcome) -> None:
         """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows."""
         queue = self._queues.get(key)
         if queue is None:
             return
         if verdict(outcome) == "delivered":
-            queue.succeeded()
+            queue.succeeded(self._queue_time())
             return
         now = self._now()
-        queue.failed(self._queue_time(), retry_after_seconds(outcome, now), self._jitter)
+        queue.failed(self._queue_time(), url, retry_after_seconds(outcome, now), self._jitter)
         if queue.is_open:
             self._outcomes.add(key[0], Expire(key[1], int(now * 1000)))
 
     def _apply_subscription(
         self, partition: int, subscription_id: str, subscription: Subscription | None
     ) -> None:
-        if subscription is not None and subscription.enabled:
-            queue = self._queues.get((partition, subscription_id))
-            if queue is not None:
+        queue = self._queues.get((partition, subscription_id))
+        if queue is not None and subscription is not None:
+            queue.moved_to(subscription.webhook_url)
+            if subscription.enabled:
                 queue.wake()
+            else:
+                queue.rest()
         self._outcomes.add(
             partition, SubscriptionChanged(subscription_id, subscription, int(self._now() * 1000))
         )

@@ -1,21 +1,34 @@
 """The deliveries of one endpoint (a subscription) in the order of their due times. Pure.
 
-At most 4 POSTs at a time, only 1 after a failure; every success doubles that up to 4. After 5 failures in
-a row the circuit breaker opens: then the schedule applies to the endpoint, and probes go out one at a time.
+At most 4 POSTs at a time, only 1 after a failure; every success doubles that up to 4. An endpoint that fails
+is probed with one delivery, due or not, after 5, 10, 20, 30, 60, 60 ... seconds, so that it is found within a
+minute of its return whatever the schedule of its deliveries says. After 5 failures in a row the circuit
+breaker opens: nothing but these probes goes out, and the first success makes everything due at once.
 """
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 WIDTH: Final = 4
 OPENS_AFTER: Final = 5
+PROBES: Final = (5.0, 10.0, 20.0, 30.0, 60.0)  # seconds after each failure in a row; the last one repeats
+SLACK_MS: Final = 2000  # a delivery that is due so soon after a probe takes its place
+
+
+class Popped(NamedTuple):
+    """A delivery that may go out: its id, the `due` it was pushed with, whether it goes out before that."""
+
+    delivery_id: str
+    due: int
+    is_probe: bool
 
 
 class EndpointQueue:
     """Which delivery may go out next, and when.
 
     Times are ms of a monotonic clock; `due` is what the row says (wall clock), and identifies stale entries.
+    `schedule` are the seconds between the attempts of a delivery; the breaker is never closed for longer.
     """
 
     def __init__(self, schedule: Sequence[float]) -> None:
@@ -25,7 +38,10 @@ class EndpointQueue:
         self._width = WIDTH
         self._in_flight = 0
         self._failures = 0
-        self._closed_until = 0  # nothing goes out before this time
+        self._failed_url: str | None = None
+        self._probe_at: int | None = None  # when one delivery may go out although it is not due
+        self._closed_until = 0  # the breaker lets nothing out before this time
+        self._asked_until = 0  # nor did the endpoint want anything before this time (Retry-After)
 
     def __bool__(self) -> bool:
         return bool(self._heap or self._in_flight)
@@ -42,7 +58,11 @@ class EndpointQueue:
 
     def is_free(self, now: int) -> bool:
         """Whether a delivery that is due would go out at once: none waits, and the endpoint does not fail."""
-        return not self._heap and self._in_flight < self._width and self._closed_until <= now
+        return not self._heap and self._in_flight < self._width and self._shut_until <= now
+
+    @property
+    def _shut_until(self) -> int:
+        return max(self._closed_until, self._asked_until)
 
     def push(self, delivery_id: str, due: int, at: int) -> None:
         """Queue a delivery until `at`; after a push with another `due`, the old entry is stale."""
@@ -52,25 +72,29 @@ class EndpointQueue:
     def clear(self) -> None:
         """Forget what waits and until when, but not the POSTs under way nor how the endpoint has behaved."""
         self._heap.clear()
-        self._closed_until = 0
+        self._closed_until = self._asked_until = 0
 
     def next_at(self) -> int | None:
         """When the next delivery may go out; None while nothing waits or all POSTs are under way."""
         if not self._heap or self._in_flight >= self._width:
             return None
-        return max(self._heap[0][0], self._closed_until)
+        at = self._heap[0][0]
+        if self._probe_at is not None and at > self._probe_at + SLACK_MS:
+            at = self._probe_at
+        return max(at, self._shut_until)
 
-    def pop(self, now: int) -> tuple[str, int] | None:
-        """The next delivery that may go out now (its id, and the `due` it was pushed with), or None."""
-        at = self.next_at()
-        if at is None or at > now:
+    def pop(self, now: int) -> Popped | None:
+        """The next delivery that may go out now, or None."""
+        next_at = self.next_at()
+        if next_at is None or next_at > now:
             return None
-        _, _, delivery_id, due = heapq.heappop(self._heap)
-        return delivery_id, due
+        at, _, delivery_id, due = heapq.heappop(self._heap)
+        return Popped(delivery_id, due, is_probe=at > now)
 
     def began(self) -> None:
-        """Note that a POST has begun."""
+        """Note that a POST has begun; it is the probe, if one was due."""
         self._in_flight += 1
+        self._probe_at = None
 
     def ended(self) -> None:
         """Note that a POST has ended, whatever its outcome."""
@@ -80,17 +104,44 @@ class EndpointQueue:
         """Allow the next POST now, for a test event or when the subscription is enabled again."""
         self._closed_until = 0
 
-    def succeeded(self) -> None:
-        """Note a 2xx: close the circuit breaker and double the width."""
-        self._failures, self._closed_until = 0, 0
+    def rest(self) -> None:
+        """Probe no more: the subscription is disabled."""
+        self._probe_at = None
+
+    def moved_to(self, url: str) -> None:
+        """Note the URL of the subscription: what another one did says nothing about it."""
+        if self._failed_url not in (None, url):
+            self._failures, self._failed_url, self._probe_at = 0, None, None
+            self._closed_until = self._asked_until = 0
+
+    def suspect(self, now: int, jitter: Callable[[], float]) -> None:
+        """Note that deliveries have failed before this process began: the endpoint is probed soon."""
+        if not self._failures:
+            self._probe_at = now + int(1000 * jitter() * PROBES[0])
+
+    def succeeded(self, now: int) -> None:
+        """Note a 2xx: double the width; if the circuit breaker was open, what waits may go out now."""
+        if self.is_open:
+            waiting, self._heap = sorted(self._heap), []
+            for at, _, delivery_id, due in waiting:
+                self.push(delivery_id, due, min(at, now))
+        self._failures, self._failed_url, self._probe_at = 0, None, None
+        self._closed_until = self._asked_until = 0
         self._width = min(WIDTH, self._width * 2)
 
-    def failed(self, now: int, hint: float, jitter: Callable[[], float]) -> None:
-        """Note a failed POST; `hint` (s) is how long Retry-After asks to leave the endpoint alone."""
+    def failed(self, now: int, url: str, hint: float, jitter: Callable[[], float]) -> None:
+        """Note a failed POST to `url`; `hint` (s) is how long Retry-After asks to be left alone."""
         self._failures += 1
+        self._failed_url = url
         self._width = 1
-        wait = hint
+        self._asked_until = max(self._asked_until, now + int(hint * 1000))
+        spread, step = 0.8 + 0.15 * jitter(), self._failures - 1
+        self._probe_at = now + int(1000 * spread * _nth(PROBES, step))
         if self.is_open:
-            step = min(self._failures - OPENS_AFTER, len(self._schedule) - 1)
-            wait = max(hint, self._schedule[step] * (0.8 + 0.4 * jitter()))
-        self._closed_until = max(self._closed_until, now + int(wait * 1000))
+            listed = min(_nth(PROBES, step), _nth(self._schedule, step))
+            self._closed_until = max(self._closed_until, now + int(1000 * spread * listed))
+
+
+def _nth(seconds: Sequence[float], step: int) -> float:
+    """The seconds at `step`, from 0; the last ones repeat."""
+    return seconds[min(step, len(seconds) - 1)]

@@ -1,80 +1,50 @@
 """One signed POST, guarded: no address is dialled that the rules refuse, whatever a name resolves to.
 
-The resolver refuses a name if any of its addresses is refused; literal addresses never reach a resolver,
-so the socket factory checks every address that is dialled. Only the status, Retry-After and the length of
-the answer matter.
+Only the status and Retry-After of the answer matter.
 """
 
 import asyncio
-import socket
+import contextlib
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
+from yarl import URL
 
+from red_stats.delivery.connections import (
+    MOST_AGE,
+    REFUSED,
+    AddressRefused,
+    GuardedConnector,
+    head_of_answer,
+)
+from red_stats.delivery.failure_words import described
 from red_stats.domain.retries import Outcome
-from red_stats.domain.urls import Network, is_allowed, refusal
+from red_stats.domain.urls import Network, refusal
 
 READ_BYTES: Final = 4096
 CONNECT_SECONDS: Final = 5.0
-DNS_SECONDS: Final = 3.0
-REFUSED: Final = "the webhook's address is not allowed"
-
-
-class AddressRefused(OSError):
-    """Raised instead of dialling an address that the rules refuse."""
-
-
-class GuardResolver(AbstractResolver):
-    """Resolves names, and refuses a name if any of its addresses is refused."""
-
-    def __init__(self, allow: Sequence[Network], resolver: AbstractResolver | None = None) -> None:
-        self._allow = allow
-        self._resolver = resolver or aiohttp.AsyncResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The addresses of a name, all of them allowed.
-
-        Raises:
-            AddressRefused: one of them is not.
-            OSError: the name has no address, or no answer came within 3 s.
-        """
-        async with asyncio.timeout(DNS_SECONDS):
-            answers = await self._resolver.resolve(host, port, family)
-        if not answers:
-            raise OSError("the name has no address")
-        if not all(is_allowed(ip_address(answer["host"]), self._allow) for answer in answers):
-            raise AddressRefused(REFUSED)
-        return answers
-
-    async def close(self) -> None:
-        """Close the underlying resolver."""
-        await self._resolver.close()
+DRAIN_SECONDS: Final = 1.0
 
 
 class WebhookClient:
     """POSTs to webhooks over one guarded session, each within `seconds`; create it in a running loop."""
 
     def __init__(
-        self, allow: Sequence[Network], *, seconds: float, resolver: AbstractResolver | None = None
+        self,
+        allow: Sequence[Network],
+        *,
+        seconds: float,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        most_age: float = MOST_AGE,
     ) -> None:
         self._allow = allow
-        connector = aiohttp.TCPConnector(
-            resolver=GuardResolver(allow, resolver),
-            socket_factory=self._socket,
-            use_dns_cache=False,
-            limit=0,
-            limit_per_host=0,
-            keepalive_timeout=30,
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=GuardedConnector(allow, seconds=seconds, resolver=resolver, tls=tls, most_age=most_age),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -92,43 +62,42 @@ class WebhookClient:
         if reason is not None:
             return Outcome(None, f"{REFUSED} ({reason})", 0, blocked=True)
         started = time.monotonic()
-        status: int | None = None
-        error, retry_after, blocked = None, None, False
+        head_of_answer.set(None)
+        status, retry_after, error, blocked = None, None, None, False
         try:
             async with self._session.post(
-                url,
+                URL(url, encoded=True),  # byte for byte as the client wrote it
                 data=body,
                 headers={**headers, "Content-Type": "application/json", "User-Agent": "RED_STATS/1"},
                 allow_redirects=False,
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
-                if not await _drained(response.content):
-                    response.close()  # a long answer is not read; the connection is closed
-            error = _error_of(status)
+                await _drained(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            blocked = _is_blocked(failure)
-            error, status = (REFUSED if blocked else _described(failure)), None
+            if status is None and (head := head_of_answer.get()) is not None:
+                status, retry_after = head.status, head.retry_after
+            if status is None:
+                blocked = _is_blocked(failure)
+                error = REFUSED if blocked else described(failure)
+        if status is not None:
+            error = _error_of(status)
         ms = int((time.monotonic() - started) * 1000)
         return Outcome(status, error, ms, retry_after, blocked)
 
-    def _socket(self, info: Any) -> socket.socket:
-        family, kind, protocol, _, address = info
-        if not is_allowed(ip_address(address[0]), self._allow):
-            raise AddressRefused(REFUSED)
-        created = socket.socket(family, kind, protocol)
-        created.setblocking(False)
-        return created
 
-
-async def _drained(content: aiohttp.StreamReader) -> bool:
-    """Whether the answer ended within READ_BYTES, so that the connection can be used again."""
+async def _drained(response: aiohttp.ClientResponse) -> None:
+    """Reads a short answer to its end, so that its connection can be used again; else that is closed."""
     left = READ_BYTES
-    while left > 0:
-        chunk = await content.read(left)
-        if not chunk:
-            return True
-        left -= len(chunk)
-    return content.at_eof()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while left > 0:
+                chunk = await response.content.read(left)
+                if not chunk:
+                    return
+                left -= len(chunk)
+            if response.content.at_eof():
+                return
+    response.close()
 
 
 def _error_of(status: int) -> str | None:
@@ -148,22 +117,3 @@ def _is_blocked(failure: BaseException | None) -> bool:
             return True
         failure = getattr(failure, "os_error", None) or failure.__cause__ or failure.__context__
     return False
-
-
-def _described(failure: Exception) -> str:
-    """The kind of failure in words for clients, without any address of ours."""
-    if isinstance(failure, TimeoutError):
-        return "timed out"
-    if isinstance(failure, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-        return "the certificate is not valid"
-    if isinstance(failure, aiohttp.ClientConnectorSSLError):
-        return "TLS failed"
-    if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return "the name could not be resolved"
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return "could not connect"
-    if isinstance(failure, aiohttp.ServerDisconnectedError | ConnectionResetError):
-        return "closed the connection without an answer"
-    if isinstance(failure, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        return "answered with something that is not HTTP"
-    return "the request failed"

@@ -4,6 +4,7 @@ Its row is in the table `pending` until the delivery ends; every transition is a
 `red.deliveries`. Times are ms since 1970.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -37,6 +38,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: int = 0  # attempts made
     held: bool = False
     wait: int = 0  # ms from the moment that planned `due` to `due`
+    probes: int = 0  # of the attempts made: those before it was due, which use up nothing of the schedule
+    tried: str = ""  # the URL of the last attempt, as `url_mark` gives it
 
     def left(self, now: int) -> int:
         """Ms until it is due, at most `wait`: a clock that was set back must not delay it."""
@@ -70,15 +73,30 @@ def enqueued(row: Row) -> Transition:
     return Transition(row, _event(row, "pending", row.since, due=row.due))
 
 
+def url_mark(url: str) -> str:
+    """A few characters by which a row knows whether the URL is still the one it was sent to."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
 def attempted(
-    row: Row, outcome: Outcome, at: int, schedule: Sequence[float], jitter: float, *, retried: bool = True
+    row: Row,
+    outcome: Outcome,
+    at: int,
+    schedule: Sequence[float],
+    jitter: float,
+    *,
+    url: str = "",
+    is_probe: bool = False,
+    retried: bool = True,
 ) -> Transition:
     """The transition after the POST that began at `at`: delivered, pending again, held (410) or exhausted.
 
-    `schedule` are the seconds between attempts, `jitter` is in 0..1. A kind that is not `retried` is
-    sent once.
+    `schedule` are the seconds between attempts, `jitter` is in 0..1. After a failed probe the row is due when
+    it was before. A kind that is not `retried` is sent once.
     """
-    tried = msgspec.structs.replace(row, attempt=row.attempt + 1)
+    tried = msgspec.structs.replace(
+        row, attempt=row.attempt + 1, probes=row.probes + is_probe, tried=url_mark(url)
+    )
     answer = verdict(outcome)
     if answer == "delivered":
         return Transition(None, _event(tried, "delivered", at, outcome))
@@ -90,7 +108,11 @@ def attempted(
     hint = retry_after_seconds(outcome, at / 1000)
     if outcome.blocked and schedule:
         hint = min(BLOCKED_SECONDS, max(schedule))
-    seconds = delay(tried.attempt, schedule, jitter, hint)
+    if is_probe:
+        due = max(row.due, at + outcome.ms + int(hint * 1000))
+        later = msgspec.structs.replace(tried, due=due, wait=due - at)
+        return Transition(later, _event(later, "pending", at, outcome, due=due))
+    seconds = delay(tried.attempt - tried.probes, schedule, jitter, hint)
     if seconds is None:
         return Transition(None, _event(tried, "exhausted", at, outcome))
     wait = outcome.ms + int(seconds * 1000)
@@ -110,7 +132,8 @@ def on_subscription_changed(row: Row, subscription: Subscription | None, at: int
             gone = Outcome(None, "the webhook stayed disabled for 72 h", 0)
             return Transition(None, _event(row, "exhausted", at, gone, attempt=0))
         return None
-    if row.held:
+    has_moved = bool(row.tried) and row.tried != url_mark(subscription.webhook_url) and row.due > at
+    if row.held or has_moved:
         resumed = msgspec.structs.replace(row, held=False, due=at, wait=0)
         return Transition(resumed, _event(resumed, "pending", at, due=at))
     return None

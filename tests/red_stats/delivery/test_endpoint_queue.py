@@ -1,5 +1,6 @@
 """Which delivery of an endpoint goes out next."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,14 +21,14 @@ def test_deliveries_go_out_in_the_order_of_their_times_and_none_before(times):
     queue = EndpointQueue(SCHEDULE)
     for number, at in enumerate(times):
         queue.push(str(number), due=7, at=at)
-    found = [int(name) for name, _ in popped(queue, 0)]
+    found = [int(name) for name, _, _ in popped(queue, 0)]
     assert found == sorted((n for n, at in enumerate(times) if at <= 0), key=lambda n: times[n])
 
 
 def test_what_waits_is_known_by_the_due_time_it_was_pushed_with():
     queue = EndpointQueue(SCHEDULE)
     queue.push("a", due=3_600_000, at=10)
-    assert popped(queue, 10) == [("a", 3_600_000)]
+    assert popped(queue, 10) == [("a", 3_600_000, False)]
 
 
 def test_no_more_go_out_at_a_time_than_the_queue_is_wide_and_one_after_a_failure():
@@ -36,18 +37,106 @@ def test_no_more_go_out_at_a_time_than_the_queue_is_wide_and_one_after_a_failure
     for _ in range(WIDTH):
         queue.began()
     assert (popped(queue, 0), queue.next_at()) == ([], None)
-    queue.failed(0, 0, lambda: 0.5)
+    queue.failed(0, "", 0, lambda: 0.5)
     for _ in range(WIDTH - 1):
         queue.ended()
     assert popped(queue, 0) == []
 
 
-def test_after_5_failures_the_schedule_belongs_to_the_endpoint_until_somebody_asks():
+def failed(queue, now=0, hint=0.0, url="https://one.example/"):
+    queue.failed(now, url, hint, lambda: 1.0)
+
+
+def test_after_5_failures_nothing_but_a_probe_goes_out_until_somebody_asks():
     queue = EndpointQueue(SCHEDULE)
     queue.push("a", due=0, at=0)
     for _ in range(OPENS_AFTER):
-        queue.failed(0, 0, lambda: 0.5)
+        failed(queue)
     assert queue.is_open
-    assert popped(queue, 4_999) == []
+    assert popped(queue, 56_999) == []
     queue.wake()
-    assert popped(queue, 0) == [("a", 0)]
+    assert popped(queue, 0) == [("a", 0, False)]
+
+
+@pytest.mark.parametrize("failures", range(1, 12))
+def test_an_endpoint_that_fails_is_tried_within_a_minute_whatever_is_due_when(failures):
+    queue = EndpointQueue(SCHEDULE)
+    for _ in range(failures):
+        failed(queue)
+    queue.push("a", due=7, at=20_000_000)
+    expected = [4_750, 9_500, 19_000, 28_500, 57_000][min(failures, 5) - 1]
+    assert queue.next_at() == expected
+    assert popped(queue, expected) == [("a", 7, True)]
+
+
+def test_one_probe_goes_out_for_each_failure():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue)
+    for name in "abc":
+        queue.push(name, due=7, at=20_000_000)
+    assert queue.pop(5_000).is_probe
+    queue.began()
+    queue.ended()
+    assert popped(queue, 1_000_000) == []
+
+
+def test_no_probe_goes_out_where_a_delivery_is_due_about_then():
+    queue = EndpointQueue((1, 1))
+    failed(queue)
+    queue.push("a", due=7, at=5_800)
+    assert queue.next_at() == 5_800
+    assert popped(queue, 5_800) == [("a", 7, False)]
+
+
+def test_the_first_success_after_an_outage_makes_everything_due_in_its_order():
+    queue = EndpointQueue(SCHEDULE)
+    for name, at in (("b", 8_000_000), ("a", 7_000_000), ("now", 0)):
+        queue.push(name, due=at, at=at)
+    for _ in range(OPENS_AFTER):
+        failed(queue)
+    queue.succeeded(100_000)
+    assert [one.delivery_id for one in popped(queue, 100_000)] == ["now", "a", "b"]
+
+
+def test_a_single_failure_among_successes_makes_nothing_due():
+    queue = EndpointQueue(SCHEDULE)
+    queue.push("poison", due=9_000_000, at=9_000_000)
+    failed(queue)
+    queue.succeeded(1_000)
+    assert popped(queue, 1_000_000) == []
+
+
+def test_nothing_goes_out_before_the_time_that_retry_after_asks_for():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue, hint=900.0)
+    queue.push("new", due=0, at=0)
+    queue.wake()
+    assert not queue.is_free(899_000)
+    assert popped(queue, 899_999) == []
+    assert popped(queue, 900_000) == [("new", 0, False)]
+
+
+def test_what_one_url_did_says_nothing_about_another():
+    queue = EndpointQueue(SCHEDULE)
+    queue.push("a", due=0, at=0)
+    for _ in range(OPENS_AFTER):
+        failed(queue, hint=900.0)
+    queue.moved_to("https://one.example/")
+    assert popped(queue, 0) == []
+    queue.moved_to("https://two.example/")
+    assert popped(queue, 0) == [("a", 0, False)]
+
+
+def test_an_endpoint_whose_deliveries_failed_in_another_process_is_probed_soon():
+    queue = EndpointQueue(SCHEDULE)
+    queue.push("a", due=7, at=9_000_000)
+    queue.suspect(0, lambda: 0.5)
+    assert popped(queue, 2_500) == [("a", 7, True)]
+
+
+def test_a_disabled_endpoint_is_not_probed():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue)
+    queue.push("held", due=7, at=9_000_000)
+    queue.rest()
+    assert popped(queue, 1_000_000) == []

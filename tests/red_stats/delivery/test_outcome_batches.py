@@ -25,7 +25,7 @@ async def test_a_delivery_that_is_sent_again_while_its_outcome_is_committed_stay
         spawn=lambda work: tasks.append(asyncio.ensure_future(work)), on_room=lambda: None,
     )  # fmt: skip
 
-    outcomes.add(1, Attempted(row, 1, 0, None, 1, 0.5))
+    outcomes.add(1, Attempted(row, 1, 0, None, 1, 0.5, ""))
     await asyncio.gather(*tasks)
 
     assert row.id in in_flight

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from red_stats.domain import deliveries
 from red_stats.domain.delivery_kinds import of_alert
 from red_stats.domain.retries import Outcome, delay, parse_schedule, retry_after_seconds, verdict
 from red_stats.domain.signatures import InvalidSecret, headers, key_of, new_secret
-from tests.builders import an_alert
+from tests.builders import a_subscription, an_alert
 
 SECRET = new_secret(bytes(range(32)))
 NOW = 1_790_000_000
@@ -81,6 +82,39 @@ def test_a_schedule_is_a_list_of_seconds():
     assert parse_schedule("0.2, 5") == (0.2, 5.0)
     with pytest.raises(ValueError, match="0 or more"):
         parse_schedule("-1")
+
+
+def test_a_date_without_a_zone_is_utc_whatever_the_zone_of_this_machine(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        outcome = Outcome(429, None, 1, "Mon Sep 21 14:14:20 2026")
+        assert retry_after_seconds(outcome, NOW) == 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_failed_probe_uses_up_nothing_of_the_schedule():
+    row, schedule = a_row(0), (5.0, 300.0)
+    row = deliveries.attempted(row, Outcome(500, None, 0), 0, schedule, 0.5).row
+    due = row.due
+    for at in range(1000, 5000, 1000):
+        row = deliveries.attempted(row, Outcome(500, None, 0), at, schedule, 0.5, is_probe=True).row
+        assert row.due == due
+    row = deliveries.attempted(row, Outcome(500, None, 0), due, schedule, 0.5).row
+    assert (row.attempt, row.due) == (6, due + 300_000)
+    assert deliveries.attempted(row, Outcome(500, None, 0), row.due, schedule, 0.5).row is None
+
+
+def test_a_new_url_makes_due_at_once_what_the_old_one_failed_to_take_and_nothing_else_does():
+    row = deliveries.attempted(a_row(0), Outcome(500, None, 0), 0, (5.0,), 0.5, url="https://a.example/").row
+    same = a_subscription(webhook_url="https://a.example/", version=9)
+    other = a_subscription(webhook_url="https://b.example/", version=9)
+    assert deliveries.on_subscription_changed(row, same, 1000) is None
+    moved = deliveries.on_subscription_changed(row, other, 1000)
+    assert (moved.row.due, moved.row.left(1000)) == (1000, 0)
+    assert deliveries.on_subscription_changed(a_row(0), other, 1000) is None
 
 
 def a_row(at):

@@ -1,0 +1,143 @@
+"""Connections to webhooks: only to addresses that the rules allow, and none for longer than MOST_AGE.
+
+The resolver refuses a name if any of its addresses is refused; literal addresses never reach a resolver,
+so the socket factory checks every address that is dialled. A name may come to mean another address at any
+time, which an old connection would never notice.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+from red_stats.delivery.answer_head import AnswerHead
+from red_stats.domain.urls import Network, is_allowed
+
+MOST_AGE: Final = 60.0  # seconds
+DNS_SECONDS: Final = 3.0
+REFUSED: Final = "the webhook's address is not allowed"
+
+head_of_answer: ContextVar[AnswerHead | None] = ContextVar("head_of_answer", default=None)
+
+
+class AddressRefused(OSError):
+    """Raised instead of dialling an address that the rules refuse."""
+
+
+class GuardResolver(AbstractResolver):
+    """Resolves names, and refuses a name if any of its addresses is refused."""
+
+    def __init__(self, allow: Sequence[Network], resolver: AbstractResolver | None = None) -> None:
+        self._allow = allow
+        self._resolver = resolver or aiohttp.AsyncResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name, all of them allowed.
+
+        Raises:
+            AddressRefused: one of them is not.
+            OSError: the name has no address, or no answer came within 3 s.
+        """
+        async with asyncio.timeout(DNS_SECONDS):
+            answers = await self._resolver.resolve(host, port, family)
+        if not answers:
+            raise OSError("the name has no address")
+        if not all(is_allowed(ip_address(answer["host"]), self._allow) for answer in answers):
+            raise AddressRefused(REFUSED)
+        return answers
+
+    async def close(self) -> None:
+        """Close the underlying resolver."""
+        await self._resolver.close()
+
+
+class _Answers(ResponseHandler):
+    """aiohttp's side of one connection, which keeps the head of each answer and its own age."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most_age: float) -> None:
+        super().__init__(loop)
+        self.head = AnswerHead()
+        self._made_at, self._most_age = loop.time(), most_age
+        self._used = False
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._end = asyncio.get_running_loop().call_at(self._made_at + self._most_age, transport.close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.head.feed(data) and self.transport is not None:
+            self.transport.abort()
+        super().data_received(data)
+
+    def begins_exchange(self, now: float, seconds: float) -> bool:
+        """Whether an exchange of `seconds` would end in time; the next bytes are then its answer.
+
+        The first exchange always may begin: a connection is never made for nothing.
+        """
+        is_first, self._used, self.head = not self._used, True, AnswerHead()
+        return is_first or now - self._made_at <= self._most_age - seconds
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """Connections for exchanges that take at most `seconds`; create it in a running loop."""
+
+    def __init__(
+        self,
+        allow: Sequence[Network],
+        *,
+        seconds: float,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        most_age: float = MOST_AGE,
+    ) -> None:
+        super().__init__(
+            resolver=GuardResolver(allow, resolver),
+            socket_factory=partial(_socket, allow),
+            use_dns_cache=False,
+            limit=0,
+            limit_per_host=0,
+            keepalive_timeout=30,
+            ssl=tls or True,
+        )
+        self._seconds = seconds
+        most_age = max(most_age, seconds)
+        self._factory = partial(_Answers, asyncio.get_running_loop(), most_age)  # type: ignore[assignment]
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection of the pool that is young enough, else a new one."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert isinstance(protocol, _Answers)
+            if protocol.begins_exchange(asyncio.get_running_loop().time(), self._seconds):
+                head_of_answer.set(protocol.head)
+                return connection
+            connection.close()
+
+
+def _socket(allow: Sequence[Network], info: Any) -> socket.socket:
+    family, kind, protocol, _, address = info
+    if not is_allowed(ip_address(address[0]), allow):
+        raise AddressRefused(REFUSED)
+    created = socket.socket(family, kind, protocol)
+    created.setblocking(False)
+    return created
