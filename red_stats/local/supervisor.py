@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Final
 
 import aiohttp
@@ -37,6 +38,19 @@ READY_SECONDS: Final = 60.0
 KAFKA_SECONDS: Final = 60.0
 STOP_SECONDS: Final = {"worker": 4.0, "red": 2.5, "kafka": 3.0}
 CANNOT_START: Final = 2
+
+
+def allowance_of(host: str) -> str:
+    """The networks that webhooks may reach by default, given the address on which the services listen.
+
+    Whoever can reach the services could send webhooks to programs of this machine that trust it. So they may
+    go to loopback only while nobody else gets in.
+    """
+    try:
+        is_loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    return WEBHOOK_ALLOW if is_loopback else ""
 
 
 class Supervisor:
@@ -199,8 +213,11 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
         if "RED_WEBHOOK_ALLOW" not in os.environ:
-            self._say(f"webhooks may reach {WEBHOOK_ALLOW} (RED_WEBHOOK_ALLOW is unset)")
-            given["RED_WEBHOOK_ALLOW"] = WEBHOOK_ALLOW
+            allowed = allowance_of(self._settings.host)
+            why = "" if allowed else f" and RED_HOST={self._settings.host} lets others in"
+            where = allowed or "public addresses only"
+            self._say(f"webhooks may reach {where} (RED_WEBHOOK_ALLOW is unset{why})")
+            given["RED_WEBHOOK_ALLOW"] = allowed
         return {**os.environ, **given}
 
     def _ready_line(self) -> str:
