@@ -300,9 +300,9 @@ class Dispatcher:
         self, partition: int, subscription_id: str, subscription: Subscription | None
     ) -> None:
         queue = self._queues.get((partition, subscription_id))
-        if queue is not None and subscription is not None:
-            queue.moved_to(subscription.webhook_url)
-            if subscription.enabled:
+        if queue is not None:
+            queue.moved_to(subscription.webhook_url if subscription else "")
+            if subscription is not None and subscription.enabled:
                 queue.wake()
             else:
                 queue.rest()

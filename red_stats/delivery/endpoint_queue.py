@@ -44,7 +44,8 @@ class EndpointQueue:
         self._asked_until = 0  # nor did the endpoint want anything before this time (Retry-After)
 
     def __bool__(self) -> bool:
-        return bool(self._heap or self._in_flight)
+        """Whether it holds anything: deliveries, or how an endpoint has failed."""
+        return bool(self._heap or self._in_flight or self._failures)
 
     @property
     def is_open(self) -> bool:

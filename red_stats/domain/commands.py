@@ -25,7 +25,12 @@ from red_stats.domain.subscriptions import (
     still_needed,
 )
 
-OVERLAP_MS: Final = 24 * 3600 * 1000
+OVERLAP_SECONDS: Final = 24 * 3600
+MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
+MAX_SECRETS: Final = 20  # of a subscription at a time
+MAX_AGE_SECONDS: Final = 24 * 3600  # where a subscription names none
+LONGEST_AGE_SECONDS: Final = 10_000 * 366 * 86_400
+DISABLED_BY_SYSTEM: Final = ("gone", "failing")  # reasons that stop deliveries only: alerts are still raised
 _NAMESPACE: Final = UUID("6f1cf2de-2f0c-5d55-9a52-5a3b0a1a4e5d").bytes
 
 Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]
@@ -44,6 +49,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET  # sealed, never clear
     reason: str | msgspec.UnsetType = msgspec.UNSET
+    max_age: int | msgspec.UnsetType | None = msgspec.UNSET  # seconds
+    overlap_seconds: int | msgspec.UnsetType = msgspec.UNSET
     if_version: int | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -148,6 +155,7 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
         threshold=check_threshold(command.threshold),
         description=_description(command.description),
         enabled=command.enabled is not False,
+        max_age=MAX_AGE_SECONDS if command.max_age is msgspec.UNSET else _max_age(command.max_age),
         since=context.stamp,
         partition=context.partition,
         created_at=now,
@@ -184,10 +192,11 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
     if isinstance(enabled, bool):
         reason = command.reason if isinstance(command.reason, str) and not enabled else None
         changes |= {"enabled": enabled, "disabled_reason": reason and reason[:100]}
+        changes["holds"] = reason in DISABLED_BY_SYSTEM
+    if command.max_age is not msgspec.UNSET:
+        changes["max_age"] = _max_age(command.max_age)
     if command.command == "rotate_secret":
-        current = _sealed(command, old.id, context)
-        overlap = Secret(old.secrets[0].encrypted, context.at + OVERLAP_MS)
-        changes["secrets"] = (current, overlap)
+        changes["secrets"] = _rotated(command, old, context)
     elif command.command == "update" and not changes:
         raise Problem("invalid_command", "Name at least one field to change.")
     return msgspec.structs.replace(
@@ -197,6 +206,20 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
         since=context.stamp,
         updated_at=rfc3339(from_ms(context.at)),
     )
+
+
+def _rotated(command: Command, old: Subscription, context: Context) -> tuple[Secret, ...]:
+    """The new secret, then every older one within its overlap, newest first."""
+    seconds = command.overlap_seconds if isinstance(command.overlap_seconds, int) else OVERLAP_SECONDS
+    if not 0 <= seconds <= MAX_OVERLAP_SECONDS:
+        detail = f"overlap_seconds is a whole number from 0 to {MAX_OVERLAP_SECONDS}."
+        raise Problem("value_out_of_range", detail)
+    replaced = Secret(old.secrets[0].encrypted, context.at + seconds * 1000)
+    overlapping = [one for one in (replaced, *old.secrets[1:]) if (one.until or 0) > context.at]
+    if len(overlapping) >= MAX_SECRETS:
+        detail = f"At most {MAX_SECRETS} secrets can be valid at a time; rotate with a shorter overlap."
+        raise Problem("too_many_secrets", detail)
+    return (_sealed(command, old.id, context), *overlapping)
 
 
 def _replace(client: Client, old: Subscription, new: Subscription | None, context: Context) -> Change:
@@ -235,6 +258,17 @@ def _url(url: str, context: Context) -> str:
     if reason is not None:
         raise Problem("webhook_url_refused", f"The webhook URL is refused: {reason}.", reason=reason)
     return url
+
+
+def _max_age(seconds: int | msgspec.UnsetType | None) -> int | None:
+    if not isinstance(seconds, int):
+        return None
+    if not 1 <= seconds <= LONGEST_AGE_SECONDS:
+        detail = (
+            f"max_age is a whole number of seconds from 1 to {LONGEST_AGE_SECONDS}, or null for no limit."
+        )
+        raise Problem("value_out_of_range", detail)
+    return seconds
 
 
 def _description(text: str | msgspec.UnsetType | None) -> str | None:

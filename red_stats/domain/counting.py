@@ -151,12 +151,21 @@ def _compared(
             high = [row for row in high if version.covers(offset_of[row])]
         if len(spans) > 1:
             high = [row for row in high if red_of[row] > version.threshold_bp]
-        raised += [(row, version) for row in high]
+        raised += [(row, version) for row in _young(high, readings, version)]
         if len(rows):
             name = version.subscription_id
             compared, over = tallies.get(name, (0, 0))
             tallies[name] = (compared + len(rows), over + len(high))
     return tallies
+
+
+def _young(rows: Sequence[int], readings: MeasurementColumns, version: ThresholdVersion) -> Sequence[int]:
+    """The images that were no older than the version's `max_age` at their Kafka time."""
+    if version.max_age is None or not len(rows):
+        return rows
+    chosen = np.asarray(rows)
+    young = readings.logged_at[chosen] - readings.at[chosen] <= version.max_age * 1000
+    return rows if young.all() else list(chosen[young].tolist())
 
 
 def _alerts(

@@ -25,7 +25,11 @@ class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """One threshold and one webhook URL of a client; the version is in force from offset `since`."""
+    """One threshold and one webhook URL of a client; the version is in force from offset `since`.
+
+    `max_age` (s): an image older than that at its Kafka time raises no alert; None: no limit. `holds`: it
+    is disabled by the system, and its alerts are raised and held.
+    """
 
     id: str
     version: int
@@ -34,11 +38,24 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     enabled: bool = True
     disabled_reason: str | None = None
+    holds: bool = False
+    max_age: int | None = None
     since: int
     partition: int
     created_at: str
     updated_at: str
     secrets: tuple[Secret, ...] = ()
+
+    @property
+    def raises(self) -> bool:
+        """Whether it raises alerts: also while the system disabled it, which stops deliveries only."""
+        return self.enabled or self.holds
+
+    @property
+    def threshold_version(self) -> "ThresholdVersion":
+        """The version as the fold uses it, in force."""
+        threshold_bp = to_basis_points(self.threshold)
+        return ThresholdVersion(self.id, self.version, threshold_bp, self.since, None, self.max_age)
 
     def public(self) -> "PublicSubscription":
         """The subscription as clients see it, without secrets."""
@@ -50,6 +67,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
             description=self.description,
             enabled=self.enabled,
             disabled_reason=self.disabled_reason,
+            max_age=self.max_age,
             in_force_from=f"{self.partition}:{self.since}",
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -67,6 +85,7 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     disabled_reason: str | None
     in_force_from: str
+    max_age: int | None = None
     created_at: str
     updated_at: str
 
@@ -84,6 +103,7 @@ class Range(msgspec.Struct, frozen=True, array_like=True):
     threshold_bp: int
     since: int
     until: int
+    max_age: int | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +120,17 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThresholdVersion(NamedTuple):
-    """One version as the fold of measurements uses it; `until` is None while it is in force."""
+    """One version as the fold of measurements uses it; `until` is None while it is in force.
+
+    `max_age` is in seconds.
+    """
 
     subscription_id: str
     version: int
     threshold_bp: int
     since: int
     until: int | None
+    max_age: int | None = None
 
     def covers(self, offset: int) -> bool:
         """Whether this version is in force for the measurement at that offset."""
@@ -120,22 +144,18 @@ encode = _encoder.encode
 
 
 def active_versions(client: Client) -> tuple[ThresholdVersion, ...]:
-    """Every enabled version that may still be in force for a measurement, oldest range first."""
+    """Every version that may still raise an alert about a measurement, oldest range first."""
     closed = [ThresholdVersion(*msgspec.structs.astuple(closed_range)) for closed_range in client.past]
-    current = [
-        ThresholdVersion(s.id, s.version, to_basis_points(s.threshold), s.since, None)
-        for s in client.subscriptions
-        if s.enabled
-    ]
+    current = [s.threshold_version for s in client.subscriptions if s.raises]
     return tuple(closed + current)
 
 
 def closed_at(subscription: Subscription, stamp: int) -> tuple[Range, ...]:
     """The range a version leaves behind when the next one starts at `stamp`; none if it was empty."""
-    if not subscription.enabled or subscription.since >= stamp:
+    if not subscription.raises or subscription.since >= stamp:
         return ()
-    threshold_bp = to_basis_points(subscription.threshold)
-    return (Range(subscription.id, subscription.version, threshold_bp, subscription.since, stamp),)
+    version = subscription.threshold_version
+    return (Range(*version[:4], stamp, version.max_age),)
 
 
 def still_needed(past: tuple[Range, ...], mark: int) -> tuple[Range, ...]:

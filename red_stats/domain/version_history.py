@@ -8,20 +8,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from red_common.events import InvalidEvent, to_basis_points
+from red_common.events import InvalidEvent
 from red_stats.domain import command_results
 from red_stats.domain.subscriptions import PublicSubscription, Subscription, ThresholdVersion
 
 
 class Version(NamedTuple):
-    """One accepted version of a subscription: its threshold and the offset from which it is in force."""
+    """One accepted version of a subscription, from offset `since`; `raises` is None if it raises no alert."""
 
     client_id: str
     subscription_id: str
     version: int
-    enabled: bool
-    threshold_bp: int
     since: int
+    raises: ThresholdVersion | None
 
 
 class History:
@@ -39,18 +38,17 @@ class History:
         public, row = answer.subscription, answer.row
         if not isinstance(public, PublicSubscription):
             return
-        version = row if isinstance(row, Subscription) else None
+        raises = isinstance(row, Subscription) and row.raises and answer.ended is not True
         self._versions[public.id, public.version] = Version(
             client_id=answer.client_id,
             subscription_id=public.id,
             version=public.version,
-            enabled=version is not None and version.enabled and answer.ended is not True,
-            threshold_bp=to_basis_points(version.threshold) if version is not None else 0,
             since=public.since,
+            raises=row.threshold_version if raises and isinstance(row, Subscription) else None,
         )
 
     def active_versions(self) -> Mapping[str, Sequence[ThresholdVersion]]:
-        """By client: every enabled version with the offsets for which it is in force, `[since, until)`."""
+        """By client: every version that raises alerts, with the offsets it does so for, `[since, until)`."""
         chains: dict[str, list[Version]] = defaultdict(list)
         for version in sorted(self._versions.values(), key=lambda v: v.version):
             chains[version.subscription_id].append(version)
@@ -58,7 +56,7 @@ class History:
         for chain in chains.values():
             ends = [following.since for following in chain[1:]] + [None]
             for version, until in zip(chain, ends, strict=True):
-                if version.enabled and until != version.since:
-                    threshold = ThresholdVersion(*version[1:3], version.threshold_bp, version.since, until)
-                    active[version.client_id].append(threshold)
+                if version.raises is not None and until != version.since:
+                    in_force = version.raises._replace(since=version.since, until=until)
+                    active[version.client_id].append(in_force)
         return active

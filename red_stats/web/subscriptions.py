@@ -33,6 +33,7 @@ class NewSubscription(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     threshold: float
     description: str | Unset | None = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
+    max_age: int | Unset | None = msgspec.UNSET
 
 
 class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,6 +43,13 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     threshold: float | Unset = msgspec.UNSET
     description: str | Unset | None = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
+    max_age: int | Unset | None = msgspec.UNSET
+
+
+class Rotation(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of `POST /v1/subscriptions/{id}/rotate-secret`, which may be left out."""
+
+    overlap_seconds: int | Unset = msgspec.UNSET
 
 
 class Subscriptions:
@@ -104,11 +112,14 @@ class Subscriptions:
         return web.Response(status=204)
 
     async def rotate_secret(self, request: web.Request) -> web.Response:
-        """Replace the secret; the new one is shown only here, and for 24 h requests are signed with both."""
+        """Replace the secret; the new one is shown only here, and the old one signs as well for a time."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
+        body = await _body(request, Rotation) if request.body_exists else Rotation()
         secret, sealed = self._resources.box.fresh(client_id, found.id)
-        changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed)
+        changed = await self._command(
+            client_id, "rotate_secret", found.id, secret=sealed, **msgspec.to_builtins(body)
+        )
         return json_response(changed | {"secret": secret})
 
     async def test(self, request: web.Request) -> web.Response:

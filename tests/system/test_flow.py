@@ -10,9 +10,12 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
+from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
+from red_stats.domain.measurements import from_ms
+from red_stats.domain.signatures import sign
 from red_stats.kafka.changelog_loader import read_to_end
 from tests.builders import a_measurement
 from tests.conftest import PARTITIONS
@@ -86,15 +89,15 @@ async def test_an_image_is_counted_recorded_and_delivered_with_a_signature_that_
         assert delivery["attempts"][0]["status"] == 200
 
 
-async def ended(api, stats, subscription, state=("delivered", "exhausted", "cancelled")):
-    """The deliveries of a subscription once all of them are in one of the states."""
+async def ended(api, stats, subscription, state=("delivered", "exhausted", "cancelled"), count=1):
+    """The deliveries of a subscription once there are so many and all are in one of the states."""
     url = f"{stats.url}/v1/deliveries?subscription={subscription['id']}"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status, answer = await api.call("GET", url)
             assert status == 200
             items = answer["items"]
-            if items and all(item["state"] in state for item in items):
+            if len(items) >= count and all(item["state"] in state for item in items):
                 return items
             await asyncio.sleep(0.1)
 
@@ -301,12 +304,101 @@ async def test_a_webhook_that_is_gone_is_disabled_and_its_alerts_wait_for_it(api
             while (found := (await api.call("GET", one))[1])["enabled"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert found["disabled_reason"] == "gone"
-        [delivery] = await ended(api, stats, subscription, ("held",))
+        assert len(await ended(api, stats, subscription, ("held",))) == 1
         receiver.answer = 200
+        await api.sent(service, b.a_png())  # the system stops deliveries only: this one is raised and held
+        assert len(await ended(api, stats, subscription, ("held",), count=2)) == 2
         await api.call("PATCH", one, json={"enabled": True})
-        await receiver.until(2)
-        [delivery] = await ended(api, stats, subscription, ("delivered",))
-        assert [a["status"] for a in delivery["attempts"]] == [410, 200]
+        await receiver.until(3)
+        deliveries = await ended(api, stats, subscription, ("delivered",), count=2)
+        statuses = sorted([a["status"] for a in found["attempts"] if a["status"]] for found in deliveries)
+        assert statuses == [[200], [410, 200]]
+        assert sorted(alert["seq"] for alert in receiver.alerts()) == [1, 2]
+        await api.call("PATCH", one, json={"enabled": False})  # its client stops the alerts themselves
+        item = await api.sent(service, b.a_png())
+        path = f"{stats.url}/v1/alerts?subscription={subscription['id']}&at_least={item['position']}"
+        assert len((await api.call("GET", path))[1]["items"]) == 2
+
+
+async def until_failed(api, stats, subscription, times=1):
+    """Returns once the only delivery of the subscription has failed so often."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await ended(api, stats, subscription, ("pending",))
+            if sum(attempt["attempt"] > 0 for attempt in found[0]["attempts"]) >= times:
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def patient(kafka, stats, tmp_path):
+    """A worker of role deliver alone whose second attempt would come after an hour."""
+    stats.stop()
+    given = {"RED_WEBHOOK_SCHEDULE": "3600", "RED_WEBHOOK_TIMEOUT": "5"}
+    try:
+        with running(worker(kafka, tmp_path, **given)) as service:
+            yield service
+    finally:
+        stats.start()
+        stats.until_ready()
+
+
+async def test_an_endpoint_that_comes_back_is_tried_within_seconds_whatever_the_schedule_says(
+    api, service, patient
+):
+    async with Receiver(500) as receiver:
+        subscription = await api.subscribed(patient, receiver.url)
+        await api.sent(service, b.a_png())
+        await until_failed(api, patient, subscription)
+        receiver.answer = 200
+        [delivery] = await ended(api, patient, subscription)
+        assert [a["status"] for a in delivery["attempts"] if a["attempt"]] == [500, 200]
+
+
+async def test_a_new_url_gets_at_once_what_the_old_one_did_not_take(api, service, patient):
+    async with Receiver(500) as failing, Receiver() as better:
+        subscription = await api.subscribed(patient, failing.url)
+        await api.sent(service, b.a_png())
+        await until_failed(api, patient, subscription)
+        changed = time.monotonic()
+        one = f"{patient.url}/v1/subscriptions/{subscription['id']}"
+        await api.call("PATCH", one, json={"webhook_url": better.url})
+        await better.until(1)
+        assert time.monotonic() - changed < 3.5  # before the first probe
+        assert len(better.alerts()) == 1
+
+
+async def test_every_secret_within_its_overlap_signs_newest_first(api, service, stats):
+    async with Receiver() as receiver:
+        subscription = await api.subscribed(stats, receiver.url)
+        rotate = f"{stats.url}/v1/subscriptions/{subscription['id']}/rotate-secret"
+        secrets = [subscription["secret"]]
+        for body in ({}, {"json": {"overlap_seconds": 3600}}, {"json": {"overlap_seconds": 0}}):
+            status, answer = await api.call("POST", rotate, **body)
+            assert status == 200
+            secrets.append(answer["secret"])
+        for value, code in ((-1, 422), (604_801, 422), ("1", 400)):
+            assert (await api.call("POST", rotate, json={"overlap_seconds": value}))[0] == code
+        await api.sent(service, b.a_png())
+        await receiver.until(1)
+        [got] = receiver.got
+        expected = [sign(secret, got.id, int(got.timestamp), got.raw) for secret in secrets]
+        newest, previous, second, first = expected[::-1]
+        assert got.signatures.split() == [newest, second, first]
+        assert previous not in got.signatures
+
+
+async def test_a_backfill_raises_no_alert_unless_max_age_is_null(kafka, api, service, stats):
+    async with Receiver() as receiver:
+        day = await api.subscribed(stats, receiver.url, 0.5)
+        free = await api.subscribed(stats, receiver.url, 0.5, max_age=None)
+        assert (day["max_age"], free["max_age"]) == (86_400, None)
+        old = rfc3339(from_ms(int(time.time() * 1000) - 90_000_000))
+        [position] = await measured(kafka, api.client_id, [1.0], measured_at=old)
+        status, alerts = await api.call("GET", f"{stats.url}/v1/alerts?at_least={position}")
+        assert (status, [alert["subscription_id"] for alert in alerts["items"]]) == (200, [free["id"]])
+        status, counted = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&at_least={position}")
+        assert (status, counted["images"]) == (200, 1)
 
 
 async def test_redirects_are_not_followed_and_long_answers_not_read(api, service, stats):

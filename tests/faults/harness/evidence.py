@@ -26,6 +26,7 @@ class Record:
     partition: int
     offset: int
     value: dict[str, Any]
+    timestamp: int = 0  # Kafka's, ms
 
 
 @dataclass
@@ -91,7 +92,7 @@ def _mine(tp, record, clients):
     with contextlib.suppress(ValueError):
         value = json.loads(record.value)
         if isinstance(value, dict):
-            return Record(tp.topic, client_id, tp.partition, record.offset, value)
+            return Record(tp.topic, client_id, tp.partition, record.offset, value, record.timestamp)
     return None
 
 

@@ -2,20 +2,27 @@
 
 import json
 from collections import defaultdict
+from datetime import datetime
 
 from tests.faults.harness.evidence import DELIVERIES, MEASUREMENTS, RESULTS
 
 
 def versions_of(evidence, client_id):
-    """Per subscription its versions in order: (number, from, threshold or None when it raises none)."""
+    """Per subscription its versions in order: (number, from, threshold or None, max_age, enabled).
+
+    One that the system disabled raises alerts still: only one that its client disabled has no threshold.
+    """
     found = defaultdict(dict)
     for record in evidence.of(RESULTS, client_id):
         if record.value.get("status") != "accepted":
             continue
         made = record.value["subscription"]
         since = int(made["in_force_from"].split(":")[1])
-        fires = made["enabled"] and not record.value.get("ended")
-        found[made["id"]][made["version"]] = (since, made["threshold"] if fires else None)
+        ended = record.value.get("ended")
+        raises = not ended and (made["enabled"] or made["disabled_reason"] in ("gone", "failing"))
+        threshold = made["threshold"] if raises else None
+        enabled = made["enabled"] and not ended
+        found[made["id"]][made["version"]] = (since, threshold, made.get("max_age"), enabled)
     return {name: sorted((v, *told) for v, told in by.items()) for name, by in found.items()}
 
 
@@ -26,9 +33,20 @@ def implied_of(evidence, client_id, log):
         implied[name] = raised = []
         for record in log:
             in_force = [v for v in versions if v[1] <= record.offset]
-            if in_force and in_force[-1][2] is not None and record.value["red"] > in_force[-1][2]:
-                raised.append((f"{record.partition}:{record.offset}", in_force[-1][0]))
+            if not in_force:
+                continue
+            number, _, threshold, max_age, _ = in_force[-1]
+            if threshold is not None and record.value["red"] > threshold and is_young(record, max_age):
+                raised.append((f"{record.partition}:{record.offset}", number))
     return implied
+
+
+def is_young(record, max_age):
+    """Whether the image was no older than `max_age` seconds when it was logged."""
+    if max_age is None:
+        return True
+    measured = datetime.fromisoformat(record.value["measured_at"]).timestamp() * 1000
+    return record.timestamp - round(measured) <= max_age * 1000
 
 
 def stopped_of(evidence):
@@ -36,7 +54,7 @@ def stopped_of(evidence):
     found = set()
     for client_id in evidence.ledgers:
         for name, versions in versions_of(evidence, client_id).items():
-            if any(threshold is None for _, _, threshold in versions):
+            if not all(enabled for *_, enabled in versions):
                 found.add(name)
     return found
 

@@ -134,6 +134,18 @@ def test_an_endpoint_whose_deliveries_failed_in_another_process_is_probed_soon()
     assert popped(queue, 2_500) == [("a", 7, True)]
 
 
+def test_how_an_endpoint_failed_is_kept_while_nothing_waits_and_forgotten_with_a_success_or_its_url():
+    queue = EndpointQueue(SCHEDULE)
+    assert not queue
+    failed(queue)
+    assert queue
+    queue.succeeded(0)
+    assert not queue
+    failed(queue)
+    queue.moved_to("")
+    assert not queue
+
+
 def test_a_disabled_endpoint_is_not_probed():
     queue = EndpointQueue(SCHEDULE)
     failed(queue)

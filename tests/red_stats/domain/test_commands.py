@@ -64,20 +64,82 @@ def test_a_closed_range_leaves_once_the_mark_has_passed_it(subscribed):
     assert [j.since for j in active_versions(third.client)] == [160]
 
 
-def test_a_disabled_version_judges_nothing(subscribed):
-    change = obeyed(
-        command("disable", subscription_id=subscribed.subscription.id, reason="gone"),
-        subscribed.client,
-    )
+@pytest.mark.parametrize("reason", [None, "holidays"])
+def test_a_version_that_its_client_disabled_judges_nothing(subscribed, reason):
+    named = {"subscription_id": subscribed.subscription.id} | ({"reason": reason} if reason else {})
+    change = obeyed(command("disable", **named), subscribed.client)
 
     assert active_versions(change.client) == ()
-    assert change.subscription.disabled_reason == "gone"
+    assert change.subscription.disabled_reason == reason
+
+
+@pytest.mark.parametrize("reason", ["gone", "failing"])
+def test_a_version_that_the_system_disabled_goes_on_judging_until_its_client_disables_it(subscribed, reason):
+    named = {"subscription_id": subscribed.subscription.id}
+    gone = obeyed(command("disable", **named, reason=reason), subscribed.client, stamp=150)
+    changed = obeyed(command("update", **named, threshold=0.5), gone.client, stamp=160)
+    ended = obeyed(command("update", **named, enabled=False), changed.client, stamp=170)
+
+    assert not gone.subscription.enabled
+    assert not changed.subscription.enabled
+    assert [(j.since, j.until) for j in active_versions(ended.client)] == [(100, 150), (150, 160), (160, 170)]
+    enabled = obeyed(command("enable", **named), changed.client, stamp=170)
+    assert (enabled.subscription.enabled, enabled.subscription.holds) == (True, False)
+
+
+def test_a_version_written_before_the_system_held_alerts_judges_nothing_still(subscribed):
+    old = orjson.loads(encode(subscribed.client))
+    row = old["subscriptions"][0]
+    row |= {"enabled": False, "disabled_reason": "gone"}
+    del row["holds"], row["max_age"]
+    assert active_versions(decode(orjson.dumps(old))) == ()
+
+
+def test_a_new_subscription_alerts_about_images_of_a_day_and_one_from_before_that_field_of_any_age(
+    subscribed,
+):
+    old = orjson.loads(encode(subscribed.client))
+    del old["subscriptions"][0]["max_age"]
+    before = decode(orjson.dumps(old))
+    assert [j.max_age for j in active_versions(subscribed.client)] == [86_400]
+    assert [j.max_age for j in active_versions(before)] == [None]
+    named = {"subscription_id": subscribed.subscription.id}
+    changed = obeyed(command("update", **named, threshold=0.5), before, stamp=150)
+    limited = obeyed(command("update", **named, max_age=60), changed.client, stamp=160)
+    free = obeyed(command("update", **named, max_age=None), limited.client, stamp=170)
+    assert [j.max_age for j in active_versions(free.client)] == [None, None, 60, None]
+    assert decode(encode(free.client)) == free.client
+
+
+def rotated(client, subscription, at=NOW, **fields):
+    return obeyed(command("rotate_secret", subscription_id=subscription.id, **fields), client, at=at)
 
 
 def test_rotation_keeps_the_old_secret_for_a_day(subscribed):
-    change = obeyed(command("rotate_secret", subscription_id=subscribed.subscription.id), subscribed.client)
+    change = rotated(subscribed.client, subscribed.subscription)
 
     assert [s.until for s in change.subscription.secrets] == [None, NOW + 86_400_000]
+
+
+def test_every_secret_within_its_overlap_is_kept_newest_first_and_no_other(subscribed):
+    first = rotated(subscribed.client, subscribed.subscription)
+    second = rotated(first.client, first.subscription, at=NOW + 1000, overlap_seconds=60)
+    third = rotated(second.client, second.subscription, at=NOW + 2000, overlap_seconds=0)
+    fourth = rotated(third.client, third.subscription, at=NOW + 61_000, overlap_seconds=604_800)
+
+    day, minute = NOW + 86_400_000, NOW + 61_000
+    assert [s.until for s in second.subscription.secrets] == [None, minute, day]
+    assert [s.until for s in third.subscription.secrets] == [None, minute, day]
+    assert [s.until for s in fourth.subscription.secrets] == [None, NOW + 61_000 + 604_800_000, day]
+
+
+def test_the_twenty_first_secret_that_would_overlap_is_refused(subscribed):
+    change = subscribed
+    for _ in range(19):
+        change = rotated(change.client, change.subscription)
+    with pytest.raises(Problem, match="too_many_secrets"):
+        rotated(change.client, change.subscription)
+    assert len(rotated(change.client, change.subscription, at=NOW + 86_400_000).subscription.secrets) == 2
 
 
 def test_a_list_survives_its_changelog(subscribed):
@@ -100,6 +162,9 @@ def test_the_hundred_and_first_subscription_is_refused():
         (command(threshold=0.12345), "threshold_out_of_range"),
         (command(threshold=1.5), "threshold_out_of_range"),
         (command(threshold="high"), "invalid_command"),
+        (command(max_age=0), "value_out_of_range"),
+        (command(max_age=1 << 60), "value_out_of_range"),
+        (command(max_age=1.5), "invalid_command"),
         (command(webhook_url="http://10.0.0.1/"), "webhook_url_refused"),
         (command("update", subscription_id="nobody", threshold=0.1), "not_found"),
         (command("update", threshold=0.1), "invalid_command"),

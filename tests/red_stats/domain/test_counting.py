@@ -33,8 +33,8 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
     )
 
 
-def judge(threshold_bp=2500, since=0, until=None, subscription=SUBSCRIPTION):
-    return ThresholdVersion(subscription, 1, threshold_bp, since, until)
+def judge(threshold_bp=2500, since=0, until=None, subscription=SUBSCRIPTION, max_age=None):
+    return ThresholdVersion(subscription, 1, threshold_bp, since, until, max_age)
 
 
 def test_an_image_at_the_threshold_is_not_over():
@@ -66,6 +66,24 @@ def test_a_measurement_older_than_the_retention_at_its_kafka_time_opens_no_windo
     result = folded([late], [judge()])
 
     assert (result.windows, result.too_late, len(result.alerts)) == ({}, 1, 1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0.1, 0.3, 0.9])), min_size=1, max_size=30),
+    st.one_of(st.none(), st.integers(1, 200)),
+)
+def test_an_image_older_than_max_age_at_its_kafka_time_raises_no_alert_and_is_counted(images, max_age):
+    records = [
+        measured(CLIENT, red, offset, at=NOW - 1000 * age, logged_at=NOW)
+        for offset, (age, red) in enumerate(images)
+    ]
+    result = folded(records, [judge(max_age=max_age), judge(8000, subscription=a_subscription_id(2))])
+    alerts = [a.event.position for a in result.alerts if a.event.subscription_id == SUBSCRIPTION]
+    young = [max_age is None or age <= max_age for age, _ in images]
+    expected = [f"3:{n}" for n, (_, red) in enumerate(images) if red > 0.25 and young[n]]
+    assert alerts == expected
+    over = sum(window.subscriptions[SUBSCRIPTION][1] for window in result.windows.values())
+    assert over == sum(red > 0.25 for _, red in images)
 
 
 def test_a_clock_set_back_reopens_no_expired_window():
