@@ -84,7 +84,7 @@ class Keyring:
             return
         try:
             self.records[key_id] = msgspec.json.decode(record.value, type=KeyRecord)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("%s: skipped offset %s, not a valid key record: %s", TOPIC, record.offset, error)
 
     def authenticate(self, authorization: str | None) -> Caller | None:

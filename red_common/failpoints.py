@@ -49,6 +49,8 @@ def parse(spec: str) -> tuple[str, int, signal.Signals]:
     point, _, visits = named.partition("#")
     if point not in POINTS:
         raise ValueError(f"there is no crash point {point!r}; use one of {', '.join(POINTS)}")
+    if visits and not (visits.isascii() and visits.isdigit()):
+        raise ValueError(f"{visits!r} is no number of a visit")
     return point, int(visits or 1), signal.SIGSTOP if action == "stop" else signal.SIGKILL
 
 

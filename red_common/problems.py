@@ -9,6 +9,8 @@ from typing import Any, Final
 
 CONTENT_TYPE: Final = "application/problem+json"
 
+MAX_DETAIL: Final = 500  # characters
+
 #: code -> HTTP status and title; a code never changes, because clients compare it.
 CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "bad_request": (400, "The request cannot be read"),
@@ -76,7 +78,8 @@ class Problem(Exception):
 
     Args:
         code: a key of CATALOGUE.
-        detail: a sentence for the person reading it, with a full stop; it says what to do about it.
+        detail: a sentence for the person reading it, with a full stop; it says what to do about it. It may
+            quote the input: what is longer than MAX_DETAIL is cut.
         close: close the connection, because the request's body has not been read to its end.
         retry_after: seconds after which it makes sense to try again.
         described: status and title, where they differ from the catalogue's (see `from_dict`).
@@ -93,6 +96,7 @@ class Problem(Exception):
         described: tuple[int, str] | None = None,
         **extra: Any,
     ) -> None:
+        detail = detail if len(detail) <= MAX_DETAIL else f"{detail[:MAX_DETAIL]}..."
         super().__init__(code, detail)
         self.code, self.detail, self.extra = code, detail, extra
         self.close, self.retry_after = close, retry_after

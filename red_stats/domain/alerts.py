@@ -4,19 +4,18 @@ So anyone can prove them: the measurements above the threshold within the range 
 """
 
 import hashlib
-from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 import orjson
 
-from red_common.events import InvalidEvent, to_basis_points
-from red_stats.domain.measurements import Measurement, rfc3339_of, to_ms
+from red_common.events import CLIENT_ID, InvalidEvent, to_basis_points
+from red_stats.domain.bounds import Count32, Count63, Name, PlaceInLog, Share, moment_ms
+from red_stats.domain.measurements import Measurement, rfc3339_of
 from red_stats.domain.subscriptions import ThresholdVersion
-
-_MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
+from red_stats.domain.uuids import InvalidUuid, canonical
 
 
 class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -27,20 +26,20 @@ class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     id: str
-    subscription_id: str
-    version: int
-    seq: int
-    prev_seq: int
-    image_id: str
-    red: float
-    threshold: float
+    subscription_id: Name
+    version: Count32
+    seq: Count63
+    prev_seq: Count63
+    image_id: Name
+    red: Share
+    threshold: Share
     measured_at: str
-    position: str
+    position: PlaceInLog
 
     @property
     def measured_ms(self) -> int:
         """Event time in ms since 1970."""
-        return to_ms(msgspec.convert(self.measured_at, _MOMENT))
+        return moment_ms(self.measured_at)
 
 
 _decoder = msgspec.json.Decoder(AlertRaised)
@@ -54,12 +53,25 @@ def decode(value: bytes | None) -> AlertRaised:
     """
     try:
         alert = _decoder.decode(value or b"")
-        alert.measured_ms  # noqa: B018 it must be a time
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        canonical(alert.id)
+        moment_ms(alert.measured_at)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidUuid, InvalidEvent) as error:
         raise InvalidEvent(f"not an alert: {error}") from error
     to_basis_points(alert.red)
     to_basis_points(alert.threshold)
     return alert
+
+
+def client_of(key: bytes | None) -> str:
+    """The client_id in the key of a record on `red.alerts`.
+
+    Raises:
+        InvalidEvent: there is none.
+    """
+    client_id = (key or b"").decode(errors="replace")
+    if not CLIENT_ID.fullmatch(client_id):
+        raise InvalidEvent("the record's key is not a client_id")
+    return client_id
 
 
 class Alert(NamedTuple):

@@ -4,12 +4,23 @@ Accepted results carry the whole version and the offset it is in force from: the
 `rebuild` and `verify` fold.
 """
 
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import msgspec
 
-from red_common.events import InvalidEvent
+from red_common.events import InvalidEvent, to_basis_points
+from red_stats.domain.bounds import PlaceInLog
 from red_stats.domain.subscriptions import PublicSubscription, Subscription
+
+
+class ProblemObject(TypedDict):
+    """What every problem object has; its additional members are not read here."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +33,11 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str
     client_id: str
     status: Literal["accepted", "rejected"]
-    problem: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    problem: ProblemObject | msgspec.UnsetType = msgspec.UNSET
     subscription: PublicSubscription | msgspec.UnsetType = msgspec.UNSET
     row: Subscription | msgspec.UnsetType | None = msgspec.UNSET
     ended: bool | msgspec.UnsetType = msgspec.UNSET
-    command_position: str = ""
+    command_position: PlaceInLog
 
     @property
     def command_offset(self) -> int:
@@ -45,6 +56,12 @@ def decode(value: bytes | None) -> CommandResult:
         InvalidEvent: the value is no command result; only role live writes there.
     """
     try:
-        return _decoder.decode(value or b"")
+        result = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"not a command result: {error}") from error
+    told = result.subscription if result.status == "accepted" else result.problem
+    if isinstance(told, msgspec.UnsetType):
+        raise InvalidEvent("an accepted result has a subscription, a rejected one a problem")
+    if isinstance(result.row, Subscription):
+        to_basis_points(result.row.threshold)
+    return result

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from red_common.events import CLIENT_ID, InvalidEvent, rfc3339, to_basis_points
+from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
 from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
 from red_stats.domain.alerts import uuid5
@@ -24,6 +24,8 @@ from red_stats.domain.subscriptions import (
     closed_at,
     still_needed,
 )
+from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
+from red_stats.domain.uuids import InvalidUuid, canonical
 
 OVERLAP_SECONDS: Final = 24 * 3600
 MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
@@ -44,7 +46,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     client_id: str
     subscription_id: str | msgspec.UnsetType = msgspec.UNSET
     webhook_url: str | msgspec.UnsetType = msgspec.UNSET
-    threshold: float | msgspec.UnsetType = msgspec.UNSET
+    threshold: Any = msgspec.UNSET  # as `exactly` reads it
     description: str | msgspec.UnsetType | None = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET  # sealed, never clear
@@ -52,6 +54,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_age: int | msgspec.UnsetType | None = msgspec.UNSET  # seconds
     overlap_seconds: int | msgspec.UnsetType = msgspec.UNSET
     if_version: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(Command, float_hook=exactly)
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -121,12 +126,14 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
 
 def _parse(value: bytes) -> Command:
     try:
-        return msgspec.json.decode(value, type=Command)
+        return _decoder.decode(value)
     except msgspec.ValidationError as error:
         text = str(error)
         if "`$.command`" in text:
             raise Problem("unknown_command", text) from error
         raise Problem("invalid_command", text) from error
+    except RecursionError as error:  # its envelope could just be read
+        raise Problem("invalid_command", "The command is nested too deeply.") from error
 
 
 def _existing(command: Command, client: Client) -> Subscription:
@@ -145,14 +152,14 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
         detail = f"A client has at most {MAX_SUBSCRIPTIONS} subscriptions; delete one first."
         raise Problem("too_many_subscriptions", detail)
     subscription_id = _new_id(command, client)
-    if not isinstance(command.webhook_url, str) or not isinstance(command.threshold, float):
+    if not isinstance(command.webhook_url, str) or command.threshold is msgspec.UNSET:
         raise Problem("invalid_command", "webhook_url and threshold are required.")
     now = rfc3339(from_ms(context.at))
     subscription = Subscription(
         id=subscription_id,
         version=1,
         webhook_url=_url(command.webhook_url, context),
-        threshold=check_threshold(command.threshold),
+        threshold=_threshold(command.threshold),
         description=_description(command.description),
         enabled=command.enabled is not False,
         max_age=MAX_AGE_SECONDS if command.max_age is msgspec.UNSET else _max_age(command.max_age),
@@ -172,20 +179,20 @@ def _new_id(command: Command, client: Client) -> str:
     if not isinstance(command.subscription_id, str):
         return uuid5(_NAMESPACE, f"{command.client_id}/{command.command_id}")
     try:
-        canonical = str(UUID(command.subscription_id))
-    except ValueError as error:
+        subscription_id = canonical(command.subscription_id)
+    except InvalidUuid as error:
         raise Problem("invalid_command", "subscription_id must be a UUID.") from error
-    if client.find(canonical) is not None:
+    if client.find(subscription_id) is not None:
         raise Problem("subscription_exists", "This subscription_id is already in use.")
-    return canonical
+    return subscription_id
 
 
 def _changed(command: Command, old: Subscription, context: Context) -> Subscription:
     changes: dict[str, Any] = {}
     if isinstance(command.webhook_url, str):
         changes["webhook_url"] = _url(command.webhook_url, context)
-    if isinstance(command.threshold, float):
-        changes["threshold"] = check_threshold(command.threshold)
+    if command.threshold is not msgspec.UNSET:
+        changes["threshold"] = _threshold(command.threshold)
     if command.description is not msgspec.UNSET:
         changes["description"] = _description(command.description)
     enabled = {"enable": True, "disable": False}.get(command.command, command.enabled)
@@ -237,20 +244,11 @@ def _replace(client: Client, old: Subscription, new: Subscription | None, contex
     return Change(changed, end, ended=True)
 
 
-def check_threshold(threshold: float) -> float:
-    """The same threshold: a share in 0..1 with at most four decimals.
-
-    Raises:
-        Problem: 422 `threshold_out_of_range` for any other number.
-    """
+def _threshold(value: Any) -> float:
     try:
-        if not 0 <= threshold <= 1:
-            raise InvalidEvent("not in 0..1")
-        to_basis_points(threshold)
-    except InvalidEvent as error:
-        detail = "A threshold is a number from 0 to 1 with at most four decimals."
-        raise Problem("threshold_out_of_range", detail) from error
-    return threshold
+        return threshold_of(value)
+    except NotANumber as error:
+        raise Problem("invalid_command", str(error)) from error
 
 
 def _url(url: str, context: Context) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from red_common.events import rfc3339
+from red_stats.domain.bounds import Count16, Count32, Name
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.retries import HOLD_SECONDS, Outcome, delay, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
@@ -158,18 +159,18 @@ class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` 0 is a transition without a POST; `ms` is how long the POST took.
     """
 
-    id: str
-    webhook_id: str
-    alert_id: str | None
+    id: Name
+    webhook_id: Name
+    alert_id: Name | None
     client_id: str
-    subscription_id: str
-    version: int
-    state: str
-    attempt: int
+    subscription_id: Name
+    version: Count32
+    state: Name
+    attempt: Count16
     at: str
-    status: int | None
+    status: Count16 | None
     error: str | None
-    ms: int
+    ms: Count32
     due_at: str | None
 
 

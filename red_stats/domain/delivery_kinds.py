@@ -16,7 +16,9 @@ from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.alerts import uuid5
 from red_stats.domain.deliveries import Row
-from red_stats.domain.measurements import from_ms
+from red_stats.domain.bounds import Count32, Name
+from red_stats.domain.measurements import from_ms, rfc3339_of
+from red_stats.domain.uuids import InvalidUuid, canonical
 
 NO_IMAGE: Final = "00000000-0000-0000-0000-000000000000"
 
@@ -46,8 +48,8 @@ class TestTask(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     task_id: str
     client_id: str
-    subscription_id: str
-    version: int
+    subscription_id: Name
+    version: Count32
     threshold: float
 
     @property
@@ -66,18 +68,12 @@ def of_alert(key: bytes | None, value: bytes | None, at: int) -> Row:
     Raises:
         InvalidEvent: the record is no alert, or its key is no client_id.
     """
-    alert = alerts.decode(value)
-    try:
-        client_id = (key or b"").decode()
-    except UnicodeDecodeError as error:
-        raise InvalidEvent("the record's key is not a client_id") from error
-    if not CLIENT_ID.fullmatch(client_id):
-        raise InvalidEvent("the record's key is not a client_id")
+    alert, client_id = alerts.decode(value), alerts.client_of(key)
     delivery_id, webhook_id = _ids_of(alert.id)
     return Row(
         id=delivery_id, webhook_id=webhook_id, alert_id=alert.id, client_id=client_id,
         subscription_id=alert.subscription_id, version=alert.version, type=ALERT.type,
-        timestamp=alert.measured_at, data=(value or b"").decode(), since=at, due=at,
+        timestamp=rfc3339_of(alert.measured_ms), data=(value or b"").decode(), since=at, due=at,
     )  # fmt: skip
 
 
@@ -109,9 +105,10 @@ def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
 
 def _ids_of(event_id: str) -> tuple[str, str]:
     try:
-        return uuid5(UUID(event_id).bytes, "delivery"), "msg_" + UUID(event_id).hex
-    except ValueError as error:
+        identity = UUID(canonical(event_id))
+    except InvalidUuid as error:
         raise InvalidEvent("the id is not a UUID") from error
+    return uuid5(identity.bytes, "delivery"), "msg_" + identity.hex
 
 
 ALERT: Final = DeliveryKind("red.alert", topics.ALERTS, of_alert, is_timed=True)
@@ -119,6 +116,11 @@ TEST: Final = DeliveryKind("red.test", topics.DELIVERY_TASKS, of_task, retried=F
 KINDS: Final = (ALERT, TEST)
 BY_TOPIC: Final[dict[str, DeliveryKind]] = {kind.topic: kind for kind in KINDS}
 _BY_TYPE: Final = {kind.type: kind for kind in KINDS}
+
+
+def is_known(row: Row) -> bool:
+    """Whether its `type` is that of a kind."""
+    return row.type in _BY_TYPE
 
 
 def kind_of(row: Row) -> DeliveryKind:

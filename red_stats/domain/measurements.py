@@ -17,6 +17,7 @@ from red_common.kafka.partitioner import partition_of
 MAX_FUTURE_MS = 5 * 60 * 1000
 MAX_KNOWN = 1_000_000  # client_ids kept by key
 WINDOW_MS = 60_000
+LAST_MS = 253_402_300_799_999  # the last of the year 9999; no later time can be written
 
 
 class LogRecord(Protocol):

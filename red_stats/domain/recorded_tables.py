@@ -1,17 +1,16 @@
 """From the records of a topic to the columns of its ClickHouse table, one reader for each. Pure."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from red_common.events import InvalidEvent, to_basis_points
+from red_common.events import CLIENT_ID, InvalidEvent, to_basis_points
 from red_stats import topics
 from red_stats.domain import alerts
+from red_stats.domain.bounds import moment_ms
 from red_stats.domain.column_batch import ColumnBatch, MeasurementReader
 from red_stats.domain.deliveries import DeliveryEvent
-from red_stats.domain.measurements import to_ms
 
 EPOCH: Final = 0  # times go in as ms since 1970
 
@@ -49,18 +48,13 @@ def _by_rows(read: Read, width: int) -> ReadAll:
 
 
 _deliveries = msgspec.json.Decoder(DeliveryEvent)
-_MOMENT: Final = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-def _ms(text: str) -> int:
-    return to_ms(msgspec.convert(text, _MOMENT))
 
 
 def _alert_reader(partition: int, partitions: int) -> ReadAll:
     def row(record: Any) -> tuple[Any, ...]:
         a = alerts.decode(record.value)
         return (
-            (record.key or b"").decode(errors="replace"), a.subscription_id, a.seq, a.prev_seq, a.id,
+            alerts.client_of(record.key), a.subscription_id, a.seq, a.prev_seq, a.id,
             a.version, a.image_id, to_basis_points(a.red), to_basis_points(a.threshold),
             a.measured_ms, a.position,
         )  # fmt: skip
@@ -72,9 +66,11 @@ def _delivery_reader(partition: int, partitions: int) -> ReadAll:
     def row(record: Any) -> tuple[Any, ...]:
         try:
             d = _deliveries.decode(record.value or b"")
-            at, due = _ms(d.at), _ms(d.due_at) if d.due_at else EPOCH
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-            raise InvalidEvent(str(error)) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidEvent(f"not a delivery: {error}") from error
+        if not CLIENT_ID.fullmatch(d.client_id):
+            raise InvalidEvent("client_id is not [a-z0-9_-]{1,64}")
+        at, due = moment_ms(d.at), moment_ms(d.due_at) if d.due_at else EPOCH
         return (
             d.client_id, d.id, d.webhook_id, d.alert_id or "", d.subscription_id, d.version, d.state,
             d.attempt, at, d.status or 0, d.error or "", d.ms, due,

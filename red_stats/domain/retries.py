@@ -1,5 +1,6 @@
 """What the outcome of an attempt means, and when to try again. Pure."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -7,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 JITTER: Final = 0.2
 MAX_RETRY_AFTER: Final = 10 * 3600.0
+_SECONDS: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 HOLD_SECONDS: Final = 72 * 3600.0
 
 Verdict = Literal["delivered", "gone", "retry"]
@@ -67,7 +69,10 @@ def parse_schedule(text: str) -> tuple[float, ...]:
     Raises:
         ValueError: one of them is not a number of seconds from 0 to a year.
     """
-    schedule = tuple(float(part) for part in text.split(",") if part.strip())
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(_SECONDS.fullmatch(part) for part in parts):
+        raise ValueError("seconds between attempts are numbers such as 5 or 0.5")
+    schedule = tuple(map(float, parts))
     if any(not 0 <= seconds < 366 * 86400 for seconds in schedule):
         raise ValueError("seconds between attempts must be 0 or more, and at most a year")
     return schedule

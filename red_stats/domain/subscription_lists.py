@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from red_common.events import InvalidEvent
 from red_stats.domain import subscriptions
 from red_stats.domain.subscriptions import Client, ThresholdVersion
 
@@ -111,7 +112,9 @@ class VersionLists(SubscriptionLists):
 
 def _decode(client_id: str, value: bytes) -> Client | None:
     try:
-        return subscriptions.decode(value)
-    except msgspec.MsgspecError as error:
+        client = subscriptions.decode(value)
+        subscriptions.active_versions(client)  # its thresholds can be used
+        return client
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidEvent) as error:
         log.error("the subscriptions of client %s cannot be read: %s", client_id, error)
         return None

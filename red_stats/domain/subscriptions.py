@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from red_common.events import to_basis_points
+from red_stats.domain.bounds import PlaceInLog, Share
 
 MAX_SUBSCRIPTIONS = 100
 MAX_DESCRIPTION = 500
@@ -34,7 +35,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: int
     webhook_url: str
-    threshold: float
+    threshold: Share
     description: str | None = None
     enabled: bool = True
     disabled_reason: str | None = None
@@ -84,7 +85,7 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     enabled: bool
     disabled_reason: str | None
-    in_force_from: str
+    in_force_from: PlaceInLog
     max_age: int | None = None
     created_at: str
     updated_at: str

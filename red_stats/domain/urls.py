@@ -75,6 +75,8 @@ def refusal(url: str, allow: Sequence[Network] = ()) -> str | None:
     exempt = literal is not None and any(
         literal.version == network.version and literal in network for network in allow
     )
+    if "[" in parts.netloc and ":" not in (host or ""):  # an IPvFuture, which nobody can dial
+        return "bad-host"
     return _shape_refusal(parts, port, exempt=exempt) or _host_refusal(host or "", literal, allow)
 
 

@@ -39,7 +39,23 @@ _decoder = msgspec.msgpack.Decoder(Window)
 _encoder = msgspec.msgpack.Encoder()
 
 encode = _encoder.encode
-decode = _decoder.decode
+
+
+def decode(value: bytes) -> Window:
+    """The window in the value of a changelog record.
+
+    Raises:
+        MsgspecError: it is none, or its counts contradict each other.
+    """
+    try:
+        window = _decoder.decode(value)
+    except RecursionError as error:
+        raise msgspec.DecodeError("a window is not nested") from error
+    images, bins = window.images, window.bins
+    sound = len(bins) == images and max(bins, default=0) < BINS if images <= BINS else len(bins) == 4 * BINS
+    if not sound:
+        raise msgspec.ValidationError("its bins are not those of its images")
+    return window
 
 
 def bins_of(reds: npt.NDArray[Any]) -> bytes:

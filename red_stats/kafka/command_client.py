@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
+from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_common.problems import Problem
 from red_stats import topics
+from red_stats.domain import command_results
 from red_stats.kafka.record_sender import NotSent, RecordSender
 
 SECONDS = 5.0
@@ -21,7 +23,7 @@ class CommandClient:
         self.follower = Follower(connection, topics.COMMAND_RESULTS, self._answered, from_end=True)
         self._sender = sender
         self._seconds = seconds
-        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
 
     async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send a command and return its accepted result; the same command_id again gets the same result.
@@ -30,7 +32,8 @@ class CommandClient:
             Problem: the command was rejected; 503 `command_pending` without a result within `seconds`.
         """
         command_id = str(command["command_id"])
-        waiting = self._waiting[command_id] = asyncio.get_running_loop().create_future()
+        asked = str(command["client_id"]), command_id
+        waiting = self._waiting[asked] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._seconds):
                 value = orjson.dumps(command)
@@ -40,15 +43,18 @@ class CommandClient:
             detail = "The command has no result yet; check whether it took effect before you repeat it."
             raise Problem("command_pending", detail, command_id=command_id) from error
         finally:
-            self._waiting.pop(command_id, None)
+            self._waiting.pop(asked, None)
         if answer["status"] == "rejected":
             raise Problem.from_dict(answer["problem"])
         return dict(answer)
 
     def _answered(self, record: Any) -> None:
-        if not self._waiting or not record.value:
+        if not self._waiting:
             return
-        answer = orjson.loads(record.value)
-        waiting = self._waiting.get(answer.get("command_id"))
+        try:
+            result = command_results.decode(record.value)
+        except InvalidEvent:  # somebody else's
+            return
+        waiting = self._waiting.get((result.client_id, result.command_id))
         if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+            waiting.set_result(orjson.loads(record.value))

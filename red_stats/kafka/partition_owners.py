@@ -28,5 +28,5 @@ class PartitionOwners:
             log.warning("live/%d could not be announced to the other workers: %s", number, error)
 
     def _apply(self, record: Any) -> None:
-        if record.key and record.key.isdigit():
+        if record.key and record.key.isdigit() and len(record.key) < 6:
             self.urls[int(record.key)] = (record.value or b"").decode(errors="replace")

@@ -79,13 +79,18 @@ async def _send(
                 body = await answer.json(content_type=None)
                 if answer.status == 200:
                     return Sent(path, body, None)
-                last, hint = body, float(answer.headers.get("Retry-After", "0"))
+                last, hint = body, _seconds(answer.headers.get("Retry-After", ""))
                 if answer.status not in RETRIED:
                     return Sent(path, None, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             last, hint = _problem("unreachable", f"{url} does not answer ({error!r})"), 0.0
         await pause(min(max(hint, 0.1 * 2**number), MAX_PAUSE))
     return Sent(path, None, last)
+
+
+def _seconds(text: str) -> float:
+    """The whole seconds of a Retry-After; 0 for anything else."""
+    return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
 def _key(path: Path, content: bytes) -> str:

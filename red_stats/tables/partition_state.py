@@ -311,7 +311,7 @@ def _loader(state: PartitionState[Any], table: str, changelog: str) -> Load:
         for record in records:
             try:
                 load_record(rows, state.marks, record.key or b"", record.value)
-            except (msgspec.MsgspecError, ValueError) as error:  # somebody else's: ours can be read
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # not ours: those can be read
                 offset = record.offset
                 log.error("%s/%d offset %d is no row: %s", changelog, state.partition, offset, error)
 

@@ -2,6 +2,7 @@
 
 from red_stats.domain import deliveries
 from red_stats.domain.deliveries import Row
+from red_stats.domain.delivery_kinds import is_known
 
 
 class PendingRows(dict[str, Row]):
@@ -12,8 +13,15 @@ class PendingRows(dict[str, Row]):
         self.of: dict[str, dict[str, Row]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Apply one changelog record; a value of None deletes."""
-        self.put(key.decode(), None if value is None else deliveries.decode(value))
+        """Apply one changelog record; a value of None deletes.
+
+        Raises:
+            MsgspecError, ValueError: it is no delivery of ours.
+        """
+        row = None if value is None else deliveries.decode(value)
+        if row is not None and not is_known(row):
+            raise ValueError(f"there is no kind of delivery {row.type[:100]!r}")
+        self.put(key.decode(), row)
 
     def put(self, delivery_id: str, row: Row | None) -> None:
         """Set the new row of a delivery; None removes it, since it has ended."""

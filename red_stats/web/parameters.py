@@ -7,14 +7,17 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from red_common.problems import Problem
-from red_stats.domain.commands import check_threshold
-from red_stats.domain.measurements import to_ms
+from red_stats.domain.measurements import LAST_MS, to_ms
+from red_stats.domain.thresholds import exactly, threshold_of
 
 MAX_REPEATED: Final = 100
 LARGEST: Final = 10**18 - 1
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,3})?([Zz]|[+-]\d\d:\d\d)")
-_POSITION: Final = re.compile(r"(\d{1,5}):(\d{1,18})")
-_NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+")
+_DATE: Final = r"\d{4}-\d\d-\d\d"
+_TIME: Final = re.compile(_DATE + r"[Tt ]\d\d:\d\d:\d\d(\.\d{1,3})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_UNESCAPED_PLUS: Final = re.compile(r" (\d\d:\d\d)\Z", re.ASCII)
+_POSITION: Final = re.compile(r"(\d{1,5}):(\d{1,18})", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+", re.ASCII)
+_COUNT: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class Position(NamedTuple):
@@ -51,12 +54,12 @@ def time_of(given: dict[str, str], name: str) -> int:
     """A required RFC 3339 time as ms since 1970.
 
     Raises:
-        Problem: 400 if it is missing, has no zone or more than three decimals, or is before 1970.
+        Problem: 400 if it is missing, has no zone or more than three decimals, or is outside 1970 to 9999.
     """
     text = given.get(name)
     if text is None:
         raise invalid(name, "it is required")
-    text = text.replace(" ", "+") if re.search(r" \d\d:\d\d$", text) else text  # an unescaped +
+    text = _UNESCAPED_PLUS.sub(r"+\1", text)
     if not _TIME.fullmatch(text):
         raise invalid(name, "it must be an RFC 3339 time with a zone and at most three decimals")
     try:
@@ -65,6 +68,8 @@ def time_of(given: dict[str, str], name: str) -> int:
         raise invalid(name, "there is no such time") from error
     if milliseconds < 0:
         raise invalid(name, "it is before 1970")
+    if milliseconds > LAST_MS:
+        raise invalid(name, "it is after the year 9999")
     return milliseconds
 
 
@@ -81,7 +86,7 @@ def thresholds_of(request: web.Request) -> list[float]:
     for text in texts:
         if not _NUMBER.fullmatch(text.removeprefix("-")):
             raise invalid("threshold", "it must be a number")
-        found.append(check_threshold(float(text)))
+        found.append(threshold_of(exactly(text)))
     return found
 
 
@@ -113,6 +118,6 @@ def count_of(given: dict[str, str], name: str, default: int, least: int, most: i
         Problem: 400 if it is anything else, or the default is out of bounds and nothing is given.
     """
     text = given.get(name, str(default))
-    if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
+    if not _COUNT.fullmatch(text) or not least <= int(text) <= most:
         raise invalid(name, f"it must be a whole number from {least} to {most}")
     return int(text)

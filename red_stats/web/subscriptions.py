@@ -15,6 +15,7 @@ from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats.domain.delivery_kinds import TestTask
 from red_stats.domain.subscriptions import Subscription
+from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
 from red_stats.kafka.command_client import SECONDS
 from red_stats.kafka.record_sender import NotSent
 from red_stats.resources import Resources
@@ -23,14 +24,14 @@ from red_stats.web.parameters import known
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 SendTask = Callable[[str, bytes], Awaitable[None]]
 Unset = msgspec.UnsetType
-Body = TypeVar("Body")
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class NewSubscription(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /v1/subscriptions`."""
 
     webhook_url: str
-    threshold: float
+    threshold: Any  # as `exactly` reads it
     description: str | Unset | None = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
     max_age: int | Unset | None = msgspec.UNSET
@@ -40,7 +41,7 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `PATCH /v1/subscriptions/{id}`: only the fields given change."""
 
     webhook_url: str | Unset = msgspec.UNSET
-    threshold: float | Unset = msgspec.UNSET
+    threshold: Any = msgspec.UNSET
     description: str | Unset | None = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
     max_age: int | Unset | None = msgspec.UNSET
@@ -76,12 +77,10 @@ class Subscriptions:
     async def create(self, request: web.Request) -> web.Response:
         """Create a subscription; its secret is shown only in this answer."""
         client_id = self._client(request)
-        body = await _body(request, NewSubscription)
+        fields = await _fields(request, NewSubscription)
         subscription_id = str(uuid.uuid4())
         secret, sealed = self._resources.box.fresh(client_id, subscription_id)
-        changed = await self._command(
-            client_id, "subscribe", subscription_id, secret=sealed, **msgspec.to_builtins(body)
-        )
+        changed = await self._command(client_id, "subscribe", subscription_id, secret=sealed, **fields)
         where = {"Location": f"/v1/subscriptions/{subscription_id}"}
         return json_response(changed | {"secret": secret}, 201, where)
 
@@ -102,8 +101,8 @@ class Subscriptions:
         """Change the fields that the body names, which makes a new version."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
-        body = await _body(request, Changes)
-        return json_response(await self._command(client_id, "update", found.id, **msgspec.to_builtins(body)))
+        fields = await _fields(request, Changes)
+        return json_response(await self._command(client_id, "update", found.id, **fields))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a subscription; its pending deliveries end as `cancelled`."""
@@ -190,9 +189,19 @@ class Subscriptions:
         return subscription
 
 
-async def _body(request: web.Request, kind: type[Body]) -> Body:
+async def _fields(request: web.Request, kind: type[Body]) -> dict[str, Any]:
+    """The fields that a body names, as they stand in a command.
+
+    Raises:
+        Problem: 400 `invalid_body`, 422 `threshold_out_of_range`.
+    """
     raw = await request.read()
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        body = msgspec.json.Decoder(kind, float_hook=exactly).decode(raw)
+        given = msgspec.structs.asdict(body)
+        fields = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+        if "threshold" in fields:
+            fields["threshold"] = threshold_of(fields["threshold"])
+        return fields
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, NotANumber) as error:
         raise Problem("invalid_body", f"The body is not valid: {error}.") from error

@@ -25,6 +25,11 @@ def command(name="subscribe", **fields):
     return orjson.dumps(base | fields)
 
 
+def written(threshold, name="subscribe"):
+    """A command whose threshold is written exactly so."""
+    return command(name, threshold=0.123).replace(b"0.123", threshold.encode())
+
+
 def obeyed(value, client=None, **changes):
     return decide(value, CLIENT.encode(), client, context(**changes))
 
@@ -165,6 +170,21 @@ def test_the_hundred_and_first_subscription_is_refused():
         (command(max_age=0), "value_out_of_range"),
         (command(max_age=1 << 60), "value_out_of_range"),
         (command(max_age=1.5), "invalid_command"),
+        (command(threshold="0.25"), "invalid_command"),
+        (command(threshold=True), "invalid_command"),
+        (command(threshold=None), "invalid_command"),
+        (command(threshold=[0.25]), "invalid_command"),
+        (written("0.25000001"), "threshold_out_of_range"),
+        (written("0.2500000001"), "threshold_out_of_range"),
+        (written("0.25000000000000000000001"), "threshold_out_of_range"),
+        (written("0.30000000000000004"), "threshold_out_of_range"),
+        (written("1e-5"), "threshold_out_of_range"),
+        (written("1e400"), "threshold_out_of_range"),
+        (written("1e99999999999999999999"), "threshold_out_of_range"),
+        (written("1" * 5000), "invalid_command"),
+        (command(subscription_id="１" * 32), "invalid_command"),
+        (command(subscription_id="-" * 100 + "a" * 32), "invalid_command"),
+        (command(subscription_id=" " + "a" * 31), "invalid_command"),
         (command(webhook_url="http://10.0.0.1/"), "webhook_url_refused"),
         (command("update", subscription_id="nobody", threshold=0.1), "not_found"),
         (command("update", threshold=0.1), "invalid_command"),
@@ -172,6 +192,22 @@ def test_the_hundred_and_first_subscription_is_refused():
 )
 def test_what_is_wrong_with_a_command_has_a_code(value, code):
     assert refused(value) == code
+
+
+@pytest.mark.parametrize("text", ["0.25", "0.2500", "0.25000", "25e-2", "2.5e-1"])
+def test_a_threshold_may_be_written_in_any_way(text):
+    assert obeyed(written(text)).subscription.threshold == 0.25
+
+
+def test_whole_numbers_are_thresholds():
+    assert [obeyed(written(text)).subscription.threshold for text in ("0", "1", "-0", "1.0")] == [0, 1, 0, 1]
+
+
+def test_a_rejection_quotes_little_of_the_command():
+    for value in (command("x" * 900_000), command(**{"y" * 900_000: 1}), command(webhook_url="z" * 900_000)):
+        with pytest.raises(Problem) as caught:
+            decide(value, CLIENT.encode(), None, context())
+        assert len(orjson.dumps(caught.value.as_dict())) < 2000
 
 
 def test_a_key_that_is_not_the_client_is_refused():
