@@ -1,16 +1,16 @@
 """Subscription commands -> clients' lists of subscriptions, and an answer to each command."""
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any
 
 from red_common.events import InvalidEvent
+from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
 from red_stats import metrics, topics
 from red_stats.domain import command_results, subscriptions
 from red_stats.domain.command_results import CommandResult
-from red_stats.domain.commands import Context, Envelope, decide, read_envelope
+from red_stats.domain.commands import Context, Envelope, check_place, decide, read_envelope
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.subscriptions import Client
@@ -73,7 +73,12 @@ async def handle_commands(
             )
             commands.handle(record, context)
         last = Mark(batch.last_offset, records[-1].timestamp)
-        return Effects(commands.records(), {topics.SUBSCRIPTION_COMMANDS: last}, commands.apply)
+        return Effects(
+            commands.records(),
+            {topics.SUBSCRIPTION_COMMANDS: last},
+            commands.apply,
+            elsewhere=commands.elsewhere,
+        )
 
     return await states.transact(batch.partition, build, generation=batch.generation)
 
@@ -92,6 +97,7 @@ class _CommandBatch:
         self._changelog: list[Out] = []
         self._counted: Counter[str] = Counter()  # by status, added to the metrics after the commit
         self._unreadable = 0
+        self.elsewhere: dict[int, list[Out]] = defaultdict(list)  # by partition
 
     def handle(self, record: Any, context: Context) -> None:
         """Answer one command; one that cannot be answered becomes a dead letter."""
@@ -103,12 +109,19 @@ class _CommandBatch:
             self._out.append((topics.DEAD_LETTERS, record.key, letter))
             self._unreadable += 1
             return
+        try:
+            check_place(record.key, envelope.client_id, context)
+        except Problem as problem:
+            home = partition_of(envelope.client_id, context.partitions)
+            out = self._out if home == self._partition else self.elsewhere[home]
+            self._answer(out, envelope, self._rejected(envelope, record, problem))
+            return
         given = self._answers_of(envelope.client_id)
         answer = given.get(envelope.command_id)
         if answer is None:
             answer = self._decide(envelope, record, context)
             self._remember(given, envelope, answer)
-        self._out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
+        self._answer(self._out, envelope, answer)
 
     def records(self) -> list[Out]:
         """What is written: lists before answers, so that no answer precedes its change."""
@@ -130,26 +143,37 @@ class _CommandBatch:
 
     def _decide(self, envelope: Envelope, record: Any, context: Context) -> bytes:
         client = self._clients.get(envelope.client_id) or self._thresholds.get(envelope.client_id)
-        result = partial(
-            CommandResult,
-            command_id=envelope.command_id,
-            client_id=envelope.client_id,
-            command_position=f"{self._partition}:{record.offset}",
-        )
         try:
             change = decide(record.value, record.key, client, context)
         except Problem as problem:
-            self._counted["rejected"] += 1
-            return command_results.encode(result(status="rejected", problem=problem.as_dict()))
+            return self._rejected(envelope, record, problem)
         self._counted["accepted"] += 1
         self._clients[envelope.client_id] = change.client
-        accepted = result(
+        accepted = self._result(
+            envelope,
+            record,
             status="accepted",
             subscription=change.subscription.public(),
             row=None if change.ended else change.subscription,
             ended=change.ended,
         )
         return command_results.encode(accepted)
+
+    def _answer(self, out: list[Out], envelope: Envelope, answer: bytes) -> None:
+        out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
+
+    def _rejected(self, envelope: Envelope, record: Any, problem: Problem) -> bytes:
+        self._counted["rejected"] += 1
+        told = self._result(envelope, record, status="rejected", problem=problem.as_dict())
+        return command_results.encode(told)
+
+    def _result(self, envelope: Envelope, record: Any, **fields: Any) -> CommandResult:
+        return CommandResult(
+            command_id=envelope.command_id,
+            client_id=envelope.client_id,
+            command_position=f"{self._partition}:{record.offset}",
+            **fields,
+        )
 
     def _answers_of(self, client_id: str) -> OrderedDict[str, bytes]:
         if client_id not in self._given:

@@ -1,4 +1,4 @@
-"""Types of the fields of events: whatever the producer wrote, what is read fits into rows and columns. Pure."""
+"""Types of events' fields: whatever a producer wrote, what is read fits into rows and columns. Pure."""
 
 from datetime import datetime
 from typing import Annotated, Final

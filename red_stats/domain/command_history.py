@@ -7,6 +7,7 @@ import msgspec
 
 from red_stats.domain import command_results
 from red_stats.domain.command_results import CommandResult
+from red_stats.domain.commands import MISPLACED
 from red_stats.domain.subscriptions import Client, PublicSubscription, Subscription, closed_at, still_needed
 
 
@@ -25,6 +26,8 @@ class CommandHistory:
             InvalidEvent: the value is no command result; only role live writes there.
         """
         answer = command_results.decode(value)
+        if not isinstance(answer.problem, msgspec.UnsetType) and answer.problem["code"] in MISPLACED:
+            return
         given = self.answers.setdefault(answer.client_id, OrderedDict())
         if answer.command_id in given:
             return

@@ -35,6 +35,8 @@ LONGEST_AGE_SECONDS: Final = 10_000 * 366 * 86_400
 DISABLED_BY_SYSTEM: Final = ("gone", "failing")  # reasons that stop deliveries only: alerts are still raised
 _NAMESPACE: Final = UUID("6f1cf2de-2f0c-5d55-9a52-5a3b0a1a4e5d").bytes
 
+MISPLACED: Final = ("key_mismatch", "partition_mismatch")
+
 Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]
 
 
@@ -111,10 +113,7 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
         Problem: the command is rejected; the problem is its answer.
     """
     command = _parse(value)
-    if key != command.client_id.encode():
-        raise Problem("key_mismatch", "The record's key must be its client_id.")
-    if partition_of(command.client_id, context.partitions) != context.partition:
-        raise Problem("partition_mismatch", "Use Java's (murmur2) partitioner.")
+    check_place(key, command.client_id, context)
     client = client or Client(client_id=command.client_id, offset=-1)
     if command.command == "subscribe":
         return _subscribe(command, client, context)
@@ -122,6 +121,19 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
     if command.command == "unsubscribe":
         return _replace(client, subscription, None, context)
     return _replace(client, subscription, _changed(command, subscription, context), context)
+
+
+def check_place(key: bytes | None, client_id: str, context: Context) -> None:
+    """Check that a command stands where its client's commands stand.
+
+    Raises:
+        Problem: one of MISPLACED. Such an answer is not remembered: whoever names another client must
+            not answer that client's own command with the same id beforehand.
+    """
+    if key != client_id.encode():
+        raise Problem("key_mismatch", "The record's key must be its client_id.")
+    if partition_of(client_id, context.partitions) != context.partition:
+        raise Problem("partition_mismatch", "Use Java's (murmur2) partitioner.")
 
 
 def _parse(value: bytes) -> Command:

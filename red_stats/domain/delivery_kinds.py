@@ -15,8 +15,8 @@ from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
 from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.alerts import uuid5
-from red_stats.domain.deliveries import Row
 from red_stats.domain.bounds import Count32, Name
+from red_stats.domain.deliveries import Row
 from red_stats.domain.measurements import from_ms, rfc3339_of
 from red_stats.domain.uuids import InvalidUuid, canonical
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-#: A record to be written, always to the partition of its writer: topic, key, value.
+#: A record to be written, to the partition of its writer unless told otherwise: topic, key, value.
 Out = tuple[str, bytes | None, bytes | None]
 
 

@@ -7,8 +7,9 @@ end of the log past it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidTxnState, ProducerFenced
@@ -38,7 +39,11 @@ class WriteFailed(Exception):
 
 
 class PartitionWriter:
-    """Writes transactions to one partition number of several topics under one transactional id."""
+    """Writes transactions to one partition number of several topics under one transactional id.
+
+    A few records may go to another partition in the same transaction: an answer stands where its client
+    looks for it.
+    """
 
     def __init__(
         self,
@@ -86,19 +91,27 @@ class PartitionWriter:
             if waiter is not None and waiter.done():
                 _read_error(waiter)
 
-    async def commit(self, records: Sequence[Out], before_commit: Callable[[], None] = lambda: None) -> None:
-        """Write all records in one transaction, or none.
+    async def commit(
+        self,
+        records: Sequence[Out],
+        before_commit: Callable[[], None] = lambda: None,
+        *,
+        elsewhere: Mapping[int, Sequence[Out]] = MappingProxyType({}),
+    ) -> None:
+        """Write all records in one transaction, or none; those of `elsewhere` to its partitions.
 
         Raises:
             Fenced: another process has started a producer with this id.
             WriteFailed: anything else; whether the transaction was committed is unknown.
         """
-        if not records:
+        placed = [(self.partition, records), *elsewhere.items()]
+        batches = [(number, *one) for number, some in placed for one in _by_topic(some)]
+        if not batches:
             return
         try:
             async with asyncio.timeout(self._commit_seconds):
                 await self._producer.begin_transaction()
-                sent = [one for topic, rows in _by_topic(records) for one in await self._send(topic, rows)]
+                sent = [one for batch in batches for one in await self._send(*batch)]
                 done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_EXCEPTION)
                 for one in done:
                     one.result()
@@ -120,13 +133,13 @@ class PartitionWriter:
     def _id(self) -> str:
         return str(self._producer._txn_manager.transactional_id)
 
-    async def _send(self, topic: str, rows: Sequence[Out]) -> list[asyncio.Future[object]]:
+    async def _send(self, partition: int, topic: str, rows: Sequence[Out]) -> list[asyncio.Future[object]]:
         """Send whole batches instead of single records: 1.5 us a record instead of 10."""
         futures: list[asyncio.Future[object]] = []
         written = 0
         while written < len(rows):
             batch, written = self._filled(rows, written)
-            future = await self._producer.send_batch(batch, topic, partition=self.partition)
+            future = await self._producer.send_batch(batch, topic, partition=partition)
             future.add_done_callback(_read_error)  # whatever happens before it is awaited
             futures.append(future)
         return futures

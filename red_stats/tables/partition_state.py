@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -69,12 +70,14 @@ class Effects(NamedTuple):
 
     `records` go out in one transaction with the marks; `apply` changes memory after the commit.
     `meanwhile` is what may begin while the first transaction is under way, whatever becomes of it.
+    `elsewhere` are further records of the same transaction, by the partition they go to.
     """
 
     records: list[Out]
     marks: Mapping[str, Mark]
     apply: Callable[[], None]
     meanwhile: Callable[[], None] | None = None
+    elsewhere: Mapping[int, Sequence[Out]] = MappingProxyType({})
 
 
 class PartitionState(Generic[Tables]):
@@ -248,7 +251,9 @@ class PartitionStates(Generic[Tables]):
         failpoints.hit(f"{self.role}.before-transaction")
         with metrics.TRANSACTION_SECONDS.labels(self.role).time():
             await state.writer.commit(
-                effects.records + marks, lambda: failpoints.hit(f"{self.role}.in-transaction")
+                effects.records + marks,
+                lambda: failpoints.hit(f"{self.role}.in-transaction"),
+                elsewhere=effects.elsewhere,
             )
         failpoints.hit(f"{self.role}.after-transaction")
         effects.apply()

@@ -69,9 +69,9 @@ async def states(kafka, monkeypatch):
     await made.close()
 
 
-async def written(kafka, topic):
+async def written(kafka, topic, partition=PARTITION):
     found, ends = [], LogEnds(KafkaConnection(kafka))
-    tp = TopicPartition(topic, PARTITION)
+    tp = TopicPartition(topic, partition)
     try:  # the committed end may lie behind a transaction just acknowledged
         await read_to_end(KafkaConnection(kafka), {tp: found.append}, await ends.ends([tp]))
     finally:
@@ -85,23 +85,28 @@ async def twice_and_cut_anew(fold, topic, records):
         assert await fold(a_batch(topic, PARTITION, some))
 
 
-async def subscribed(states, client):
+def a_subscribe(client, command_id):
+    return {
+        "command": "subscribe", "command_id": command_id, "client_id": client, "threshold": 0.5,
+        "webhook_url": "https://example.com/h",
+    }  # fmt: skip
+
+
+def a_handler(states):
     async def end_of(topic, partition):
         return 0
 
-    command = {
-        "command": "subscribe", "command_id": "c", "client_id": client, "threshold": 0.5,
-        "webhook_url": "https://example.com/h",
-    }  # fmt: skip
-    handle = partial(
+    return partial(
         handle_commands, states=states, partitions=4, end_of=end_of, seal=lambda c, s: "sealed",
         opens=lambda c, s, secret: True, url_refusal=lambda url: None,
     )  # fmt: skip
+
+
+async def subscribed(states, client):
     records = [
-        a_record(json.dumps(command | {"command_id": f"c-{n}"}).encode(), n, client.encode())
-        for n in range(8)
+        a_record(json.dumps(a_subscribe(client, f"c-{n}")).encode(), n, client.encode()) for n in range(8)
     ]
-    await twice_and_cut_anew(handle, topics.SUBSCRIPTION_COMMANDS, records)
+    await twice_and_cut_anew(a_handler(states), topics.SUBSCRIPTION_COMMANDS, records)
 
 
 async def test_commands_are_answered_once(kafka, states):
@@ -156,3 +161,29 @@ async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
     assert begun == pushed
     assert len(set(pushed)) == len(pushed) == len(states.held[PARTITION].tables.pending) == 8
     assert [event["state"] for event in await written(kafka, topics.DELIVERIES)] == ["pending"] * 8
+
+
+async def test_the_answer_to_a_misplaced_command_stands_where_its_client_looks(kafka, states):
+    """Under another key, or on another partition: and it answers no command of the client's own."""
+    at_home, elsewhere = a_client_of(PARTITION), a_client_of(3)
+    handle = a_handler(states)
+
+    def record(client, key, offset, command_id):
+        return a_record(json.dumps(a_subscribe(client, command_id)).encode(), offset, key.encode())
+
+    records = [
+        record(at_home, elsewhere, 0, "a"), record(elsewhere, elsewhere, 1, "b"),
+        record(elsewhere, at_home, 2, "c"), record(at_home, at_home, 3, "a"),
+    ]  # fmt: skip
+    await twice_and_cut_anew(handle, topics.SUBSCRIPTION_COMMANDS, records)
+
+    home = [told(answer) for answer in await written(kafka, topics.COMMAND_RESULTS)]
+    assert home == [("a", at_home, "key_mismatch"), ("a", at_home, None)]
+    there = [told(answer) for answer in await written(kafka, topics.COMMAND_RESULTS, 3)]
+    assert there == [("b", elsewhere, "partition_mismatch"), ("c", elsewhere, "key_mismatch")]
+    tables = states.held[PARTITION].tables
+    assert {client: list(given) for client, given in tables.answers.items()} == {at_home: ["a"]}
+
+
+def told(answer):
+    return answer["command_id"], answer["client_id"], answer.get("problem", {}).get("code")

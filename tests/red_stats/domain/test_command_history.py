@@ -26,6 +26,7 @@ COMMANDS = st.lists(
         st.sampled_from(IDS),
         st.sampled_from([0.1, 0.25, 0.5, 0.123456]),
         st.integers(0, 3),  # measurements since the command before
+        st.booleans(),  # under another key: answered, and not remembered
     ),
     max_size=40,
 )
@@ -39,7 +40,7 @@ class Live:
         self.answers = []
         self.stamp = 0
 
-    def handle(self, offset, client, number, name, subscription, threshold, measured):
+    def handle(self, offset, client, number, name, subscription, threshold, measured, misplaced):
         self.stamp += measured
         fields = {"command": name, "command_id": f"c-{number}", "client_id": client}
         fields |= {"subscription_id": subscription}
@@ -48,7 +49,8 @@ class Live:
         if name == "update":
             fields |= {"threshold": threshold}
         work = _CommandBatch(self.tables, changelogs_of(LiveTables), 3)
-        record = SimpleNamespace(key=client.encode(), value=orjson.dumps(fields), offset=offset)
+        key = b"other" if misplaced else client.encode()
+        record = SimpleNamespace(key=key, value=orjson.dumps(fields), offset=offset)
         work.handle(record, context(offset=offset, stamp=self.stamp, mark=self.stamp - 1))
         self.answers += [value for topic, _, value in work._out if topic == "red.command-results"]
         work.apply()

@@ -99,7 +99,8 @@ def a_result(**changes):
     }  # fmt: skip
     fields = {
         "command_id": "c", "client_id": "client", "status": "accepted", "command_position": "1:7",
-        "subscription": public | changes.pop("public", {}), "row": row | changes.pop("row", {}), "ended": False,
+        "subscription": public | changes.pop("public", {}), "row": row | changes.pop("row", {}),
+        "ended": False,
     }  # fmt: skip
     return orjson.dumps(fields | changes)
 

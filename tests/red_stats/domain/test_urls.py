@@ -84,6 +84,8 @@ def test_the_allow_list_frees_a_literal_address_only(url, reason):
     assert refusal(url, parse_networks("127.0.0.1/32")) == reason
 
 
-@pytest.mark.parametrize("host", ["v1.fe", "V1.fe", "vf.example.com", "v1.2130706433", "example.com", "1.2.3.4"])
+@pytest.mark.parametrize(
+    "host", ["v1.fe", "V1.fe", "vf.example.com", "v1.2130706433", "example.com", "1.2.3.4"]
+)
 def test_brackets_hold_an_ipv6_address_and_nothing_else(host):
     assert refusal(f"https://[{host}]/h") in ("bad-host", "unparsable")

@@ -232,9 +232,9 @@ async def test_a_transaction_of_unknown_outcome_is_decided_again_from_what_kafka
     writer = states.held[2].writer
     commit = writer.commit
 
-    async def loses_the_answer(records, before_commit):
+    async def loses_the_answer(records, before_commit, **places):
         if reaches_kafka:
-            await commit(records, before_commit)
+            await commit(records, before_commit, **places)
         raise WriteFailed("the connection broke")
 
     writer.commit = loses_the_answer
@@ -291,7 +291,7 @@ async def test_a_mark_that_fell_ends_the_process_before_anything_is_folded_behin
         lower = msgspec.json.encode(Mark(10, 0))
         await stranger.send_and_wait(changelog(app_id), lower, f"!{app_id}-source".encode(), partition=2)
 
-    async def failing(*_):
+    async def failing(*_, **places):
         raise WriteFailed("unknown outcome")
 
     monkeypatch.setattr(states.held[2].writer, "commit", failing)
