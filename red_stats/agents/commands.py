@@ -11,7 +11,7 @@ from red_stats import metrics, topics
 from red_stats.domain import command_results, subscriptions
 from red_stats.domain.command_results import CommandResult
 from red_stats.domain.commands import Context, Envelope, check_place, decide, read_envelope
-from red_stats.domain.dead_letters import dead_letter
+from red_stats.domain.dead_letters import dead_letter, refuse_oversize
 from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
@@ -102,11 +102,11 @@ class _CommandBatch:
     def handle(self, record: Any, context: Context) -> None:
         """Answer one command; one that cannot be answered becomes a dead letter."""
         try:
+            refuse_oversize(record.key, record.value)
             envelope = read_envelope(record.value)
         except InvalidEvent as error:
             topic = topics.SUBSCRIPTION_COMMANDS
-            letter = dead_letter(topic, self._partition, record, str(error))
-            self._out.append((topics.DEAD_LETTERS, record.key, letter))
+            self._out.append(dead_letter(topic, self._partition, record, str(error)))
             self._unreadable += 1
             return
         try:

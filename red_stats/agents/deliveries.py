@@ -94,8 +94,7 @@ async def enqueue_deliveries(
             try:
                 rows.append(read(record.key, record.value, record.timestamp))
             except InvalidEvent as error:
-                letter = dead_letter(batch.topic, batch.partition, record, str(error))
-                letters.append((topics.DEAD_LETTERS, record.key, letter))
+                letters.append(dead_letter(batch.topic, batch.partition, record, str(error)))
         transitions = [deliveries.enqueued(row) for row in rows]
         records = [
             out

@@ -121,4 +121,5 @@ def _as_dict(one: "Letter") -> dict[str, Any]:
         "replayed": one.replayed,
         "key": None if one.key is None else one.key.decode(errors="backslashreplace"),
         "value": None if one.value is None else one.value.decode(errors="backslashreplace"),
+        **({} if one.size is None else {"size": one.size, "sha256": one.sha256}),
     }

@@ -5,7 +5,7 @@ So anyone can prove them: the measurements above the threshold within the range 
 
 import hashlib
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,8 @@ from red_stats.domain.bounds import Count32, Count63, Name, PlaceInLog, Share, m
 from red_stats.domain.measurements import Measurement, rfc3339_of
 from red_stats.domain.subscriptions import ThresholdVersion
 from red_stats.domain.uuids import InvalidUuid, canonical
+
+MAX_ALERT: Final = 64 << 10  # bytes; a pending row holds it again, with every quote escaped
 
 
 class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -51,6 +53,8 @@ def decode(value: bytes | None) -> AlertRaised:
     Raises:
         InvalidEvent: the bytes are no alert; no other exception is ever raised.
     """
+    if len(value or b"") > MAX_ALERT:
+        raise InvalidEvent(f"not an alert: it has more than {MAX_ALERT} bytes")
     try:
         alert = _decoder.decode(value or b"")
         canonical(alert.id)

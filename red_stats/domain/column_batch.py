@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from red_common.events import InvalidEvent, to_basis_points
 from red_stats.domain.measurements import (
     MAX_FUTURE_MS,
+    QUICK_BYTES,
     ClientsOf,
     QuickEvent,
     decode_quickly,
@@ -93,7 +94,10 @@ class MeasurementReader:
     def _to_columns(
         self, records: Sequence[Any], unreadable: list[tuple[Any, str]], ends: tuple[int, int, int]
     ) -> ColumnBatch:
-        events: list[QuickEvent] = list(map(decode_quickly, [record.value for record in records]))
+        values = [record.value for record in records]
+        if max(map(len, values), default=0) > QUICK_BYTES:
+            raise InvalidEvent("one of them may be too large")
+        events: list[QuickEvent] = list(map(decode_quickly, values))
         clients = [event.client_id for event in events]
         client_of = self._clients
         if clients != [client_of[record.key] for record in records]:

@@ -35,6 +35,8 @@ LONGEST_AGE_SECONDS: Final = 10_000 * 366 * 86_400
 DISABLED_BY_SYSTEM: Final = ("gone", "failing")  # reasons that stop deliveries only: alerts are still raised
 _NAMESPACE: Final = UUID("6f1cf2de-2f0c-5d55-9a52-5a3b0a1a4e5d").bytes
 
+MAX_PAST: Final = 2000  # closed ranges of a client: its list must fit into a record
+
 MISPLACED: Final = ("key_mismatch", "partition_mismatch")
 
 Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]
@@ -243,6 +245,9 @@ def _rotated(command: Command, old: Subscription, context: Context) -> tuple[Sec
 
 def _replace(client: Client, old: Subscription, new: Subscription | None, context: Context) -> Change:
     past = still_needed((*client.past, *closed_at(old, context.stamp)), context.mark)
+    if len(past) > MAX_PAST:
+        detail = "Too many versions wait for measurements that are not counted yet; try again later."
+        raise Problem("overloaded", detail)
     others = [new if s.id == old.id else s for s in client.subscriptions]
     changed = Client(
         client_id=client.client_id,

@@ -16,6 +16,7 @@ from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.alerts import uuid5
 from red_stats.domain.bounds import Count32, Name
+from red_stats.domain.dead_letters import refuse_oversize
 from red_stats.domain.deliveries import Row
 from red_stats.domain.measurements import from_ms, rfc3339_of
 from red_stats.domain.uuids import InvalidUuid, canonical
@@ -83,6 +84,7 @@ def of_task(key: bytes | None, value: bytes | None, at: int) -> Row:
     Raises:
         InvalidEvent: the record is no task, or its key is not its client_id.
     """
+    refuse_oversize(key, value)
     try:
         task = msgspec.json.decode(value or b"", type=TestTask)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -13,10 +13,12 @@ import msgspec
 
 from red_common.events import CLIENT_ID, EPOCH, ImageMeasured, InvalidEvent, decode, rfc3339, to_basis_points
 from red_common.kafka.partitioner import partition_of
+from red_stats.domain.dead_letters import MAX_RECORD, refuse_oversize
 
 MAX_FUTURE_MS = 5 * 60 * 1000
 MAX_KNOWN = 1_000_000  # client_ids kept by key
 WINDOW_MS = 60_000
+QUICK_BYTES: Final = MAX_RECORD - 64  # with any client_id as its key, such a value is not too large
 LAST_MS = 253_402_300_799_999  # the last of the year 9999; no later time can be written
 
 
@@ -116,11 +118,13 @@ def _partition(client_id: str, partitions: int) -> int:
 def validator(partition: int, partitions: int) -> Callable[[LogRecord], Checked]:
     """A function that reads one record of a partition.
 
-    It raises InvalidEvent for a record that belongs on red.dead-letters: unreadable, with the wrong key
-    or in the wrong partition, measured before 1970, or more than 5 minutes after its Kafka timestamp.
+    It raises InvalidEvent for a record that belongs on red.dead-letters: too large, unreadable, with the
+    wrong key or in the wrong partition, measured before 1970, or more than 5 minutes after its Kafka
+    timestamp.
     """
 
     def check(record: LogRecord) -> Checked:
+        refuse_oversize(record.key, record.value)
         event = decode(record.value)
         if record.key != event.client_id.encode():
             raise InvalidEvent("the record's key is not its client_id")
@@ -175,7 +179,10 @@ class BatchReader:
             if offset <= after:
                 continue
             try:
-                event = decode_event(record.value)
+                value = record.value
+                if len(value) > QUICK_BYTES:
+                    raise InvalidEvent("perhaps too large")
+                event = decode_event(value)
                 client_id = clients[record.key]
                 scaled = event.red * 10000
                 text = event.measured_at

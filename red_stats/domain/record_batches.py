@@ -26,6 +26,8 @@ class Record(Protocol):
 class RecordBatch:
     """A record batch of the log, unpacked when it is folded instead of in the thread that fetches.
 
+    `size` is the number of its records, or of its KiB if those are more: limits count both.
+
     It stands in for aiokafka's own batch while aiokafka walks over what it fetched (aborted
     transactions, control batches, checksums), and looks there like one record: the last of the batch.
     """
@@ -38,7 +40,8 @@ class RecordBatch:
         self._batch = batch
         self._records: list[Record] | None = None
         self.offset: int = batch.next_offset - 1
-        self.size: int = batch.next_offset - batch.base_offset  # more than it has, after compaction
+        records: int = batch.next_offset - batch.base_offset  # more than it has, after compaction
+        self.size = max(records, len(self.content or b"") >> 10)
         self.timestamp: int = batch.max_timestamp
 
     def note_fetch(self, start: int, generation: int) -> None:
@@ -93,7 +96,7 @@ class PartitionBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """An upper bound of the number of records, known before any is unpacked."""
+        """An upper bound of the number of records, and of their KiB; known before any is unpacked."""
         return sum([batch.size for batch in self.batches])
 
     @property
@@ -113,6 +116,22 @@ class PartitionBatch(NamedTuple):
                 found, records = [], 0
         if found:
             yield found
+
+
+class Parcel:
+    """A batch on its way through Faust, which keeps the last event of every stream, and of every task.
+
+    So what it keeps is empty: the bytes of a batch are gone once it is folded.
+    """
+
+    def __init__(self, batch: PartitionBatch) -> None:
+        self._batch: PartitionBatch | None = batch
+
+    def take(self) -> PartitionBatch:
+        """The batch, once."""
+        batch, self._batch = self._batch, None
+        assert batch is not None, "a batch is taken once"
+        return batch
 
 
 def records_of(batches: Sequence[RecordBatch], since: int) -> list[Record]:

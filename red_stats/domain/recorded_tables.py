@@ -10,6 +10,7 @@ from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.bounds import moment_ms
 from red_stats.domain.column_batch import ColumnBatch, MeasurementReader
+from red_stats.domain.dead_letters import refuse_oversize
 from red_stats.domain.deliveries import DeliveryEvent
 
 EPOCH: Final = 0  # times go in as ms since 1970
@@ -36,6 +37,7 @@ def _by_rows(read: Read, width: int) -> ReadAll:
         offsets: list[int] = []
         for record in records:
             try:
+                refuse_oversize(record.key, record.value)
                 rows.append(read(record))
                 offsets.append(record.offset)
             except InvalidEvent as error:

@@ -46,7 +46,7 @@ def fold_agent(role: str, fold: Fold, fetching: Fetching, fatal: Fatal) -> Agent
                 queue = queues.get(tp)
                 if queue is None:
                     queue = queues[tp] = PartitionQueue(role, tp, folded, fetching)
-                queue.put(event.value, partial(stream.ack, event))
+                queue.put(event.value.take(), partial(stream.ack, event))
         finally:
             for queue in queues.values():
                 await queue.stop()
@@ -63,7 +63,7 @@ def recording_agent(recording: Recording, fetching: Fetching, fatal: Fatal) -> A
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             try:
-                recording.put(event.message.tp, event.value, partial(stream.ack, event), fetching)
+                recording.put(event.message.tp, event.value.take(), partial(stream.ack, event), fetching)
             except Exception as error:
                 log.exception("%s: a batch could not be buffered", recording.topic)
                 fatal(f"record: {error!r}")

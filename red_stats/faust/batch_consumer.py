@@ -16,7 +16,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from red_common.kafka.connection import Consumer, TopicPartition
-from red_stats.domain.record_batches import PartitionBatch, RecordBatch
+from red_stats.domain.record_batches import Parcel, PartitionBatch, RecordBatch
 from red_stats.faust.role import Role
 from red_stats.kafka.packed_batches import PackedFetches
 
@@ -119,10 +119,10 @@ class BatchConsumer(driver.Consumer):
 
     def _to_batch(self, tp: TP, fetched: Sequence[RecordBatch], generation: int) -> ConsumerMessage:
         last = fetched[-1]
-        batch = PartitionBatch(tp.topic, tp.partition, generation, fetched)
+        parcel = Parcel(PartitionBatch(tp.topic, tp.partition, generation, fetched))
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, 1,
-            None, None, cast(Any, batch), None, 0, 0, tp,
+            None, None, cast(Any, parcel), None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
 

@@ -4,29 +4,21 @@ The transaction that replays a record also writes a note to `red.dead-letters`, 
 replayed twice by accident.
 """
 
-import base64
 import contextlib
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
+from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
+from red_stats.domain import dead_letters
 from red_stats.kafka.range_reader import read_range
 
 REPLAYABLE: Final = tuple(topic for topic in topics.ALL if topic.replayable)
 TRANSACTIONAL_ID: Final = "red-stats-dead-letters"
-
-
-class _Letter(msgspec.Struct):
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    key_base64: str | None
-    value_base64: str | None
 
 
 class _Note(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +36,8 @@ class Letter(NamedTuple):
     key: bytes | None
     value: bytes | None
     replayed: bool = False
+    size: int | None = None  # of the whole record, where key and value are cut
+    sha256: str | None = None  # of the whole value, where it is cut
 
 
 class NoSuchLetter(Exception):
@@ -80,6 +74,12 @@ async def replay(connection: KafkaConnection, partitions: int, letter: Letter, v
     """
     if letter.topic not in REPLAYABLE:
         raise NoSuchLetter(f"{letter.at} is from {letter.topic!r}, whose records cannot be replayed")
+    if value is None and letter.size is not None:
+        raise NoSuchLetter(f"{letter.at} has only the beginning of {letter.size} bytes: give --value")
+    try:
+        dead_letters.refuse_oversize(letter.key, letter.value if value is None else value)
+    except InvalidEvent as error:
+        raise NoSuchLetter(str(error)) from error
     number = int(letter.position.partition(":")[0])
     if letter.key is not None:
         with contextlib.suppress(UnicodeDecodeError):  # then the record's own partition will do
@@ -102,14 +102,13 @@ async def replay(connection: KafkaConnection, partitions: int, letter: Letter, v
 def _letter(record: Any) -> Letter:
     at = f"{record.partition}:{record.offset}"
     try:
-        letter = msgspec.json.decode(record.value or b"", type=_Letter)
-        key, value = _bytes(letter.key_base64), _bytes(letter.value_base64)
+        letter = msgspec.json.decode(record.value or b"", type=dead_letters.Letter)
+        key, value = letter.key, letter.value
     except (msgspec.MsgspecError, ValueError) as error:
         reason = f"this record is not a dead letter: {error}"
         return Letter(at, record.timestamp, topics.DEAD_LETTERS, at, reason, record.key, record.value)
     position = f"{letter.partition}:{letter.offset}"
-    return Letter(at, record.timestamp, letter.topic, position, letter.reason, key, value)
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text, validate=True)
+    return Letter(
+        at, record.timestamp, letter.topic, position, letter.reason, key, value,
+        size=letter.size, sha256=letter.sha256,
+    )  # fmt: skip

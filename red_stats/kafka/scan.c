@@ -14,6 +14,7 @@
 
 #define MAX_FUTURE_MS (5 * 60 * 1000)
 #define MAX_NAME 64
+#define MAX_RECORD (1 << 20) /* of domain/dead_letters.py */
 
 enum { IMAGE_ID, CLIENT_ID, MEASURED_AT, RED, RED_PIXELS, PIXELS, RED_EXCESS, RED_CHANNEL, WIDTH, HEIGHT,
        FORMAT, BYTES, SHA256, RULE, DECODER, FIELDS };
@@ -291,6 +292,7 @@ static int record(Columns *to, Span *from, const Batch *batch, int64_t since) {
     if (!sized(&body, &key, 0) || !sized(&body, &value, 0) || !headers(&body) || body.at != body.end) return 0;
     int64_t offset = plus(batch->base_offset, offset_delta);
     if (offset < since) return 1;
+    if ((key.end - key.at) + (value.end - value.at) > MAX_RECORD) return 0;
     if (to->rows && offset <= to->offset[to->rows - 1]) return 0;
     int64_t logged_at = batch->is_append_time ? batch->max_time : plus(batch->base_time, time_delta);
     if (!object(value, &event) || event.value[MEASURED_AT] > plus(logged_at, MAX_FUTURE_MS)) return 0;

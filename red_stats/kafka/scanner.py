@@ -24,6 +24,7 @@ from red_stats.domain.record_batches import RecordBatch, records_of
 
 SOURCE: Final = Path(__file__).with_name("scan.c")
 HEADER: Final = 61  # bytes before the records of a batch
+MAX_BYTES: Final = 32 << 20  # scanned at once: each buffer for texts is as large, and stays
 _NAME: Final = 64  # bytes kept for a client_id
 _TEXTS: Final = ("image", "client_id", "format", "sha256", "rule", "decoder")
 _NUMBERS: Final = {  # name -> type code of its array; the last seven only if `described`
@@ -110,9 +111,10 @@ class Scanner:
         unpacked = [found for batch in batches if (found := _unpacked(batch)) is not None]
         if len(unpacked) < len(batches):
             return None
-        self._make_room(
-            sum(count for _, _, count in unpacked), sum(len(records) for _, records, _ in unpacked)
-        )
+        size = sum(len(records) for _, records, _ in unpacked)
+        if size > MAX_BYTES:
+            return None
+        self._make_room(sum(count for _, _, count in unpacked), size)
         columns = self._c
         columns.rows = columns.names = 0
         columns.described = described

@@ -12,7 +12,13 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-from aiokafka.errors import InvalidProducerEpoch, InvalidTxnState, ProducerFenced
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidTxnState,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from red_common.kafka.connection import IllegalOperation, KafkaConnection, KafkaError
@@ -27,11 +33,16 @@ COMMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 FENCES = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 BATCH_BYTES = 900_000  # below the default max.message.bytes of 1 MiB
 
 
 class Fenced(Exception):
     """Raised when another process has taken over the partition: this one must stop writing and exit."""
+
+
+class TooLarge(Exception):
+    """Raised when a topic takes no record as large as one of a transaction, so that it can never succeed."""
 
 
 class WriteFailed(Exception):
@@ -102,6 +113,7 @@ class PartitionWriter:
 
         Raises:
             Fenced: another process has started a producer with this id.
+            TooLarge: a topic refuses the size of what is written; nothing was committed.
             WriteFailed: anything else; whether the transaction was committed is unknown.
         """
         placed = [(self.partition, records), *elsewhere.items()]
@@ -120,6 +132,8 @@ class PartitionWriter:
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             if isinstance(error, FENCES) or self._sender_was_fenced():
                 raise Fenced(f"{self._id}: another process has taken over this partition") from error
+            if isinstance(error, TOO_LARGE):
+                raise TooLarge(f"{self._id}: {_largest(batches)}") from error
             raise WriteFailed(f"{self._id}: {error!r}") from error
 
     def _sender_was_fenced(self) -> bool:
@@ -155,6 +169,12 @@ class PartitionWriter:
         batch._relative_offset = number
         batch.close()
         return batch, start + number
+
+
+def _largest(batches: Iterable[tuple[int, str, Sequence[Out]]]) -> str:
+    sizes = {topic: max(len(k or b"") + len(v or b"") for _, k, v in rows) for _, topic, rows in batches}
+    told = ", ".join(f"{topic} {size}" for topic, size in sorted(sizes.items(), key=lambda one: -one[1]))
+    return f"a topic takes no record of this size; the largest in bytes are {told}: raise max.message.bytes"
 
 
 def _read_error(future: "asyncio.Future[Any]") -> None:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
-from red_stats import metrics, topics
+from red_stats import metrics
 from red_stats.domain.column_batch import ColumnBatch
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.record_batches import Ack, Fetching, Out, PartitionBatch, RecordBatch, records_of
@@ -219,7 +219,7 @@ class Recorder:
             if not new:
                 return None
             letters: list[Out] = [
-                (topics.DEAD_LETTERS, record.key, dead_letter(self.topic, partition, record, reason))
+                dead_letter(self.topic, partition, record, reason)
                 for record, reason in new
                 if self.topic.dead_letters_by == self._states.role
             ]

@@ -21,9 +21,10 @@ import msgspec
 from red_common import failpoints
 from red_common.kafka.connection import KafkaConnection, KafkaError, TopicPartition
 from red_stats import metrics
+from red_stats.domain.dead_letters import shortened
 from red_stats.domain.record_batches import Out, Record
 from red_stats.kafka.changelog_loader import Load, load_to_end
-from red_stats.kafka.transactions import Fenced, PartitionWriter, WriteFailed
+from red_stats.kafka.transactions import Fenced, PartitionWriter, TooLarge, WriteFailed
 from red_stats.tables.declarations import MARK_PREFIX, Rows, TableSet, changelogs_of
 from red_stats.topics import group_of
 
@@ -196,7 +197,9 @@ class PartitionStates(Generic[Tables]):
         """Run `build` under the partition's lock, commit what it decides, then apply it to memory.
 
         After a failed transaction the state is read again and `build` decides anew: what had
-        been committed after all is then below the mark. So `build` must cause nothing itself.
+        been committed after all is then below the mark. So `build` must cause nothing itself. If a topic
+        refuses the size of what is written, the dead letters are cut; whatever else a fold writes is
+        bounded, so that a second refusal is a matter of the topics' settings, and fatal.
 
         Returns:
             False when the partition is not held (any more, or in that generation).
@@ -204,12 +207,14 @@ class PartitionStates(Generic[Tables]):
         state = self.held.get(partition)
         if state is None or (generation is not None and state.generation != generation):
             return False
-        began = False
+        began = is_cut = False
         async with state.lock:
             while not state.closed:
                 effects = await build(state)
                 if effects is None:
                     return True
+                if is_cut:
+                    effects = effects._replace(records=list(map(shortened, effects.records)))
                 if effects.meanwhile is not None and not began:
                     began = True
                     effects.meanwhile()
@@ -217,6 +222,13 @@ class PartitionStates(Generic[Tables]):
                     await self._commit(state, effects)
                 except Fenced as error:
                     self.fatal(str(error))
+                except TooLarge as error:
+                    if is_cut:
+                        self.fatal(str(error))
+                    is_cut = True
+                    log.warning("%s; dead letters are cut", error)
+                    await self._retake(state)
+                    continue
                 except WriteFailed as error:
                     log.warning("a transaction failed, reading the state again: %s", error)
                     await self._retake(state)

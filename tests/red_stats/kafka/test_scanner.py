@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from red_common import c_library
 from red_common.kafka.partitioner import partition_of
 from red_stats.domain.column_batch import MeasurementReader
+from red_stats.domain.dead_letters import MAX_RECORD
 from red_stats.domain.measurement_columns import joined
 from red_stats.domain.measurements import BatchReader
 from red_stats.domain.record_batches import RecordBatch, records_of
@@ -304,6 +305,31 @@ def test_parts_joined_are_the_readings_of_all(names):
     found = joined([reader.readings(HOME, [chunk], 0)[0] for chunk in batches])
 
     assert found.taken(range(len(found))) == slowly(batches)[0]
+
+
+def test_a_record_that_is_too_large_is_left_to_the_careful_reader_and_refused_by_all():
+    too_large, large = (usual(n, format="x" * (MAX_RECORD - less)) for n, less in ((0, 0), (1, 1000)))
+    events = [usual(2), too_large, large, usual(3)]
+    batches = [a_chunk(events)]
+
+    good, dead = slowly(batches)
+    columns = MeasurementReader(HOME, PARTITIONS)(records_of(batches, 0))
+
+    assert quickly(batches) is None
+    assert quickly([a_chunk([large])]) == slowly([a_chunk([large])])[0]
+    assert [reading.offset for reading in good] == list(columns.offsets) == [0, 2, 3]
+    assert [record.offset for record, _ in dead] == [record.offset for record, _ in columns.unreadable] == [1]
+    assert "bytes" in dead[0].reason
+
+
+def test_the_buffers_of_the_scanner_stay_small_whatever_it_is_given():
+    found = scanner.load()
+    batches = [a_chunk([usual(n, format="x" * (MAX_RECORD // 2)) for n in range(80)])]
+    clients = LogReader(PARTITIONS, None)._clients_of(HOME)
+
+    assert found.readings(batches, 0, clients.__getitem__) is None
+    assert sum(column.nbytes for column in found._column.values()) < 1 << 20
+    assert found.readings([a_chunk([usual(1)])], 0, clients.__getitem__) is not None
 
 
 def test_without_a_compiler_everything_is_read_one_by_one(tmp_path, monkeypatch):

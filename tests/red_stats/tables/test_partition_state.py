@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -10,11 +11,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from red_common.kafka.connection import KafkaConnection
+from red_stats.domain import dead_letters
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.transactions import Fenced, PartitionWriter, WriteFailed
 from red_stats.tables.alert_sequences import SequenceRows
 from red_stats.tables.declarations import table
 from red_stats.tables.partition_state import Effects, Mark, PartitionStates
+from tests.builders import a_record
 from tests.new_topics import new_topics, own
 
 SOURCE = "source"
@@ -300,3 +303,53 @@ async def test_a_mark_that_fell_ends_the_process_before_anything_is_folded_behin
 
     again = await taken()
     assert again.held[2].mark(f"{app_id}-source").offset == 10
+
+
+@pytest.fixture
+async def narrow_letters(kafka, monkeypatch):
+    """A topic of dead letters that takes less than the largest of them."""
+    name = own("letters")
+    await new_topics(kafka, name, partitions=4, max_message_bytes="300000")
+    monkeypatch.setattr(dead_letters, "DEAD_LETTERS", name)
+    return name
+
+
+def lettering(app_id, letters_topic, content):
+    async def build(state):
+        if state.mark(f"{app_id}-source").offset >= 10:
+            return None
+        letter = dead_letters.dead_letter("t", 2, a_record(content, 10, b"k"), "why")
+        assert letter[0] == letters_topic
+        return Effects([letter], {f"{app_id}-source": Mark(10, 0)}, lambda: None)
+
+    return build
+
+
+async def test_a_dead_letter_that_its_topic_refuses_is_cut_and_the_partition_goes_on(
+    kafka, taken, app_id, narrow_letters
+):
+    states = await taken()
+
+    async with asyncio.timeout(30):
+        assert await states.transact(2, lettering(app_id, narrow_letters, b"x" * 900_000))
+        assert await states.transact(2, setting(app_id, 7, 20))
+
+    found = []
+    tp = TopicPartition(narrow_letters, 2)
+    await until_decided(kafka, tp)
+    await read_to_end(KafkaConnection(kafka), {tp: lambda record: found.append(json.loads(record.value))})
+    assert [(letter["offset"], letter["size"]) for letter in found] == [(10, 900_001)]
+    assert states.held[2].mark(f"{app_id}-source").offset == 20
+
+
+async def test_what_no_topic_takes_ends_the_process_with_the_reason_and_is_not_tried_for_ever(
+    kafka, taken, app_id
+):
+    states = await taken()
+
+    async def build(state):
+        return Effects([(outputs(app_id), b"k", b"x" * 2_000_000)], {}, lambda: None)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(Died, match=f"{outputs(app_id)} 2000001.*max.message.bytes"):
+            await states.transact(2, build)
