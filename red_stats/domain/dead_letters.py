@@ -69,7 +69,7 @@ def refuse_oversize(key: bytes | None, value: bytes | None) -> None:
 def dead_letter(topic: str, partition: int, record: Any, reason: str) -> Out:
     """The record on `red.dead-letters`: key and value in base64, null stays null, cut if it is too large."""
     letter = Letter(
-        topic=topic,
+        topic=str(topic),  # bare, without what is declared about it
         partition=partition,
         offset=record.offset,
         reason=reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}...",

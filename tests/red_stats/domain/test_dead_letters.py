@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from red_common.events import InvalidEvent
 from red_stats.domain.dead_letters import KEPT, MAX_RECORD, dead_letter, refuse_oversize, shortened
-from red_stats.topics import DEAD_LETTERS
+from red_stats.topics import DEAD_LETTERS, Topic
 from tests.builders import a_record
 
 LARGEST_CUT = 200_000  # bytes of any cut letter
@@ -22,7 +22,7 @@ def told(out):
 
 @given(st.none() | st.binary(max_size=50), st.none() | st.binary(max_size=50))
 def test_a_letter_has_every_byte_of_a_record(key, value):
-    topic, letter_key, content = dead_letter("t", 1, a_record(value, 7, key), "why")
+    topic, letter_key, content = dead_letter(Topic("t"), 1, a_record(value, 7, key), "why")
 
     raw = [None if one is None else base64.b64encode(one).decode() for one in (key, value)]
     assert (topic, letter_key) == (DEAD_LETTERS, key)
