@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
@@ -21,9 +21,11 @@ from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.record_batches import FetchSettings
 from red_stats.domain.recorded_tables import RECORDED
+from red_stats.domain.stalls import NOWHERE, Place
 from red_stats.domain.urls import refusal
 from red_stats.faust.app import StatsApp
 from red_stats.faust.role import Fatal, Resource, Role
+from red_stats.kafka.stall_watch import StallWatch
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.restore_lost_state import restore_lost_state
 from red_stats.resources import Resources
@@ -70,21 +72,55 @@ def create_process(
     states = {role: _states(role, resources, fatal) for role in roles}
     recorders = _recorders(resources, states["record"]) if "record" in roles else {}
     dispatcher = _dispatcher(resources, states["deliver"]) if "deliver" in roles else None
-    api = Api(resources, states, recorders) if "live" in roles else None
     declared: dict[str, Role[Any]] = {}
+    watch = StallWatch(
+        settings.connection, partial(_nexts, declared.values()), partial(_failures, states, recorders)
+    )
+    api = Api(resources, states, recorders, watch.stalls) if "live" in roles else None
     if api is not None:
         declared["live"] = _live(resources, states["live"], api)
     if dispatcher is not None:
         declared["deliver"] = _deliver(states["deliver"], dispatcher)
     if recorders:
         declared["record"] = _record(resources, states["record"], recorders)
-    site = api.site() if api is not None else health_site(resources, states)
+    site = api.site() if api is not None else health_site(resources, states, watch.stalls)
     apps = [StatsApp(settings, declared[role], site=None if n else site) for n, role in enumerate(roles)]
     changed = dispatcher.on_subscription_changed if dispatcher is not None else lambda client_id: None
     shared: list[Resource] = [resources.keys.followed] if api is not None else []
     if api is not None or dispatcher is not None:
         shared.append(partial(resources.subscriptions_opened, changed))
-    return Process(apps, shared)
+    return Process(apps, [*shared, watch.watched])
+
+
+def _nexts(roles: Iterable[Role[Any]]) -> dict[Place, int]:
+    """Where every source partition goes on that is held, and neither being loaded nor paused on purpose.
+
+    Changelogs that are being loaded are among them, at NOWHERE: what holds their ends back is worth knowing.
+    """
+    loading = {
+        Place(role.states.role, changelog, number, -1): NOWHERE
+        for role in roles
+        for number in role.states.loading
+        for changelog in role.states.changelogs.values()
+    }
+    return loading | {
+        Place(role.states.role, topic, number, state.generation): role.resume_offset(state, topic)
+        for role in roles
+        for number, state in role.states.held.items()
+        if state.generation == role.states.generation
+        for topic in (*role.folds, *(topic for topic, one in role.recordings.items() if not one.is_paused))
+    }
+
+
+def _failures(states: Mapping[str, PartitionStates[Any]], recorders: Recorders) -> dict[tuple[str, int], str]:
+    """Why what is under way in a partition does not succeed, by role and partition."""
+    of_store = {("record", n): text for one in recorders.values() for n, text in one.failures.items()}
+    return of_store | {
+        (role, number): state.failure
+        for role, of_role in states.items()
+        for number, state in of_role.held.items()
+        if state.failure is not None
+    }
 
 
 def _states(role: str, resources: Resources, fatal: Fatal) -> PartitionStates[Any]:

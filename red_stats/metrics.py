@@ -45,5 +45,12 @@ IMAGE_TO_WEBHOOK = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 5, 60),
     registry=REGISTRY,
 )
+#: Seconds for which a partition has not moved although its log has, by role and cause; absent if it moves.
+STALLED = Gauge(
+    "red_stats_stalled_seconds",
+    "A partition that does not move",
+    ["role", "topic", "partition", "cause"],
+    registry=REGISTRY,
+)
 #: 1 while API keys are followed, 0 while Kafka is away and the keys last known are used.
 KEYS_FOLLOWED = Gauge("red_stats_keys_followed", "API keys followed", registry=REGISTRY)

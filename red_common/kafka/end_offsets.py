@@ -19,6 +19,18 @@ SECONDS: Final = 40.0  # for one question, retries included
 PAUSE: Final = 0.2  # seconds between two tries
 
 
+async def ends_of_logs(
+    connection: KafkaConnection, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The ends of partitions, asked for once; see `LogEnds`.
+
+    Raises:
+        KafkaError: Kafka did not answer within SECONDS, or refused.
+    """
+    async with LogEnds(connection).opened() as ends:
+        return await ends.ends(partitions)
+
+
 class LogEnds:
     """Answers where partitions end; connects on the first question, and again after `stop`.
 
@@ -41,10 +53,10 @@ class LogEnds:
         self._starting = asyncio.Lock()
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def opened(self) -> AsyncIterator["LogEnds"]:
         """Disconnects on leaving the block; entering it does not connect yet."""
         try:
-            yield
+            yield self
         finally:
             await self.stop()
 

@@ -19,7 +19,8 @@ app.command(dead_letters)
 def lag(*, as_json: Json = False) -> None:
     """Show how many records each role is behind, by partition, and how long the first has waited.
 
-    This goes by committed offsets, which may be a few seconds old.
+    This goes by committed offsets, which may be a few seconds old. A partition that does not move although
+    its log does is told with the likely cause; a transaction that somebody left open is one.
     """
     from red_stats.kafka.consumer_lag import lag_of
     from red_stats.settings import load
@@ -34,7 +35,8 @@ def lag(*, as_json: Json = False) -> None:
     )
     for one in found:
         far = f"{one.committed:>12}{one.end:>12}{one.records:>10}{one.seconds:>10.1f}"
-        print(f"{one.role:<9}{one.topic:<32}{one.partition:>9}{far}")
+        why = "" if one.stalled is None else f"  STANDS: {one.stalled}"
+        print(f"{one.role:<9}{one.topic:<32}{one.partition:>9}{far}{why}")
 
 
 @dead_letters.command(name="list")

@@ -168,5 +168,9 @@ class Recording(Protocol):
     def topic(self) -> str:
         """The source topic."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is recorded on purpose."""
+
     def put(self, tp: Any, batch: "PartitionBatch", ack: Ack, fetching: Fetching) -> None:
         """Accept a batch; `ack` is awaited once it is recorded. `fetching` is paused while too much waits."""

@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.end_offsets import ends_of_logs
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
@@ -52,13 +53,18 @@ class SubscriptionCache:
             await self.follower.stop()
 
     async def lists_of(self, partitions: Sequence[int]) -> dict[int, tuple[VersionLists, int]]:
-        """The lists of partitions as committed now, each with the end of its partition.
+        """The lists of partitions as they are now, each with the end of its partition.
+
+        Another producer's open transaction is waited for: behind it stands what live has committed.
 
         Raises:
             KafkaError: Kafka cannot be reached.
         """
-        ends = await self.follower.caught_up() if partitions else {}
-        return {number: (self._lists[number].with_versions(), ends[number]) for number in partitions}
+        tps = [self._partitions[number] for number in partitions]
+        ends = await ends_of_logs(self._connection, tps) if tps else {}
+        positions = self.follower.positions
+        await self.follower.until(lambda: all(positions[tp.partition] >= ends[tp] for tp in tps))
+        return {tp.partition: (self._lists[tp.partition].with_versions(), ends[tp]) for tp in tps}
 
     def _apply(self, record: Any) -> None:
         self._load(record.partition, [record])

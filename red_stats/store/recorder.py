@@ -66,6 +66,8 @@ class Recorder:
     ) -> None:
         self.topic = topic
         self.next: dict[int, int] = {}  # the expected next offset by partition, by the store's mark
+        self.is_paused = False
+        self.failures: dict[int, str] = {}  # why an insert is still under way, by partition
         self.table = recorded.table
         self.sink = sink
         self._recorded = recorded
@@ -85,7 +87,11 @@ class Recorder:
     async def paused(self) -> AsyncIterator[None]:
         """Insert nothing meanwhile; batches that arrive wait."""
         async with self._writing:
-            yield
+            self.is_paused = True
+            try:
+                yield
+            finally:
+                self.is_paused = False
 
     async def take_over(self, state: PartitionState[RecordTables]) -> None:
         """Read the store's mark of an assigned partition, and fill the holes between its marker rows."""
@@ -163,12 +169,15 @@ class Recorder:
                     continue
                 if unreadable and not await self._dead_letter(partition, unreadable):
                     return False
+                self.failures[partition] = f"{self.table}: an insert into the store has not succeeded yet"
                 try:
                     await self._in_writer(lambda rows=rows: self.sink.write(rows))  # type: ignore[misc]
                 except ConcurrentWriter as rival:
                     log.warning("%s/%d: another writer has recorded to %d", self.topic, partition, rival.next)
                     self.next[partition] = rival.next
                     continue
+                finally:
+                    del self.failures[partition]
                 self.next[partition] = rows.last + 1
                 return True
 

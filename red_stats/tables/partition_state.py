@@ -20,6 +20,7 @@ import msgspec
 
 from red_common import failpoints
 from red_common.kafka.connection import KafkaConnection, KafkaError, TopicPartition
+from red_common.kafka.end_offsets import ends_of_logs
 from red_stats import metrics
 from red_stats.domain.dead_letters import shortened
 from red_stats.domain.record_batches import Out, Record
@@ -92,6 +93,7 @@ class PartitionState(Generic[Tables]):
         self.writer: PartitionWriter | None = None
         self.marks: dict[str, Mark] = {}
         self.tables = tables
+        self.failure: str | None = None  # of the last transaction, until one succeeds
 
     async def fence(self, connection: KafkaConnection, app_id: str) -> None:
         """Start a new producer epoch: whoever held the partition before can no longer write."""
@@ -105,6 +107,15 @@ class PartitionState(Generic[Tables]):
         self.closed = True
         if self.writer is not None:
             await self.writer.stop()
+
+    def failed(self, why: str) -> None:
+        """Note why a transaction did not succeed."""
+        self.failure = why
+
+    def committed(self, marks: Mapping[str, Mark]) -> None:
+        """Note the marks of a transaction that succeeded."""
+        self.marks.update(marks)
+        self.failure = None
 
     def mark(self, topic: str) -> Mark:
         """The mark of a source topic; offset -1 when nothing was folded yet."""
@@ -155,6 +166,7 @@ class PartitionStates(Generic[Tables]):
         self.changelogs = changelogs_of(new_tables())
         self.held: dict[int, PartitionState[Tables]] = {}
         self.generation = -1
+        self.loading: frozenset[int] = frozenset()  # partitions whose changelogs are being read
         self.ends: dict[TopicPartition, int] = {}
         self.fatal = fatal
         self._connection = connection
@@ -184,7 +196,11 @@ class PartitionStates(Generic[Tables]):
         started = time.monotonic()
         fresh = [PartitionState(number, self._new_tables(), generation) for number in sorted(set(partitions))]
         await asyncio.gather(*(state.fence(self._connection, self.app_id) for state in fresh))
-        await self._load(fresh)
+        self.loading = frozenset(state.partition for state in fresh)
+        try:
+            await self._load(fresh)
+        finally:
+            self.loading = frozenset()
         for state in fresh:
             self.held[state.partition] = state
             await on_assigned(state)
@@ -226,10 +242,12 @@ class PartitionStates(Generic[Tables]):
                     if is_cut:
                         self.fatal(str(error))
                     is_cut = True
+                    state.failed(str(error))
                     log.warning("%s; dead letters are cut", error)
                     await self._retake(state)
                     continue
                 except WriteFailed as error:
+                    state.failed(str(error))
                     log.warning("a transaction failed, reading the state again: %s", error)
                     await self._retake(state)
                     continue
@@ -269,7 +287,7 @@ class PartitionStates(Generic[Tables]):
             )
         failpoints.hit(f"{self.role}.after-transaction")
         effects.apply()
-        state.marks.update(effects.marks)
+        state.committed(effects.marks)
 
     async def _load(self, fresh: Sequence[PartitionState[Tables]]) -> None:
         loaders = {
@@ -279,8 +297,11 @@ class PartitionStates(Generic[Tables]):
             if table not in self._follow
         }
         if loaders:
+            # to the end of the log: what we have committed may stand behind another producer's open
+            # transaction, and who waits for that is late, but does not count again what was counted
+            ends = await ends_of_logs(self._connection, loaders)
             with self._loading():
-                self.ends.update(await load_to_end(self._connection, loaders))
+                self.ends.update(await load_to_end(self._connection, loaders, ends))
         for table, rows_of in self._follow.items():
             found = await rows_of([state.partition for state in fresh])
             for state in fresh:

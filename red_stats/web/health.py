@@ -1,7 +1,7 @@
 """Whether the process is alive, whether it is ready, and its metrics."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -9,12 +9,16 @@ from aiohttp import web
 from red_common.problems import Problem
 from red_common.web.responses import json_response, metrics_response
 from red_stats import metrics
+from red_stats.domain.stalls import Stall
 from red_stats.resources import Resources
 from red_stats.tables.partition_state import PartitionStates
 
 
 class Health:
-    """The views `/health/live`, `/health/ready` and `/metrics`; `checks` are by name, besides the roles."""
+    """The views `/health/live`, `/health/ready` and `/metrics`.
+
+    `checks` are by name, besides the roles; `stalls` are the partitions that do not move.
+    """
 
     def __init__(
         self,
@@ -22,8 +26,9 @@ class Health:
         states: Mapping[str, PartitionStates[Any]],
         *,
         checks: Mapping[str, Callable[[], bool]],
+        stalls: Callable[[], Sequence[Stall]],
     ) -> None:
-        self._resources, self._states, self._checks = resources, states, checks
+        self._resources, self._states, self._checks, self._stalls = resources, states, checks, stalls
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of these views."""
@@ -38,18 +43,27 @@ class Health:
         return json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 once every role has its partitions, and keys and subscriptions are up to date; else 503."""
-        checks = self.checks()
+        """200 once every role has its partitions, all of them move, keys and subscriptions are current.
+
+        Else 503; `stalled` names the partitions that do not move although their logs do.
+        """
+        checks, stalls = self.checks(), self._stalls()
+        stalled = [stall._asdict() for stall in stalls]
         if not all(checks.values()):
-            missing = ", ".join(name for name, holds in checks.items() if not holds)
-            raise Problem("not_ready", f"Not ready: {missing}.", checks=checks)
+            missing = [name for name, holds in checks.items() if not holds]
+            told = [
+                f"{one.role} does not move on {one.topic}/{one.partition}: {one.detail}" for one in stalls
+            ]
+            detail = f"Not ready: {', '.join(missing)}. {'; '.join(told)}".strip()
+            raise Problem("not_ready", detail, checks=checks, stalled=stalled)
         held = {role: sorted(states.held) for role, states in self._states.items()}
-        return json_response({"status": "ready", "checks": checks, "partitions": held})
+        return json_response({"status": "ready", "checks": checks, "partitions": held, "stalled": stalled})
 
     def checks(self) -> dict[str, bool]:
         """The conditions of readiness by name, and whether each holds."""
         roles = {role: states.generation >= 0 for role, states in self._states.items()}
-        return roles | {name: check() for name, check in self._checks.items()}
+        others = {name: check() for name, check in self._checks.items()}
+        return roles | others | {"partitions_move": not self._stalls()}
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The metrics as Prometheus text; only for this machine, unless RED_METRICS_PUBLIC is set."""
@@ -58,6 +72,10 @@ class Health:
 
     def _set_gauges(self) -> None:
         metrics.KEYS_FOLLOWED.set(self._resources.keys.is_current)
+        metrics.STALLED.clear()
+        for stall in self._stalls():
+            place = stall.role, stall.topic, str(stall.partition), stall.cause
+            metrics.STALLED.labels(*place).set(stall.seconds)
         deliver = self._states.get("deliver")
         if deliver is None:
             return

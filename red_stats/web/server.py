@@ -1,13 +1,14 @@
 """Every address of RED_STATS: the views in a process of role live, health and metrics in any."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from red_common.problems import Problem
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
 from red_stats import topics
+from red_stats.domain.stalls import Stall
 from red_stats.faust.role import Resource, Site
 from red_stats.kafka.command_client import CommandClient
 from red_stats.kafka.partition_owners import PartitionOwners
@@ -32,16 +33,23 @@ PUBLIC: Final = ("/health/", "/metrics", "/openapi.json", "/docs", "/static/")
 States = Mapping[str, PartitionStates[Any]]
 
 
-def health_site(resources: Resources, states: States) -> Site:
+def health_site(resources: Resources, states: States, stalls: Callable[[], Sequence[Stall]]) -> Site:
     """What a process without role live answers; everything else is 404."""
-    return Site([problems(_of_store)], Health(resources, states, checks={}).routes())
+    return Site([problems(_of_store)], Health(resources, states, checks={}, stalls=stalls).routes())
 
 
 class Api:
     """The views of a process with role live, and what they need open."""
 
-    def __init__(self, resources: Resources, states: States, recorders: Mapping[str, Recorder]) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        states: States,
+        recorders: Mapping[str, Recorder],
+        stalls: Callable[[], Sequence[Stall]],
+    ) -> None:
         connection = resources.settings.connection
+        self._stalls = stalls
         self._resources, self._states = resources, states
         self._sender = RecordSender(connection)
         self._commands = CommandClient(connection, self._sender)
@@ -56,7 +64,7 @@ class Api:
         checks = {"api_keys": lambda: keys.is_current, "subscriptions": lambda: subscriptions.is_current}
         live = self._states["live"]
         views: list[Any] = [
-            Health(resources, self._states, checks=checks),
+            Health(resources, self._states, checks=checks, stalls=self._stalls),
             OwnerViews(
                 {"/v1/live": live_of},
                 resources=resources,
