@@ -99,13 +99,10 @@ async def _standing(
         is_running = any(members for *_, members, _ in described.groups)
         for one in late:
             known = again.get(_tp(one))
-            if (
-                one.role == role
-                and max(one.committed, known.offset if known is not None else 0) == one.committed
-            ):
-                causes[one] = (
-                    _NOT_PROCESSED.format(one.committed) if is_running else f"no worker of role {role} runs"
-                )
+            has_moved = known is not None and known.offset > one.committed
+            if one.role == role and not has_moved:
+                idle = f"no worker of role {role} runs"
+                causes[one] = _NOT_PROCESSED.format(one.committed) if is_running else idle
     return causes
 
 
