@@ -50,7 +50,8 @@ async def test_faults_of_one_worker_and_a_zombie_that_nobody_fences(tmp_path, ca
             system,
             "worker to Kafka: cut", "worker to receiver: answers lost",
             "store's disk full, to the last byte" if can_mount else "ClickHouse failing",
-            "poison that looks like a measurement",
+            "poison that looks like a measurement", "poison too large to read",
+            "a transaction that somebody leaves open",
         )  # fmt: skip
         assert one.verdict.findings == [], system_told(one, system)
         broken = {"module": "tests.faults.broken", "RED_TEST_BREAK": "fence", "RED_MIN_FREE_BYTES": "0"}

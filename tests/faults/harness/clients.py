@@ -61,9 +61,9 @@ async def new_clients(session, bootstrap, stats_urls, name):
     return [Client(session, client_id, key, stats_urls) for client_id, key, _ in keys]
 
 
-async def produce(bootstrap, records):
+async def produce(bootstrap, records, **options):
     """(topic, key, value) or (topic, key, value, partition, headers): their (topic, partition, offset)."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, **options) as producer:
         sent = []
         for topic, key, value, *rest in records:
             partition, headers = rest or (None, None)

@@ -3,17 +3,24 @@
 import asyncio
 import json
 import time
+import uuid
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from red_stats import topics
 from tests.conftest import PARTITIONS
 from tests.faults.harness.clients import produce
 from tests.faults.harness.load import an_event
 from tests.faults.harness.scenario import scenario
+from tests.faults.harness.scenarios.commands import command
 from tests.raw_headers import produce_raw_header
 
 DEEP = b"[" * 100_000
 GARBAGE = (b"", b"\xff\xfe\x00", b"{", b"null", b"[]", b'"x"', b"{}", DEEP, b"x" * 900_000)
 EVENTS = (topics.MEASUREMENTS, topics.SUBSCRIPTION_COMMANDS, topics.DELIVERY_TASKS)
+READ = (*EVENTS, topics.ALERTS, topics.DELIVERIES)
 OUTPUTS = (topics.COMMAND_RESULTS, topics.DELIVERIES, topics.API_KEYS, topics.DEAD_LETTERS)
 STATE = (
     topics.SUBSCRIPTIONS, topics.WINDOWS_CHANGELOG, topics.ALERT_SEQUENCES_CHANGELOG,
@@ -82,6 +89,78 @@ async def alike(run):
     ]  # fmt: skip
     key = client_id.encode()
     return await poisoned(run, [(topics.MEASUREMENTS, key, json.dumps(v).encode()) for v in values])
+
+
+LARGEST = 48 << 20  # bytes of a record; with more of them, the small broker has too little memory
+QUOTED = (
+    b'{"command":"%b","command_id":"q","client_id":"%b"}',
+    b'{"command":"subscribe","command_id":"q","client_id":"%b","%b":1}',
+)
+
+
+def too_large(client_id, partition):
+    """Records of up to LARGEST bytes that begin like good ones, and commands whose rejection quotes them."""
+    key, long = client_id.encode(), b"x" * 900_000
+    filled = [
+        json.dumps(an_event(client_id) | {"decoder": "x" * size}).encode() for size in (2 << 20, LARGEST)
+    ]
+    records = [(topic, key, value, partition, []) for topic in READ for value in filled]
+    quoted = [QUOTED[0] % (long, key), QUOTED[1] % (key, long)]
+    records += [(topics.SUBSCRIPTION_COMMANDS, key, value, partition, []) for value in quoted]
+    return [*records, (topics.MEASUREMENTS, key, b"{" + long, partition, [])]
+
+
+async def limit(bootstrap, names, size):
+    """What the topics take in bytes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        for name in names:
+            config = {"max.message.bytes": str(size), "message.timestamp.type": "LogAppendTime"}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, config)])
+    finally:
+        await admin.close()
+
+
+@scenario("poison too large to read", times=2)
+async def large(run):
+    """Packed and as it is, in every topic that is read; and letters that their topic does not take whole."""
+    bootstrap, client = run.system.bootstrap, run.clients[0]
+    partition = run.clients.index(client)
+    await limit(bootstrap, READ, LARGEST + (1 << 20))
+    await limit(bootstrap, [topics.DEAD_LETTERS], 1 << 20)
+    for packed in ("gzip", None):
+        places = await produce(
+            bootstrap,
+            too_large(client.client_id, partition),
+            max_request_size=LARGEST + (1 << 20), max_batch_size=1, compression_type=packed,
+        )  # fmt: skip
+        run.evidence.poison.update(places)
+    return await poisoned(run, [])
+
+
+@scenario("a transaction that somebody leaves open", times=2)
+async def foreign(run):
+    """It holds back what is read and what is loaded; thresholds move and the worker dies meanwhile."""
+    await run.moment()
+    bootstrap, worker = run.system.bootstrap, run.system.workers["all-1"]
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id=str(uuid.uuid4()), transaction_timeout_ms=600_000
+    ) as stranger:
+        await stranger.begin_transaction()
+        for topic in (*READ, *STATE):
+            for number in range(PARTITIONS):
+                await stranger.send_and_wait(topic, b"{}", b"nobody", partition=number)
+        await run.lasting(20, 5)
+        moved = zip(run.clients, run.subscriptions, strict=True)
+        updates = [command(run, c, s, command="update", threshold=0.7) for c, s in moved]
+        await produce(bootstrap, updates)
+        await asyncio.to_thread(worker.restart)
+        await run.lasting(20, 8)
+        await stranger.abort_transaction()
+    since = time.monotonic()
+    await run.system.until_ready()
+    return since
 
 
 @scenario("poison in the headers of every topic", times=1)
