@@ -46,7 +46,14 @@ TOUCHED = {
     "aiokafka.producer.sender:BaseHandler": ("_sender",),
     "aiokafka.producer.sender:Sender": ("sender_task",),
     "aiokafka.producer.transaction_manager:TransactionManager": ("_transaction_waiter", "transactional_id"),
-    "aiokafka.record.default_records": ("_DefaultRecordBatchPy",),
+    "aiokafka.codec": ("_detect_xerial_stream", "snappy_decode"),
+    "aiokafka.record._crecords.default_records": (
+        "gzip_decode", "lz4_decode", "snappy_decode", "zstd_decode",
+    ),
+    "aiokafka.record.default_records": (
+        "_DefaultRecordBatchPy", "_DefaultRecordPy", "gzip_decode", "lz4_decode", "snappy_decode",
+        "zstd_decode",
+    ),
     "aiokafka.record.default_records:_DefaultRecordBatchPy": ("CODEC_MASK", "_buffer", "_maybe_uncompress"),
     "aiokafka.record.memory_records": ("_MemoryRecordsPy",),
     "aiokafka.record.memory_records:_MemoryRecordsPy": ("_next_slice", "next_batch"),

@@ -6,6 +6,7 @@ Every entry point calls `apply` before it makes a client of Kafka.
 from importlib.metadata import version
 from typing import Final
 
+from red_common.kafka.patches.bounded_unpacking import bound_unpacking
 from red_common.kafka.patches.header_keys import tolerate_non_utf8_header_keys
 from red_common.kafka.patches.transaction_backoff import shorten_transaction_backoff
 from red_common.kafka.patches.zero_copy_receive import enable_zero_copy_receive
@@ -29,6 +30,7 @@ def apply(installed: str | None = None) -> None:
     found = version("aiokafka") if installed is None else installed
     if found != AIOKAFKA:
         raise UnknownVersion(f"aiokafka {found} is installed, and {AIOKAFKA} is needed: install the pins")
+    bound_unpacking()
     tolerate_non_utf8_header_keys()
     shorten_transaction_backoff()
     enable_zero_copy_receive()

@@ -1,7 +1,9 @@
 """Header keys that are no UTF-8: Kafka takes any bytes, and aiokafka's decoder stops at them for good.
 
 `tolerate_non_utf8_header_keys` teaches every consumer of the process to read on; such a key then reads with
-backslashes in place of those bytes. This touches private API of aiokafka, which is pinned.
+backslashes in place of those bytes. A batch that unpacks to too much (`bounded_unpacking.py`) reads as one
+record without a key at the batch's last offset, which says so and can be taken for nothing else.
+This touches private API of aiokafka, which is pinned.
 """
 
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from typing import Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from red_common.kafka.patches.bounded_unpacking import MOST, TooMuch
 
 
 def tolerate_non_utf8_header_keys() -> None:
@@ -35,6 +39,8 @@ class _Batch:
     def __iter__(self) -> Iterator[Any]:
         try:
             return iter(list(self._batch))
+        except TooMuch:
+            return iter([_stand_in(self._batch, self.content)])
         except (CorruptRecordException, UnicodeDecodeError):
             return iter(list(_slowly(self.content)))
 
@@ -43,6 +49,11 @@ class _Batch:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
+
+
+def _stand_in(batch: Any, content: memoryview) -> Any:
+    value = f"[a record batch of {len(content)} bytes that unpacks to more than {MOST}]".encode()
+    return _DefaultRecordPy(batch.next_offset - 1, batch.max_timestamp, batch.timestamp_type, None, value, [])
 
 
 def _slowly(content: memoryview) -> Iterator[Any]:

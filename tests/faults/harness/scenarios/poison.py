@@ -141,26 +141,34 @@ async def large(run):
 
 @scenario("a transaction that somebody leaves open", times=2)
 async def foreign(run):
-    """It holds back what is read and what is loaded; thresholds move and the worker dies meanwhile."""
+    """First it hides what is committed from who loads it, as thresholds move and the worker dies; then
+    nothing can be read any more.
+    """
     await run.moment()
     bootstrap, worker = run.system.bootstrap, run.system.workers["all-1"]
     async with AIOKafkaProducer(
         bootstrap_servers=bootstrap, transactional_id=str(uuid.uuid4()), transaction_timeout_ms=600_000
     ) as stranger:
         await stranger.begin_transaction()
-        for topic in (*READ, *STATE):
-            for number in range(PARTITIONS):
-                await stranger.send_and_wait(topic, b"{}", b"nobody", partition=number)
-        await run.lasting(20, 5)
+        await _touched(stranger, STATE)
+        await run.flowing(200)
         moved = zip(run.clients, run.subscriptions, strict=True)
         updates = [command(run, c, s, command="update", threshold=0.7) for c, s in moved]
         await produce(bootstrap, updates)
+        await run.flowing(200)
         await asyncio.to_thread(worker.restart)
-        await run.lasting(20, 8)
+        await _touched(stranger, READ)
+        await run.lasting(30, 8)
         await stranger.abort_transaction()
     since = time.monotonic()
     await run.system.until_ready()
     return since
+
+
+async def _touched(stranger, names):
+    for topic in names:
+        for number in range(PARTITIONS):
+            await stranger.send_and_wait(topic, b"{}", b"nobody", partition=number)
 
 
 @scenario("poison in the headers of every topic", times=1)
