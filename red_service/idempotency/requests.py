@@ -17,6 +17,7 @@ import msgspec
 
 from red_common import failpoints
 from red_common.problems import Problem
+from red_common.web.idempotency_key import reused
 from red_service.idempotency.publisher import TransactionalPublisher
 from red_service.idempotency.records import Answer, Intent, Planned, State, fingerprint
 from red_service.idempotency.store import IntentStore
@@ -28,23 +29,9 @@ from red_service.upload import Upload
 
 log = logging.getLogger(__name__)
 
-MAX_KEY = 255
 TRIES = 5  # other processes may be faster at writing the next intent
 
 Items = list[dict[str, Any]]
-
-
-def checked_key(given: Sequence[str]) -> str:
-    """The key, given the values of all Idempotency-Key headers of a request; at least one.
-
-    Raises:
-        Problem: 400, it is repeated, empty, longer than MAX_KEY, or not printable ASCII.
-    """
-    key = given[0]
-    if len(given) > 1 or not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        detail = f"Give Idempotency-Key once, as 1 to {MAX_KEY} printable ASCII characters."
-        raise Problem("idempotency_key_invalid", detail, close=True)
-    return key
 
 
 class IdempotentRequests:
@@ -88,7 +75,7 @@ class IdempotentRequests:
             self._running[client_id, key] = running = body, task
             task.add_done_callback(lambda _: self._running.pop((client_id, key)))
         if running[0] != body:
-            raise _reused()
+            raise reused()
         return await asyncio.shield(running[1])
 
     async def _answer(self, request: "_Request") -> Items:
@@ -114,7 +101,7 @@ class IdempotentRequests:
         newest = state.answer or state.intent
         assert newest is not None
         if newest.body != request.body:
-            raise _reused()
+            raise reused()
         if state.answer is not None:
             return list(state.answer.items)
         assert state.intent is not None
@@ -213,12 +200,6 @@ def _problem_of(prepared: Sequence[Any]) -> Problem:
     problem = prepared[0]
     assert isinstance(problem, Problem)
     return problem
-
-
-def _reused() -> Problem:
-    return Problem(
-        "idempotency_key_reused", "This Idempotency-Key was used with another body; use a new key."
-    )
 
 
 def _in_progress(seconds: int) -> Problem:

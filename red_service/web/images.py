@@ -10,9 +10,10 @@ from aiohttp import web
 
 from red_common.problems import Problem
 from red_common.trace_context import TRACEPARENT, continued
+from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
 from red_service import metrics
-from red_service.idempotency.requests import IdempotentRequests, checked_key
+from red_service.idempotency.requests import IdempotentRequests
 from red_service.image_store import ImageDamaged, ImageStore, StorageError
 from red_service.pipeline import MeasurementPipeline
 from red_service.problems import none_measured, rejected_item
@@ -23,7 +24,6 @@ from red_service.web.middleware import MORE_HEADERS
 from red_service.web.uploads import BodyMemory, read_uploads
 
 IMAGE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-KEY: Final = "Idempotency-Key"
 PACED: Final = ("rate_limited", "overloaded")  # codes whose refusals are delayed (RefusalPacing)
 
 
@@ -60,7 +60,7 @@ class Images:
             Problem: every problem of `red.json` under `POST /red`.
         """
         client_id = client_of(request)
-        key = checked_key(request.headers.getall(KEY)) if KEY in request.headers else None
+        key = checked_key(request.headers.getall(HEADER)) if HEADER in request.headers else None
         try:
             self._check_rate(request, client_id)
             self._pipeline.check_room(client_id, request.content_length or 0)

@@ -4,6 +4,8 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from red_common.events import InvalidEvent
 from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
@@ -172,6 +174,7 @@ class _CommandBatch:
             command_id=envelope.command_id,
             client_id=envelope.client_id,
             command_position=f"{self._partition}:{record.offset}",
+            fingerprint=envelope.fingerprint or msgspec.UNSET,
             **fields,
         )
 

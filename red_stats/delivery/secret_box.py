@@ -6,6 +6,7 @@ The key comes from `RED_SECRET_KEY` (64 hex digits) or `secret.key` in the data 
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class SecretBox:
 
     def __init__(self, key: bytes, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.key_id = hashlib.sha256(key).hexdigest()[:8]
+        self._key = key
         self._aead = AESGCM(key)
         self._entropy = entropy
 
@@ -67,6 +69,12 @@ class SecretBox:
     def fresh(self, client_id: str, subscription_id: str) -> tuple[str, str]:
         """A new secret: in clear, and sealed."""
         clear = new_secret(self._entropy(32))
+        return clear, self.seal(client_id, subscription_id, clear)
+
+    def repeatable(self, client_id: str, subscription_id: str, request_id: str) -> tuple[str, str]:
+        """The secret that belongs to a request, the same however often it comes: in clear, and sealed."""
+        about = b"webhook secret/" + _bound(client_id, subscription_id) + b"/" + request_id.encode()
+        clear = new_secret(hmac.digest(self._key, about, "sha256"))
         return clear, self.seal(client_id, subscription_id, clear)
 
 

@@ -38,6 +38,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     row: Subscription | msgspec.UnsetType | None = msgspec.UNSET
     ended: bool | msgspec.UnsetType = msgspec.UNSET
     command_position: PlaceInLog
+    fingerprint: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def command_offset(self) -> int:

@@ -58,17 +58,23 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_age: int | msgspec.UnsetType | None = msgspec.UNSET  # seconds
     overlap_seconds: int | msgspec.UnsetType = msgspec.UNSET
     if_version: int | msgspec.UnsetType = msgspec.UNSET
+    fingerprint: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 _decoder = msgspec.json.Decoder(Command, float_hook=exactly)
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What a command must have to be answered at all; otherwise it is a dead letter."""
+    """What a command must have to be answered at all; otherwise it is a dead letter.
+
+    `fingerprint` is repeated in the answer: who sends a command again sees whether the first one said the
+    same.
+    """
 
     command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     client_id: str
     command: Any = None
+    fingerprint: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Context(NamedTuple):
@@ -189,9 +195,14 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
     return Change(changed, subscription, ended=False)
 
 
+def id_of_new(client_id: str, command_id: str) -> str:
+    """The id of the subscription that a command makes which names none."""
+    return uuid5(_NAMESPACE, f"{client_id}/{command_id}")
+
+
 def _new_id(command: Command, client: Client) -> str:
     if not isinstance(command.subscription_id, str):
-        return uuid5(_NAMESPACE, f"{command.client_id}/{command.command_id}")
+        return id_of_new(command.client_id, command.command_id)
     try:
         subscription_id = canonical(command.subscription_id)
     except InvalidUuid as error:

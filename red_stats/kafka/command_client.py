@@ -9,6 +9,7 @@ from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_common.problems import Problem
+from red_common.web.idempotency_key import reused
 from red_stats import topics
 from red_stats.domain import command_results
 from red_stats.kafka.record_sender import NotSent, RecordSender
@@ -23,17 +24,19 @@ class CommandClient:
         self.follower = Follower(connection, topics.COMMAND_RESULTS, self._answered, from_end=True)
         self._sender = sender
         self._seconds = seconds
-        self._waiting: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[dict[str, Any]]]] = {}
 
     async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send a command and return its accepted result; the same command_id again gets the same result.
 
         Raises:
-            Problem: the command was rejected; 503 `command_pending` without a result within `seconds`.
+            Problem: the command was rejected; 422, its command_id came before with another fingerprint; 503
+                `command_pending` without a result within `seconds`.
         """
         command_id = str(command["command_id"])
         asked = str(command["client_id"]), command_id
-        waiting = self._waiting[asked] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(asked, []).append(waiting)
         try:
             async with asyncio.timeout(self._seconds):
                 value = orjson.dumps(command)
@@ -43,7 +46,11 @@ class CommandClient:
             detail = "The command has no result yet; check whether it took effect before you repeat it."
             raise Problem("command_pending", detail, command_id=command_id) from error
         finally:
-            self._waiting.pop(asked, None)
+            self._waiting[asked].remove(waiting)
+            if not self._waiting[asked]:
+                del self._waiting[asked]
+        if answer.get("fingerprint", "") != command.get("fingerprint", ""):
+            raise reused()
         if answer["status"] == "rejected":
             raise Problem.from_dict(answer["problem"])
         return dict(answer)
@@ -55,6 +62,6 @@ class CommandClient:
             result = command_results.decode(record.value)
         except InvalidEvent:  # somebody else's
             return
-        waiting = self._waiting.get((result.client_id, result.command_id))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(orjson.loads(record.value))
+        for waiting in self._waiting.get((result.client_id, result.command_id), ()):
+            if not waiting.done():
+                waiting.set_result(orjson.loads(record.value))

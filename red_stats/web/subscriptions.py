@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,7 +14,9 @@ from aiohttp import web
 from red_common.kafka.connection import KafkaError
 from red_common.problems import Problem
 from red_common.web.auth import client_of
+from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
+from red_stats.domain.commands import id_of_new
 from red_stats.domain.delivery_kinds import TestTask
 from red_stats.domain.subscriptions import Subscription
 from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
@@ -78,9 +82,12 @@ class Subscriptions:
         """Create a subscription; its secret is shown only in this answer."""
         client_id = self._client(request)
         fields = await _fields(request, NewSubscription)
-        subscription_id = str(uuid.uuid4())
-        secret, sealed = self._resources.box.fresh(client_id, subscription_id)
-        changed = await self._command(client_id, "subscribe", subscription_id, secret=sealed, **fields)
+        asked = _asked(request, "subscribe", fields)
+        subscription_id = id_of_new(client_id, asked["command_id"])
+        secret, sealed = self._secret(client_id, subscription_id, asked)
+        changed = await self._command(
+            client_id, "subscribe", subscription_id, secret=sealed, **asked, **fields
+        )
         where = {"Location": f"/v1/subscriptions/{subscription_id}"}
         return json_response(changed | {"secret": secret}, 201, where)
 
@@ -114,11 +121,10 @@ class Subscriptions:
         """Replace the secret; the new one is shown only here, and the old one signs as well for a time."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
-        body = await _body(request, Rotation) if request.body_exists else Rotation()
-        secret, sealed = self._resources.box.fresh(client_id, found.id)
-        changed = await self._command(
-            client_id, "rotate_secret", found.id, secret=sealed, **msgspec.to_builtins(body)
-        )
+        fields = await _fields(request, Rotation) if request.body_exists else {}
+        asked = _asked(request, f"rotate_secret/{found.id}", fields)
+        secret, sealed = self._secret(client_id, found.id, asked)
+        changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed, **asked, **fields)
         return json_response(changed | {"secret": secret})
 
     async def test(self, request: web.Request) -> web.Response:
@@ -142,6 +148,12 @@ class Subscriptions:
         where = {"Location": f"/v1/deliveries/{delivery_id}"}
         return json_response({"delivery_id": delivery_id, "webhook_id": webhook_id}, 202, where)
 
+    def _secret(self, client_id: str, subscription_id: str, asked: Mapping[str, str]) -> tuple[str, str]:
+        """A secret in clear and sealed; for a request with an Idempotency-Key always the same."""
+        if "fingerprint" not in asked:
+            return self._resources.box.fresh(client_id, subscription_id)
+        return self._resources.box.repeatable(client_id, subscription_id, asked["command_id"])
+
     def _client(self, request: web.Request) -> str:
         client_id = client_of(request, "subscriptions")
         known(request)
@@ -161,12 +173,12 @@ class Subscriptions:
                 await self._resources.subscriptions.follower.caught_up()
 
     async def _command(
-        self, client_id: str, name: str, subscription_id: str, **fields: Any
+        self, client_id: str, name: str, subscription_id: str, command_id: str = "", **fields: Any
     ) -> dict[str, Any]:
         accepted = await self._ask(
             {
                 "command": name,
-                "command_id": str(uuid.uuid4()),
+                "command_id": command_id or str(uuid.uuid4()),
                 "client_id": client_id,
                 "subscription_id": subscription_id,
                 **fields,
@@ -174,10 +186,14 @@ class Subscriptions:
         )
         subscription: dict[str, Any] = accepted["subscription"]
         cache, version = self._resources.subscriptions, subscription["version"]
+        offset = int(accepted["command_position"].partition(":")[2])
 
         def shows() -> bool:
-            found = cache.find(client_id, subscription_id)
-            return bool(accepted["ended"]) if found is None else found.version >= version
+            found, client = cache.find(client_id, subscription_id), cache.get(client_id)
+            if found is not None:
+                return found.version >= int(version)
+            is_past = client is not None and client.offset > offset
+            return bool(accepted["ended"]) or is_past
 
         try:
             async with asyncio.timeout(SECONDS):
@@ -187,6 +203,21 @@ class Subscriptions:
             command_id = accepted["command_id"]
             raise Problem("command_pending", detail, command_id=command_id) from error
         return subscription
+
+
+def _asked(request: web.Request, what: str, fields: Mapping[str, Any]) -> dict[str, str]:
+    """The command_id of a request, and if it has an Idempotency-Key a fingerprint of its body.
+
+    The command_id then follows from the key, so that role live gives a retry the first answer.
+    """
+    if HEADER not in request.headers:
+        return {"command_id": str(uuid.uuid4())}
+    key = checked_key(request.headers.getall(HEADER))
+    said = json.dumps(fields, sort_keys=True)
+    return {
+        "command_id": "key-" + hashlib.sha256(f"{what}/{key}".encode()).hexdigest(),
+        "fingerprint": hashlib.sha256(said.encode()).hexdigest(),
+    }
 
 
 async def _fields(request: web.Request, kind: type[Body]) -> dict[str, Any]:

@@ -352,7 +352,8 @@ async def test_an_endpoint_that_comes_back_is_tried_within_seconds_whatever_the_
         await until_failed(api, patient, subscription)
         receiver.answer = 200
         [delivery] = await ended(api, patient, subscription)
-        assert [a["status"] for a in delivery["attempts"] if a["attempt"]] == [500, 200]
+        statuses = [a["status"] for a in delivery["attempts"] if a["attempt"]]
+        assert (delivery["state"], statuses[-2:]) == ("delivered", [500, 200])
 
 
 async def test_a_new_url_gets_at_once_what_the_old_one_did_not_take(api, service, patient):
@@ -386,6 +387,43 @@ async def test_every_secret_within_its_overlap_signs_newest_first(api, service, 
         newest, previous, second, first = expected[::-1]
         assert got.signatures.split() == [newest, second, first]
         assert previous not in got.signatures
+
+
+async def test_a_retry_with_an_idempotency_key_gets_the_first_answer_with_its_secret(api, stats):
+    url, headers = f"{stats.url}/v1/subscriptions", {"Idempotency-Key": "one"}
+    body = {"webhook_url": "https://example.com/h", "threshold": 0.25}
+    made = [await api.call("POST", url, json=body, headers=headers) for _ in range(3)]
+    assert {status for status, _ in made} == {201}
+    assert made[0][1] == made[1][1] == made[2][1]
+    assert len((await api.call("GET", url))[1]["items"]) == 1
+    status, problem = await api.call("POST", url, json=body | {"threshold": 0.5}, headers=headers)
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+    status, problem = await api.call("POST", url, json=body, headers={"Idempotency-Key": ""})
+    assert (status, problem["code"]) == (400, "idempotency_key_invalid")
+
+    rotate = f"{url}/{made[0][1]['id']}/rotate-secret"
+    rotated = [await api.call("POST", rotate, headers=headers) for _ in range(3)]
+    assert rotated[0] == rotated[1] == rotated[2]
+    assert (rotated[0][0], rotated[0][1]["version"]) == (200, 2)
+    assert rotated[0][1]["secret"] != made[0][1]["secret"]
+    status, problem = await api.call("POST", rotate, json={"overlap_seconds": 1}, headers=headers)
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+    other = {"Idempotency-Key": "two"}
+    status, again = await api.call("POST", url, json=body, headers=other)
+    assert (status, again["id"] != made[0][1]["id"]) == (201, True)
+    assert again["secret"] not in (made[0][1]["secret"], rotated[0][1]["secret"])
+
+    await api.call("DELETE", f"{url}/{made[0][1]['id']}")
+    assert await api.call("POST", url, json=body, headers=headers) == made[0]
+
+
+async def test_concurrent_retries_with_one_key_make_one_subscription(api, stats):
+    url, headers = f"{stats.url}/v1/subscriptions", {"Idempotency-Key": "at once"}
+    body = {"webhook_url": "https://example.com/h", "threshold": 0.25}
+    made = await asyncio.gather(*(api.call("POST", url, json=body, headers=headers) for _ in range(8)))
+    assert {status for status, _ in made} == {201}
+    assert len({answer["id"] for _, answer in made}) == len({answer["secret"] for _, answer in made}) == 1
+    assert len((await api.call("GET", url))[1]["items"]) == 1
 
 
 async def test_a_backfill_raises_no_alert_unless_max_age_is_null(kafka, api, service, stats):
