@@ -10,7 +10,7 @@ import uvloop
 from red_common import failpoints, process_log
 from red_common.kafka import patches
 from red_service.app import CannotStart, serve
-from red_service.decoding import fast_jpeg, fast_webp, image
+from red_service.decoding import fast_jpeg, fast_webp, pillow
 from red_service.local_files import print_measurements
 from red_service.redness import kernel
 from red_service.servers import serve_together
@@ -25,9 +25,9 @@ def main() -> None:
     if arguments == ["--settings"]:
         print(json.dumps(described(), indent=2))
     elif arguments == ["--decoders"]:
-        jpeg = fast_jpeg.DECODER or f"{image.DECODER}, without simplejpeg"
-        webp = fast_webp.DECODER or f"{image.DECODER}, without its libwebp"
-        others = f"PNG, GIF by {image.DECODER}"
+        jpeg = fast_jpeg.DECODER or f"{pillow.DECODER}, without simplejpeg"
+        webp = fast_webp.DECODER or f"{pillow.DECODER}, without its libwebp"
+        others = f"PNG, GIF by {pillow.DECODER}"
         print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.build_and_describe()}")
     elif arguments[:1] == ["measure"] and len(arguments) > 1:
         names = [name for name in arguments[1:] if name != "--json"]

@@ -1,46 +1,23 @@
 """Measures the red in an encoded image, with every limit checked before a pixel is decoded.
 
-Runs in a worker process (`worker.py`), because hostile images attack decoders. Only JPEG, PNG, GIF and
-WebP are opened. The first frame counts; EXIF orientation, ICC profiles and gamma are ignored, so the
-same bytes always give the same numbers (docs/red.md, "How an image is read" and "Limits").
+Runs in a worker process (`worker.py`), because hostile images attack decoders. Only the formats in _READERS
+are opened, by what the bytes are. The first frame counts; EXIF orientation, ICC profiles and gamma are
+ignored, so the same bytes always give the same numbers (docs/red.md, "How an image is read" and "Limits").
 """
 
-import io
-import struct
-import warnings
-import zlib
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import msgspec
-import PIL
-from PIL import Image, UnidentifiedImageError, WebPImagePlugin, features
+from PIL import WebPImagePlugin
 
-from red_service.decoding import fast_jpeg, fast_webp, jpeg, webp
+from red_service.decoding import fast_jpeg, fast_webp, gif, jpeg, pillow, png, signatures, webp
+from red_service.decoding.limits import check_size
 from red_service.problems import Rejected
 from red_service.redness import count
 from red_service.redness.rule import RULE, Tally
 
-MAX_PIXELS: Final = 40_000_000
-MAX_SIDE: Final = 16_384
-FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP")  # "MPO" here would make Pillow raise KeyError
-DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
-
 assert WebPImagePlugin.SUPPORTED  # loaded by its import; Image.preinit() loads the others
-
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-
-_UNREADABLE: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -61,6 +38,12 @@ class Measured(msgspec.Struct, frozen=True):
     rule: str = RULE
 
 
+class _Counted(NamedTuple):
+    size: tuple[int, int]
+    counts: Tally
+    decoder: str
+
+
 def measure(content: bytes) -> Measured:
     """Measures one encoded image; for any bytes it gives amounts, or raises Rejected.
 
@@ -69,97 +52,67 @@ def measure(content: bytes) -> Measured:
     """
     if not content:
         raise Rejected("image_empty", "The image has no bytes.")
-    try:
-        if (canvas := webp.canvas(content)) is not None:
-            _check_size(*canvas)  # Pillow would allocate the canvas just to open it
-            counts = fast_webp.count(content, *canvas)
-            if counts is not None:
-                return _measured("webp", canvas, counts, fast_webp.DECODER)
-        with _opened(content) as image:
-            _check_size(*image.size)
-            format = "jpeg" if image.format == "MPO" else str(image.format).lower()
-            if format == "jpeg" and image.mode == "RGB":
-                counts = fast_jpeg.count(content, *image.size)
-                if counts is not None:
-                    return _measured(format, image.size, counts, fast_jpeg.DECODER)
-            _decode(image)
-            return _measured(format, image.size, count.count(image), DECODER)
-    except MemoryError:
-        raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
+    for name, (is_one, read) in _READERS.items():
+        if is_one(content):
+            try:
+                return _measured(name, read(content))
+            except MemoryError:
+                raise Rejected("image_too_expensive", "Decoding takes too much memory.") from None
+    raise signatures.unsupported(content)
 
 
-def _measured(format: str, size: tuple[int, int], counts: Tally, decoder: str) -> Measured:
+def _measured(format: str, found: _Counted) -> Measured:
+    counts = found.counts
     return Measured(
         format=format,
-        width=size[0],
-        height=size[1],
+        width=found.size[0],
+        height=found.size[1],
         pixels=counts.pixels,
         red_pixels=counts.red_pixels,
         red_bp=counts.red_bp,
         red_excess_bp=counts.red_excess_bp,
         red_channel_bp=counts.red_channel_bp,
-        decoder=decoder,
+        decoder=found.decoder,
     )
 
 
-def _opened(content: bytes) -> Image.Image:
-    """The image with its header read and no pixel decoded."""
-    if jpeg.is_jpeg(content) and jpeg.scans(content) > jpeg.MAX_SCANS:
-        raise Rejected(
-            "image_too_complex", f"The JPEG has more than {jpeg.MAX_SCANS} scans; encode it with fewer."
-        )
-    with warnings.catch_warnings():
-        # Up to twice its own limit Pillow only warns; our limit is _check_size.
-        warnings.simplefilter("ignore")
-        try:
-            return Image.open(io.BytesIO(content), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise _not_an_image(content) from None
-        except Image.DecompressionBombError:
-            raise _too_many_pixels() from None
-        except _UNREADABLE as error:
-            raise Rejected("image_corrupt", _sentence(error)) from error
+def _jpeg(content: bytes) -> _Counted:
+    header = jpeg.read(content)
+    size = header.frame.width, header.frame.height
+    if header.frame.components == 3 and header.may_fail_once:
+        counts = fast_jpeg.count(content, *size)
+        if counts is not None:
+            return _Counted(size, counts, fast_jpeg.DECODER)
+    with pillow.opened(jpeg.pixels_only(content, header), "JPEG") as image:
+        pillow.decode(image)
+        return _Counted(image.size, count.count(image), pillow.DECODER)
 
 
-def _not_an_image(content: bytes) -> Rejected:
-    """Why Pillow does not open the bytes: a known signature means damage, unless the size is 0 pixels."""
-    damaged_png = content.startswith(PNG_MAGIC) and _both(content[16:24], ">II")
-    damaged_gif = content[:6] in (b"GIF87a", b"GIF89a") and _both(content[6:10], "<HH")
-    if damaged_png or damaged_gif or webp.canvas(content) is not None:
-        return Rejected("image_corrupt", "The image cannot be opened: its header is damaged.")
-    return Rejected("unsupported_format", "The bytes are not a JPEG, PNG, GIF or WebP image.")
+def _png(content: bytes) -> _Counted:
+    with png.decoded(content) as image:
+        return _Counted(image.size, count.count(image), pillow.DECODER)
 
 
-def _both(sides: bytes, layout: str) -> bool:
-    """Whether neither width nor height is 0; True if the header ends before them."""
-    return len(sides) < struct.calcsize(layout) or all(struct.unpack(layout, sides))
+def _gif(content: bytes) -> _Counted:
+    return _Counted(*gif.counted(content), pillow.DECODER)
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels()
-    if max(width, height) > MAX_SIDE:
-        raise Rejected(
-            "image_dimension", f"The image has {width} x {height} pixels; a side may have at most {MAX_SIDE}."
-        )
+def _webp(content: bytes) -> _Counted:
+    size = webp.canvas(content)
+    check_size(*size)  # Pillow would allocate the canvas just to open it
+    content = webp.pixels_only(content)
+    counts = fast_webp.count(content, *size)
+    if counts is not None:
+        return _Counted(size, counts, fast_webp.DECODER)
+    with pillow.opened(content, "WEBP") as image:
+        check_size(*image.size)
+        pillow.decode(image)
+        return _Counted(image.size, count.count(image), pillow.DECODER)
 
 
-def _too_many_pixels() -> Rejected:
-    return Rejected("image_too_many_pixels", f"An image may have at most {MAX_PIXELS} pixels.")
-
-
-def _decode(image: Image.Image) -> None:
-    try:
-        image.load()
-    except Image.DecompressionBombError:
-        raise _too_many_pixels() from None
-    except _UNREADABLE as error:
-        text = str(error).lower()
-        if "memory" in text:
-            raise MemoryError from None
-        code = "image_truncated" if "truncated" in text else "image_corrupt"
-        raise Rejected(code, _sentence(error)) from error
-
-
-def _sentence(error: Exception) -> str:
-    return f"The image cannot be decoded: {str(error)[:200] or type(error).__name__}."
+_READERS: Final[dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], _Counted]]]] = {
+    "jpeg": (jpeg.is_jpeg, _jpeg),
+    "png": (png.is_png, _png),
+    "gif": (gif.is_gif, _gif),
+    "webp": (webp.is_webp, _webp),
+}

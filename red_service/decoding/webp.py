@@ -4,22 +4,28 @@ import re
 from typing import Final
 
 _HEADER: Final = 30  # bytes that contain the canvas size, whatever the first chunk is
+_RIFF, _FIRST = 8, 12  # bytes before what the file's length counts, and before the first chunk
 _CHUNK: Final = 8  # bytes of a chunk's name and length
+_VP8X: Final = b"VP8X\x0a\0\0\0"  # the chunk that begins an extended file
 _FLAGS, _VP8X_END = 20, 30  # where VP8X keeps its flags, and where the next chunk begins
-_HAS_ALPHA, _HAS_OTHERS = 0x10, 0x2C  # ICC profile, EXIF, XMP
+_HAS_ALPHA, _HAS_METADATA = 0x10, 0x2C  # ICC profile, EXIF, XMP
+_METADATA: Final = (b"ICCP", b"EXIF", b"XMP ")
 _FRAME_HEADER: Final = 10  # bytes of VP8 before its first partition
 _STILL: Final = re.compile(rb"(VP8X(?:ICCP)?)?((ALPH)?VP8 |VP8L)(?:EXIF|XMP )*")
 _MAX_CHUNKS: Final = 8
 
 
-def canvas(content: bytes) -> tuple[int, int] | None:
-    """The canvas as (width, height) in pixels; None if the bytes do not begin as a WebP does.
+def is_webp(content: bytes) -> bool:
+    """Whether the bytes begin as a WebP does."""
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
-    (0, 0) if they are too short, or begin with an unknown chunk.
+
+def canvas(content: bytes) -> tuple[int, int]:
+    """The canvas of a WebP as (width, height) in pixels.
+
+    (0, 0) if the bytes are too short, or begin with an unknown chunk.
     Source: RFC 9649, sections 2.5 (VP8), 2.6 (VP8L) and 2.7 (VP8X).
     """
-    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
-        return None
     head = content[:_HEADER].ljust(_HEADER, b"\0")
     kind = head[12:16]
     if kind == b"VP8X":
@@ -31,6 +37,29 @@ def canvas(content: bytes) -> tuple[int, int] | None:
         sides = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return next(sides), next(sides)
     return 0, 0
+
+
+def pixels_only(content: bytes) -> bytes:
+    """The WebP without ICC profile, EXIF and XMP, whole or not: the same bytes if it has none."""
+    if content[_FIRST:_FLAGS] != _VP8X or len(content) < _VP8X_END:
+        return content
+    end = min(_RIFF + int.from_bytes(content[4:8], "little"), len(content))
+    view, kept, at, size = memoryview(content), [], _VP8X_END, _VP8X_END - _RIFF
+    has_metadata = bool(content[_FLAGS] & _HAS_METADATA)
+    while at + _CHUNK <= end:
+        length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
+        whole = _CHUNK + length + length % 2
+        if content[at : at + 4] in _METADATA:
+            has_metadata = True
+        else:
+            kept.append(view[at : min(at + whole, end)])
+            size += whole
+        at += whole
+    if not has_metadata:
+        return content
+    flags = bytes((content[_FLAGS] & ~_HAS_METADATA,))
+    start = b"RIFF" + (size & 0xFFFFFFFF).to_bytes(4, "little") + b"WEBP" + _VP8X + flags
+    return b"".join((start, view[_FLAGS + 1 : _VP8X_END], *kept))
 
 
 def still(content: bytes) -> range | None:
@@ -50,7 +79,7 @@ def still(content: bytes) -> range | None:
     if order is None or at != end or end > len(content) or (order[1] and starts[1] != _VP8X_END):
         return None
     flags = content[_FLAGS] if order[1] else 0
-    if flags & ~(_HAS_ALPHA | _HAS_OTHERS) or (order[3] and not flags & _HAS_ALPHA):
+    if flags & ~(_HAS_ALPHA | _HAS_METADATA) or (order[3] and not flags & _HAS_ALPHA):
         return None  # the demuxer would drop such an alpha
     starts.append(end)
     return range(starts[order.start(2) // 4], starts[order.end(2) // 4])

@@ -111,3 +111,64 @@ def webp_of_size(width: int, height: int) -> bytes:
     content = bytearray(encoded(solid(), "WEBP", quality=80))
     content[26:30] = struct.pack("<HH", width, height)
     return bytes(content)
+
+
+def segment(marker: int, content: bytes = b"") -> bytes:
+    """A marker of a JPEG with its data."""
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
+    """The JPEG with more segments at its start."""
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]
+
+
+def with_frame_header(jpeg: bytes, marker: int | None = None, **fields: int) -> bytes:
+    """The baseline JPEG as its frame header would have it: `bits`, or another marker."""
+    content = bytearray(jpeg)
+    frame = content.index(b"\xff\xc0")
+    content[frame + 1] = marker or content[frame + 1]
+    content[frame + 4] = fields.get("bits", 8)
+    return bytes(content)
+
+
+def scan(components: bytes, first: int, last: int, refines: int, bits: bytes = b"") -> bytes:
+    """A scan of a JPEG: which components, which coefficients, and its bits; missing ones read as zeros."""
+    ids = b"".join(bytes((component, 0)) for component in components)
+    return segment(0xDA, bytes((len(components),)) + ids + bytes((first, last, refines))) + bits
+
+
+def jpeg_of(marker: int, size: tuple[int, int], components: int, *scans: bytes, sampling=0x11) -> bytes:
+    """A JPEG of any kind whose tables hold one code, a zero bit: DC 0, and a run of 16384 blocks of no AC."""
+    frame = struct.pack(">BHHB", 8, size[1], size[0], components)
+    frame += b"".join(
+        bytes((number + 1, sampling if number == 0 else 0x11, 0)) for number in range(components)
+    )
+    one_code = bytes((1,)) + bytes(15)
+    tables = segment(0xDB, b"\0" + b"\1" * 64)
+    tables += segment(0xC4, b"\0" + one_code + b"\0") + segment(0xC4, b"\x10" + one_code + b"\xe0")
+    return b"\xff\xd8" + tables + segment(marker, frame) + b"".join(scans) + b"\xff\xd9"
+
+
+def chunks_of(png: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks of a PNG: name and data."""
+    found, at = [], 8
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4])
+        found.append((png[at + 4 : at + 8], png[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found
+
+
+def webp_with(*chunks: tuple[bytes, bytes], flags: int = 0, end: bytes = b"") -> bytes:
+    """An extended WebP: what is in it is given as names and data."""
+    body = b"VP8X\x0a\0\0\0" + bytes((flags, 0, 0, 0)) + b"\x0f\0\0\x0f\0\0"
+    for name, content in chunks:
+        body += name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+    return b"RIFF" + struct.pack("<I", len(body) + 4 + len(end)) + b"WEBP" + body + end
+
+
+def webp_frame(colour=RED) -> tuple[bytes, bytes]:
+    """The frame of a WebP of 16 x 16: its chunk's name and data."""
+    content = encoded(solid(colour), "WEBP", quality=80)
+    return content[12:16], content[20 : 20 + int.from_bytes(content[16:20], "little")]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from red_service.decoding import fast_webp
-from red_service.decoding.image import DECODER, measure
+from red_service.decoding.image import measure
+from red_service.decoding.pillow import DECODER
 from red_service.problems import Rejected
 from red_service.redness import count as counting
 from tests.red_service import builders as b
