@@ -17,6 +17,7 @@ from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
+from red_common.web.runner import Runner
 from red_service import metrics
 from red_service.decoding.pool import DecoderPool, Limits
 from red_service.idempotency.publisher import TransactionalPublisher
@@ -173,7 +174,7 @@ async def _every_second(work: Callable[[], None]) -> None:
 
 
 async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(
+    runner = Runner(
         application,
         access_log=None,
         auto_decompress=False,

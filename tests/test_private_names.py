@@ -59,6 +59,11 @@ TOUCHED = {
     "aiokafka.record.memory_records:_MemoryRecordsPy": ("_next_slice", "next_batch"),
     "aiohttp.connector:BaseConnector": ("_factory",),
     "aiohttp.multipart:BodyPartReader": ("_content",),
+    "aiohttp.web_protocol:RequestHandler": (
+        "_current_request", "_handle_request", "_messages", "_request_in_progress",
+    ),
+    "aiohttp.web_runner:AppRunner": ("_make_server",),
+    "aiohttp.web_server:Server": ("_kwargs", "_loop"),
     "faust.app.base:App": ("_new_transport", "_new_web", "consumer_generation_id"),
     "faust.tables.base:Collection": ("_new_store",),
     "faust.tables.manager:TableManager": ("_update_channels", "recovery"),

@@ -18,12 +18,13 @@ _BY_STATUS: Final = {
 }
 
 
-def _problem_of(error: web.HTTPException) -> Problem:
+def problem_of(error: web.HTTPException) -> Problem:
     """The problem for an answer of aiohttp's own, with its status."""
     if error.status in _BY_STATUS:
         return Problem(*_BY_STATUS[error.status], close=True)
     described = (error.status, CATALOGUE["bad_request"][1])
-    detail = error.reason or "The request cannot be read."
+    said = error.text or ""  # by default the status and the reason
+    detail = error.reason if said.startswith(f"{error.status}: ") else f"{said[:200].rstrip('.')}."
     return Problem("bad_request", detail, close=True, described=described)
 
 
@@ -45,7 +46,7 @@ def problems(translate: Callable[[Exception], Problem | None] = lambda error: No
             refused = Problem("method_not_allowed", f"Allowed methods: {allowed}.", close=True)
             return problem_response(refused, {"Allow": allowed}, has_body=request.body_exists)
         except web.HTTPException as error:
-            refused = _problem_of(error)
+            refused = problem_of(error)
             return problem_response(refused, has_body=request.body_exists)
         except Exception as error:
             known = translate(error)

@@ -316,6 +316,26 @@ async def test_contradicting_headers_are_a_400(service, key, headers):
     assert b" 400 " in (await raw(service, key[1], headers, b"12345")).splitlines()[0]
 
 
+async def test_a_client_that_ends_its_side_behind_its_request_is_answered(service, key):
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    head = f"POST /red HTTP/1.1\r\nHost: red\r\nAuthorization: Bearer {key[1]}\r\nContent-Type: image/png\r\n"
+    writer.write(f"{head}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD)
+    writer.write_eof()
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["red"] == 1
+
+
+async def test_an_unknown_expectation_is_a_417_problem(service, key):
+    headers = {"Content-Length": str(len(GOOD)), "Expect": "x", "Connection": "close"}
+    head, _, body = (await raw(service, key[1], headers, GOOD)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 417")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == "bad_request"
+
+
 async def test_too_many_parts(client):
     for count in (17, 300):
         async with client.post("/red", data=form(*[(GOOD, "x")] * count)) as answer:
