@@ -1,7 +1,7 @@
 """Reads the images of a request, within every limit, before the first of them is measured.
 
 aiohttp's server limits neither the size nor the duration of a streamed body, so bytes and seconds are
-counted here. A file name is only ever repeated to the client that sent it.
+counted here.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from red_common.problems import Problem
 from red_service.upload import MAX_IMAGE, Upload
+from red_service.web import form_parts
 
 MAX_BODY: Final = 64 << 20
 MAX_PARTS: Final = 16
+MAX_FIELDS: Final = 100  # plain fields beside the images, which are ignored
+OCTETS: Final = ("application/octet-stream", "binary/octet-stream")
 MAX_PREAMBLE: Final = 64 << 10
 MAX_PART_HEADERS: Final = 16 << 10
-MAX_NAME: Final = 255
 CHUNK: Final = 256 << 10
 SECONDS: Final = 10.0  # for a body, and one more for each MiB received
 PLAIN_ENCODINGS: Final = ("", "identity")
@@ -83,7 +85,7 @@ class _Body:
         return self._counted(await self._stream.read(min(size, CHUNK) if size > 0 else CHUNK))
 
     async def readline(self, **options: Any) -> bytes:
-        return self._counted(await self._stream.readline(**options))
+        return form_parts.header_line(self._counted(await self._stream.readline(**options)))
 
     def _counted(self, chunk: bytes) -> bytes:
         self.received += len(chunk)
@@ -111,6 +113,12 @@ def image_too_large() -> Problem:
     return Problem("image_too_large", f"An image may have at most {MAX_IMAGE >> 20} MiB.", close=True)
 
 
+def too_many_images() -> Problem:
+    """The problem of a form with more than MAX_PARTS images or MAX_FIELDS fields; closes the connection."""
+    detail = f"A request may have at most {MAX_PARTS} images, and {MAX_FIELDS} text fields beside them."
+    return Problem("too_many_images", detail, close=True)
+
+
 def malformed(detail: str) -> Problem:
     """The problem of a multipart body that cannot be read; closes the connection."""
     return Problem("multipart_malformed", detail, close=True)
@@ -124,7 +132,7 @@ async def read_uploads(request: web.Request, share: Share) -> tuple[list[Upload]
     """
     kind = request.content_type
     multipart = kind == "multipart/form-data"
-    if not multipart and not kind.startswith("image/") and kind != "application/octet-stream":
+    if not multipart and not kind.startswith("image/") and kind not in OCTETS:
         detail = "Send an image as image/* or application/octet-stream, or several as multipart/form-data."
         raise Problem("unsupported_media_type", detail, close=True)
     if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN_ENCODINGS:
@@ -166,15 +174,20 @@ async def _parts(request: web.Request, body: _Body) -> list[Upload]:
     try:
         reader = MultipartReader(request.headers, body, max_field_size=MAX_PART_HEADERS)  # type: ignore[arg-type]
         uploads: list[Upload] = []
+        fields = 0
         while (part := await reader.next()) is not None:
             body.allow(MAX_BODY, body_too_large())
             if not isinstance(part, BodyPartReader):
                 raise malformed("A part is itself multipart; send every image as a part of its own.")
-            if len(uploads) == MAX_PARTS:
-                raise Problem(
-                    "too_many_images", f"A request may have at most {MAX_PARTS} images.", close=True
-                )
-            uploads.append(await _part(part))
+            if len(uploads) == MAX_PARTS and not form_parts.may_be_text(part):
+                raise too_many_images()
+            upload = await _part(part)
+            if upload is None:
+                fields += 1
+            else:
+                uploads.append(upload)
+            if len(uploads) > MAX_PARTS or fields > MAX_FIELDS:
+                raise too_many_images()
     except (ValueError, AssertionError, RuntimeError, LookupError, AttributeError, TypeError) as error:
         raise malformed(
             f"The multipart body cannot be read: {str(error)[:200] or 'it ends early'}."
@@ -182,13 +195,15 @@ async def _parts(request: web.Request, body: _Body) -> list[Upload]:
     except aiohttp.http_exceptions.HttpProcessingError as error:
         raise malformed(f"The headers of a part cannot be read: {error.message[:200]}.") from None
     if not uploads:
-        raise malformed("The body has no parts; send at least one image.")
+        what = "only text fields" if fields else "no parts"
+        raise malformed(f"The body has {what}; send at least one image as a file.")
     return uploads
 
 
-async def _part(part: BodyPartReader) -> Upload:
+async def _part(part: BodyPartReader) -> Upload | None:
+    """The image in a part; None if it is a plain field of the form."""
     headers = part.headers
-    if part.name in ("image_url", "url") and part.filename is None:
+    if part.name in ("image_url", "url") and not form_parts.is_file(part):
         detail = "RED does not fetch images; send the bytes of the image."
         raise Problem("url_input_not_supported", detail, close=True)
     encoding = headers.get("Content-Encoding", "").strip().lower()
@@ -206,9 +221,7 @@ async def _part(part: BodyPartReader) -> Upload:
         if size > MAX_IMAGE:
             raise image_too_large()
         chunks.append(chunk)
-    return Upload(_name(part.filename), b"".join(chunks))
-
-
-def _name(given: str | None) -> str | None:
-    """The client's file name, cut to MAX_NAME characters; half a surrogate pair becomes `?`."""
-    return None if given is None else given[:MAX_NAME].encode("utf-8", "replace").decode()
+    content = b"".join(chunks)
+    if form_parts.may_be_text(part) and form_parts.is_text(content):
+        return None
+    return Upload(form_parts.name_of(part), content)

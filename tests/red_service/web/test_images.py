@@ -387,10 +387,76 @@ async def test_a_hostile_file_name_is_only_repeated(client):
             [item] = (await answer.json())["items"]
         assert answer.status == 200
         assert len(item["name"]) <= 255
-    part = PART.replace(b'; filename="a"', b"; filename*=UTF-8''a%00b")
-    status, answer, _ = await sent(client, part + b"\r\n--B--\r\n", BOUNDED)
-    assert status == 200
-    assert answer["items"][0]["name"] == "a\0b"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (b"filename*=UTF-8''a%00b", "a?b"),
+        (b'filename="a\0b.png"', "a?b.png"),
+        (b'filename="a\x01\x7f.png"', "a??.png"),
+        (rb'filename="C:\fakepath\x.png"', r"C:\fakepath\x.png"),
+        (rb'filename="\"quoted\".png"', '"quoted".png'),
+        (b'filename="a"b;c.png"', 'a"b;c.png'),
+        (b'filename="x.png"; filename="y.png"', "x.png"),
+        (b"filename=plain.png", "plain.png"),
+        (b"filename=two words.png", None),
+        (b"filename*=UTF-8''%ff", None),
+        (b'filename=""', ""),
+        (b'filename="gro\xdfe.png"', "gro?e.png"),
+        (b'filename="' + b"n" * 3000 + b'"', "n" * 255),
+    ],
+)
+async def test_a_file_is_measured_whatever_its_name(client, given, name):
+    body = PART.replace(b'filename="a"', given) + b"\r\n--B--\r\n"
+
+    status, answer, _ = await sent(client, body, BOUNDED)
+
+    assert (status, answer["items"][0]["status"], answer["items"][0]["name"]) == (200, "measured", name)
+
+
+def part(disposition, content, *headers):
+    lines = [b"Content-Disposition: form-data; " + disposition, *headers]
+    return b"--B\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + content + b"\r\n"
+
+
+NOTE = part(b'name="note"', "grüße".encode())
+
+
+async def test_a_plain_field_of_a_form_is_ignored(client):
+    image = part(b'name="image"; filename="a.png"', GOOD)
+    fields = [
+        NOTE,
+        part(b'name="empty"', b""),
+        part(b'name="typed"', b"x", b"Content-Type: text/plain; charset=utf-8"),
+    ]
+
+    for body in (NOTE + image, b"".join(fields) + image, image + NOTE, image * 16 + NOTE):
+        status, answer, _ = await sent(client, body + b"--B--\r\n", BOUNDED)
+        assert (status, {item["status"] for item in answer["items"]}) == (200, {"measured"})
+        assert [item["index"] for item in answer["items"]] == list(range(body.count(GOOD)))
+
+
+async def test_bytes_of_an_image_without_a_file_name_are_an_image(client):
+    for headers in ((), (b"Content-Type: image/png",), (b"Content-Type: application/octet-stream",)):
+        status, answer, _ = await sent(client, part(b'name="a"', GOOD, *headers) + b"--B--\r\n", BOUNDED)
+        assert (status, answer["items"][0]["red"], answer["items"][0]["name"]) == (200, 1, None)
+
+
+async def test_a_form_of_plain_fields_only_is_a_400_that_says_so(client):
+    status, problem, _ = await sent(client, NOTE * 3 + b"--B--\r\n", BOUNDED)
+    assert (status, problem["code"]) == (400, "multipart_malformed")
+    assert "only text fields" in problem["detail"]
+
+
+async def test_a_form_has_a_bounded_number_of_fields(client):
+    status, problem, _ = await sent(client, NOTE * 10_000 + b"--B--\r\n", BOUNDED)
+    assert (status, problem["code"]) == (413, "too_many_images")
+
+
+@pytest.mark.parametrize("kind", ["binary/octet-stream", "application/octet-stream", "IMAGE/anything; q=1"])
+async def test_octets_are_measured_whatever_they_are_called(client, kind):
+    assert (await sent(client, GOOD, kind))[0] == 200
 
 
 async def test_nothing_measured_is_a_422_with_the_items(client):
