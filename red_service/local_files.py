@@ -8,24 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from red_common.image_files import image_files
 from red_common.problems import Problem
 from red_service.decoding.pool import DecoderPool
 from red_service.problems import Rejected
 from red_service.upload import MAX_IMAGE
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
-
-
-def image_files(names: Sequence[str]) -> list[Path]:
-    """The files named, in order; a folder stands for the images in it, at any depth, sorted by path."""
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            found.append(path)
-    return found
+INTERRUPTED: Final = 130  # the exit code after Ctrl-C, as of a process that dies of it
 
 
 async def measurements(paths: Sequence[Path]) -> AsyncIterator[dict[str, Any]]:
@@ -73,27 +62,42 @@ def _content(path: Path) -> bytes:
 
 
 async def print_measurements(names: Sequence[str], *, as_json: bool) -> int:
-    """Prints one line per file, or one JSON array; problems go to stderr unless `as_json`.
+    """Prints one line per file and a sum, or one JSON array.
+
+    What is not measured goes to stderr, with its reason. Ctrl-C ends it with what was done until then.
 
     Returns:
-        The exit code: 0, or 1 if any file could not be measured, or 2 if there are no files.
+        The exit code: 0, or 1 if any file could not be measured, 2 if there are no files, 130 after Ctrl-C.
     """
-    paths = image_files(names)
+    paths, skipped = image_files([Path(name) for name in names])
+    for path, why in skipped:
+        print(f"{path}: skipped: {why}", file=sys.stderr)
     if not paths:
         print("red: no image files found", file=sys.stderr)
         return 2
-    failed = 0
-    items = []
-    async for item in measurements(paths):
-        failed += "problem" in item
-        if as_json:
+    items: list[dict[str, Any]] = []
+    interrupted = False
+    try:
+        async for item in measurements(paths):
             items.append(item)
-        elif "problem" in item:
-            problem = item["problem"]
-            print(f"{item['file']}: {problem['code']}: {problem['detail']}", file=sys.stderr, flush=True)
-        else:
-            size = f"{item['width']}x{item['height']}"
-            print(f"{item['red']:7.2%}  {item['format']:<5}{size:>12}  {item['file']}", flush=True)
+            if not as_json:
+                _print(item)
+    except asyncio.CancelledError:
+        interrupted = True
     if as_json:
         print(json.dumps(items))
-    return 1 if failed else 0
+    refused = sum("problem" in item for item in items)
+    said = f"{len(items) - refused} measured, {refused} refused, {len(skipped)} skipped"
+    if interrupted:
+        said = f"red: interrupted: {said}, {len(paths) - len(items)} not measured"
+    print(said, file=sys.stderr if as_json or interrupted else sys.stdout)
+    return INTERRUPTED if interrupted else 1 if refused else 0
+
+
+def _print(item: dict[str, Any]) -> None:
+    if "problem" in item:
+        problem = item["problem"]
+        print(f"{item['file']}: {problem['code']}: {problem['detail']}", file=sys.stderr, flush=True)
+    else:
+        size = f"{item['width']}x{item['height']}"
+        print(f"{item['red']:7.2%}  {item['format']:<5}{size:>12}  {item['file']}", flush=True)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def measure(*files: Path, as_json: Json = False) -> None:
     """Print the redness of image files, or of all images in a folder, without any server.
 
-    Exit code 0: all were measured, 1: some could not be measured, 2: could not run.
+    Exit code 0: all were measured, 1: some could not be measured, 2: could not run, 130: interrupted.
     """
     if not files:
         fail("no files given: name image files or folders", 2)
@@ -41,23 +42,35 @@ def send(
     """Send image files, or all images in a folder, to a running RED.
 
     Running it again within a day counts nothing twice. Exit code 0: all were measured, 1: some
-    could not be measured, 2: could not run.
+    could not be measured, 2: could not run, or the key is refused, 130: interrupted.
     """
-    from red_stats.local import image_sender
+    from red_common.image_files import image_files
+    from red_stats.local.image_sender import KeyRefused
 
-    paths = image_sender.files_in(files)
+    paths, skipped = image_files(files)
+    for path, why in skipped:
+        print(f"{path}: skipped: {why}", file=sys.stderr)
     if not paths:
         fail("there are no image files: name files or folders", 2)
     if concurrency < 1:
         fail("--concurrency must be at least 1", 2)
     where, key = _target(url, client_key)
-    found = asyncio.run(_sent(paths, where, key, concurrency))
-    if as_json:
-        print(
-            json.dumps([{"file": str(one.path), "item": one.item, "problem": one.problem} for one in found])
+    found: list[Sent] = []
+    try:
+        in_order = asyncio.run(_sent(paths, where, key, concurrency, found.append))
+    except KeyRefused as refused:
+        fail(
+            f"RED at {where} refuses the key: {refused} {_sum(found)}, {len(paths) - len(found)} not sent", 2
         )
+    except KeyboardInterrupt:
+        rest = f"{len(paths) - len(found)} not sent; run it again to go on, nothing is counted twice"
+        fail(f"interrupted: {_sum(found)}, {rest}", 130)
+    if as_json:
+        rows = [{"file": str(one.path), "item": one.item, "problem": one.problem} for one in in_order]
+        print(json.dumps(rows))
     else:
-        _show(found)
+        _show(in_order)
+        print(_sum(found) + (f", {len(skipped)} skipped" if skipped else ""))
     raise SystemExit(any(one.problem for one in found))
 
 
@@ -70,7 +83,9 @@ def _target(url: str | None, client_key: str | None) -> tuple[str, str]:
     return (url or settings.red_url).rstrip("/"), key
 
 
-async def _sent(paths: list[Path], url: str, key: str, concurrency: int) -> "list[Sent]":
+async def _sent(
+    paths: list[Path], url: str, key: str, concurrency: int, on_sent: "Callable[[Sent], None]"
+) -> "list[Sent]":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -80,9 +95,12 @@ async def _sent(paths: list[Path], url: str, key: str, concurrency: int) -> "lis
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("sending", total=len(paths))
-        return await image_sender.send(
-            paths, url=url, key=key, concurrency=concurrency, on_sent=lambda one: progress.advance(task)
-        )
+
+        def sent(one: "Sent") -> None:
+            progress.advance(task)
+            on_sent(one)
+
+        return await image_sender.send(paths, url=url, key=key, concurrency=concurrency, on_sent=sent)
 
 
 def _show(found: "list[Sent]") -> None:
@@ -96,5 +114,8 @@ def _show(found: "list[Sent]") -> None:
         elif one.problem is not None:
             table.add_row("-", str(one.path), f"{one.problem['code']}: {one.problem['detail']}")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _sum(found: "list[Sent]") -> str:
     failed = sum(one.problem is not None for one in found)
-    print(f"{len(found) - failed} measured, {failed} failed")
+    return f"{len(found) - failed} measured, {failed} failed"

@@ -12,10 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".gif", ".webp")
+KEY_REFUSED: Final = (401, 403)
 RETRIED: Final = (409, 429, 503)
 ATTEMPTS: Final = 20
 MAX_PAUSE: Final = 10.0  # seconds between attempts
+
+
+class KeyRefused(Exception):
+    """Raised when RED refuses the API key: no file will be taken. The text is RED's reason."""
 
 
 class Sent(NamedTuple):
@@ -24,17 +28,6 @@ class Sent(NamedTuple):
     path: Path
     item: dict[str, Any] | None
     problem: dict[str, Any] | None
-
-
-def files_in(named: Sequence[Path]) -> list[Path]:
-    """The files named, and the images below the folders named, in order."""
-    found: list[Path] = []
-    for path in named:
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            found.append(path)
-    return found
 
 
 async def send(
@@ -49,6 +42,9 @@ async def send(
     """Send all files, `concurrency` at a time; returns the results in the order of `paths`.
 
     `on_sent` is called with each result as it comes.
+
+    Raises:
+        KeyRefused: RED refuses the key; no more files are sent.
     """
     slots = asyncio.Semaphore(concurrency)
     timeout = aiohttp.ClientTimeout(total=120, sock_connect=5)
@@ -61,7 +57,13 @@ async def send(
             on_sent(sent)
             return sent
 
-        return list(await asyncio.gather(*map(one, paths)))
+        sending = [asyncio.create_task(one(path)) for path in paths]
+        try:
+            return list(await asyncio.gather(*sending))
+        finally:
+            for task in sending:
+                task.cancel()
+            await asyncio.gather(*sending, return_exceptions=True)
 
 
 async def _send(
@@ -79,6 +81,8 @@ async def _send(
                 body = await answer.json(content_type=None)
                 if answer.status == 200:
                     return Sent(path, body, None)
+                if answer.status in KEY_REFUSED:
+                    raise KeyRefused(f"{body['code']}: {body['detail']}")
                 last, hint = body, _seconds(answer.headers.get("Retry-After", ""))
                 if answer.status not in RETRIED:
                     return Sent(path, None, body)

@@ -28,6 +28,7 @@ def test_measure_prints_the_redness_of_files_without_a_server(up, album):
     done = up.command("measure", str(album / "day0"))
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == f"100.00%  png         16x16  {album}/day0/0.png"
+    assert done.stdout.splitlines()[-1] == "3 measured, 0 refused, 0 skipped"
     for arguments, code in (([], 2), ([str(album / "nothing")], 1)):
         done = up.command("measure", *arguments)
         assert (done.returncode, "Traceback" in done.stderr) == (code, False)
@@ -55,7 +56,7 @@ def test_send_counts_a_file_once_however_often_it_is_run(up, album):
     ("arguments", "code", "words"),
     [
         ([], 2, "no image files"),
-        (["README.md", "--client-key", "red_x_y"], 1, ""),
+        (["README.md", "--client-key", "red_x_y"], 2, "refuses the key"),
         (["README.md", "--concurrency", "0"], 2, "at least 1"),
     ],
 )
