@@ -47,13 +47,15 @@ def _print_settings() -> None:
 
 
 def _print_decoders() -> None:
-    from red_service.decoding import fast_jpeg, fast_webp, pillow
+    from red_service.decoding import fast_jpeg, fast_webp, heic, pillow
     from red_service.redness import kernel
 
     jpeg = fast_jpeg.DECODER or f"{pillow.DECODER}, without simplejpeg"
     webp = fast_webp.DECODER or f"{pillow.DECODER}, without its libwebp"
-    others = f"PNG, GIF by {pillow.DECODER}"
-    print(f"JPEG by {jpeg}; WebP by {webp}; {others}; counted by {kernel.build_and_describe()}")
+    others = f"PNG, GIF by {pillow.DECODER}; AVIF by {pillow.AVIF_DECODER}"
+    heif = heic.DECODER or "nothing, without the extra red-stats[heic]"
+    counted = kernel.build_and_describe()
+    print(f"JPEG by {jpeg}; WebP by {webp}; {others}; HEIC by {heif}; counted by {counted}")
 
 
 def _measure(names: list[str], *, as_json: bool) -> int:

@@ -9,15 +9,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from PIL import WebPImagePlugin
 
-from red_service.decoding import fast_jpeg, fast_webp, gif, jpeg, pillow, png, signatures, webp
+from red_service.decoding import fast_jpeg, fast_webp, gif, heic, heif, jpeg, pillow, png, signatures, webp
 from red_service.decoding.limits import check_size
 from red_service.problems import Rejected
 from red_service.redness import count
 from red_service.redness.rule import RULE, Tally
-
-assert WebPImagePlugin.SUPPORTED  # loaded by its import; Image.preinit() loads the others
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -110,9 +107,34 @@ def _webp(content: bytes) -> _Counted:
         return _Counted(image.size, count.count(image), pillow.DECODER)
 
 
+def _avif(content: bytes) -> _Counted:
+    return _boxed(content, "AVIF", pillow.AVIF_DECODER)
+
+
+def _heic(content: bytes) -> _Counted:
+    heic.check_installed()
+    return _boxed(content, heic.PLUGIN, heic.DECODER)
+
+
+def _boxed(content: bytes, plugin: str, decoder: str) -> _Counted:
+    try:
+        with pillow.opened(heif.pixels_only(content), plugin) as image:
+            check_size(*image.size)
+            pillow.decode(image)
+            return _Counted(image.size, count.count(image), decoder)
+    except Rejected as rejected:
+        if rejected.code == "image_corrupt" and heif.is_cut(content):
+            raise Rejected(
+                "image_truncated", "The image is cut: a part of it ends behind the file."
+            ) from None
+        raise
+
+
 _READERS: Final[dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], _Counted]]]] = {
     "jpeg": (jpeg.is_jpeg, _jpeg),
     "png": (png.is_png, _png),
     "gif": (gif.is_gif, _gif),
     "webp": (webp.is_webp, _webp),
+    "avif": (heif.is_avif, _avif),
+    "heic": (heif.is_heic, _heic),
 }

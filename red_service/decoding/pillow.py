@@ -7,12 +7,17 @@ import zlib
 from typing import Final
 
 import PIL
-from PIL import Image, ImageFile, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin, features
 
 from red_service.decoding.limits import too_many_pixels
 from red_service.problems import Rejected
 
 DECODER: Final = f"pillow-{PIL.__version__}/ljt-{features.version('libjpeg_turbo')}"
+AVIF_DECODER: Final = f"pillow-{PIL.__version__}/libavif-{features.version('avif')}"
+
+assert WebPImagePlugin.SUPPORTED  # loaded by their imports; Image.preinit() loads the others
+assert AvifImagePlugin.SUPPORTED
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder has one processor, and no memory for stacks of threads
 
 _UNREADABLE: Final = (
     OSError,
@@ -23,6 +28,7 @@ _UNREADABLE: Final = (
     IndexError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )

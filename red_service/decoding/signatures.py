@@ -5,7 +5,7 @@ from typing import Final
 
 from red_service.problems import Rejected
 
-SUPPORTED: Final = "a JPEG, PNG, GIF or WebP image"
+SUPPORTED: Final = "a JPEG, PNG, GIF, WebP or AVIF image"
 _START: Final = 1024  # bytes in which markup shows what it is
 
 _TEXT: Final = rb"(?i)(?:\xef\xbb\xbf)?\s*"

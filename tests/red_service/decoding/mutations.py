@@ -23,6 +23,7 @@ def originals():
         b.encoded(smooth, "WEBP", quality=70),
         b.encoded(smooth, "WEBP", lossless=True),
         b.encoded(smooth.convert("RGBA"), "WEBP", quality=70),
+        b.encoded(smooth, "AVIF", quality=70),
     ]
 
 

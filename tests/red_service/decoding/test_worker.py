@@ -49,7 +49,7 @@ print(sorted(set(sys.modules) - loaded))
 
 
 def test_the_first_image_of_a_format_waits_for_nothing_to_be_loaded(tmp_path):
-    paths = [tmp_path / name for name in ("a.jpg", "a.png", "a.gif", "a.webp")]
+    paths = [tmp_path / name for name in ("a.jpg", "a.png", "a.gif", "a.webp", "a.avif")]
     for path in paths:
         Image.new("RGB", (8, 8), (200, 1, 1)).save(path)
     done = subprocess.run(
