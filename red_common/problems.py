@@ -49,7 +49,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "image_corrupt": (422, "The image is corrupt"),
     "image_dimension": (422, "The image is too wide or too high"),
     "image_empty": (422, "The image has no bytes"),
-    "image_too_complex": (422, "The image has too many scans"),
+    "image_too_complex": (422, "The image is too complex to decode"),
     "image_too_expensive": (422, "The image takes too much time or memory to decode"),
     "image_too_many_pixels": (422, "The image has too many pixels"),
     "image_truncated": (422, "The image ends too early"),

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from red_service.decoding.limits import check_has_pixels, check_size
+from red_service.decoding.limits import MAX_SEGMENTS, check_has_pixels, check_size, too_many_segments
 from red_service.problems import Rejected
 
 MAX_SCANS: Final = 64  # a progressive file has about 10; one of 63 kB with 410 scans took 3.5 s
 #: Blocks of 8 x 8 samples that all scans may visit. One takes up to 60 ns, so these are about a second. 40 MP
 #: have 1.9 million with full chroma; the ten scans of a progressive file visit 8.8 million, in CMYK 15.
 MAX_BLOCKS: Final = 18_000_000
-MAX_SEGMENTS: Final = 100_000  # reading so many takes a tenth of a second
 
 _START, _END, _SCAN, _FIRST_APP, _LAST_APP, _COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF, 0xFE
 _ALONE: Final = (0x01, _START, _END)  # markers without a length
@@ -122,7 +121,7 @@ def _segments(content: bytes, at: int) -> Iterator[Segment]:
         if marker not in _ALONE:
             at += max(2, int.from_bytes(content[at : at + 2]))
         yield Segment(marker, match.start(), at)
-    raise _too_complex(f"has more than {MAX_SEGMENTS} segments")
+    raise too_many_segments()
 
 
 def _frame(marker: int, data: bytes) -> Frame:

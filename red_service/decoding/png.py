@@ -1,12 +1,13 @@
 """PNG: only the chunks that pixels are made of are read, and a key of 16 bits is compared with 16 bits."""
 
 import struct
+from itertools import count
 from typing import Final
 
 from PIL import Image, ImageChops, ImageFile
 
 from red_service.decoding import pillow
-from red_service.decoding.limits import check_has_pixels, check_size
+from red_service.decoding.limits import MAX_SEGMENTS, check_has_pixels, check_size, too_many_segments
 
 MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _SIDES: Final = slice(16, 24)  # where the header chunk has width and height
@@ -47,9 +48,16 @@ def pixels_only(content: bytes) -> bytes:
     """The PNG without the chunks that say nothing about its pixels; damage in them is damage to nothing.
 
     From where the chain of chunks breaks, everything is passed on, for the decoder to judge.
+
+    Raises:
+        Rejected: it has too many chunks.
     """
     view, kept, run, at = memoryview(content), [], 0, len(MAGIC)
-    while at + _CHUNK.size <= len(content):
+    for number in count():
+        if at + _CHUNK.size > len(content):
+            break
+        if number == MAX_SEGMENTS:
+            raise too_many_segments()
         length, name = _CHUNK.unpack_from(content, at)
         if not name.isalpha():
             break

@@ -1,7 +1,10 @@
 """Reads the chunks of a WebP without libwebp: the size of its canvas, and where its frame is."""
 
 import re
+from itertools import count
 from typing import Final
+
+from red_service.decoding.limits import MAX_SEGMENTS, too_many_segments
 
 _HEADER: Final = 30  # bytes that contain the canvas size, whatever the first chunk is
 _RIFF, _FIRST = 8, 12  # bytes before what the file's length counts, and before the first chunk
@@ -40,13 +43,21 @@ def canvas(content: bytes) -> tuple[int, int]:
 
 
 def pixels_only(content: bytes) -> bytes:
-    """The WebP without ICC profile, EXIF and XMP, whole or not: the same bytes if it has none."""
+    """The WebP without ICC profile, EXIF and XMP, whole or not: the same bytes if it has none.
+
+    Raises:
+        Rejected: it has too many chunks.
+    """
     if content[_FIRST:_FLAGS] != _VP8X or len(content) < _VP8X_END:
         return content
     end = min(_RIFF + int.from_bytes(content[4:8], "little"), len(content))
     view, kept, at, size = memoryview(content), [], _VP8X_END, _VP8X_END - _RIFF
     has_metadata = bool(content[_FLAGS] & _HAS_METADATA)
-    while at + _CHUNK <= end:
+    for number in count():
+        if at + _CHUNK > end:
+            break
+        if number == MAX_SEGMENTS:
+            raise too_many_segments()
         length = int.from_bytes(content[at + 4 : at + _CHUNK], "little")
         whole = _CHUNK + length + length % 2
         if content[at : at + 4] in _METADATA:

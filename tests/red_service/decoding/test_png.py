@@ -40,6 +40,13 @@ def test_a_large_image_compares_16_bits_too():
     assert found.red_bp == 5000
 
 
+def test_a_png_of_more_chunks_than_anyone_writes_is_refused_before_it_is_decoded():
+    for chunk in (b.chunk(b"tEXt", b""), b.chunk(b"IDAT", b"")):
+        assert verdict(b.a_solid_png_with(chunk * 200_000)) == "image_too_complex"
+
+    assert isinstance(verdict(b.a_solid_png_with(b.chunk(b"tEXt", b"") * 50_000)), dict)
+
+
 def test_a_key_of_16_bit_grey_changes_nothing_because_grey_is_never_red():
     row = b"\0" + b"\x80\xff" * 4
     with_key = b.png(4, 4, row * 4, depth=16, colour=0, before=b.chunk(b"tRNS", b"\x80\xff"))
