@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from red_common.image_files import image_files
 from red_common.problems import Problem
-from red_service.decoding.pool import DecoderPool
+from red_service.decoding.pool import DecoderPool, WorkerDied
 from red_service.problems import Rejected
 from red_service.upload import MAX_IMAGE
 
@@ -67,7 +67,8 @@ async def print_measurements(names: Sequence[str], *, as_json: bool) -> int:
     What is not measured goes to stderr, with its reason. Ctrl-C ends it with what was done until then.
 
     Returns:
-        The exit code: 0, or 1 if any file could not be measured, 2 if there are no files, 130 after Ctrl-C.
+        The exit code: 0, or 1 if any file could not be measured, 2 if there are no files or no decoders, 130
+        after Ctrl-C.
     """
     paths, skipped = image_files([Path(name) for name in names])
     for path, why in skipped:
@@ -84,6 +85,9 @@ async def print_measurements(names: Sequence[str], *, as_json: bool) -> int:
                 _print(item)
     except asyncio.CancelledError:
         interrupted = True
+    except (WorkerDied, TimeoutError) as error:
+        print(f"red: the decoders do not start: {error}", file=sys.stderr)
+        return 2
     if as_json:
         print(json.dumps(items))
     refused = sum("problem" in item for item in items)

@@ -87,6 +87,19 @@ def until_decoding(pid):
         time.sleep(0.02)
 
 
+def test_measure_without_decoders_says_so_in_one_line(album):
+    program = (
+        "import red_service.decoding.pool as pool; pool.sys.executable = '/bin/false'\n"
+        "import sys; sys.argv[1:] = ['measure', sys.argv[1]]\n"
+        "from red_service.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", program, str(album)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("red: the decoders do not start: ")
+
+
 def test_whoever_reads_the_lines_may_stop_before_the_end(album):
     command = f"{sys.executable} -m red_service measure {album} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
