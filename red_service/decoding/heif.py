@@ -1,14 +1,18 @@
 """The boxes of AVIF and HEIC files: which of the two a file is, whether it is cut, and its pixels alone."""
 
 import re
+import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
+
+from red_service.decoding.limits import check_has_pixels, check_size
 
 _BOX: Final = 8  # bytes of a box's length and name
 _MAX_BOXES: Final = 10_000
 _AVIF: Final = frozenset({b"avif", b"avis"})
 _CONTAINERS: Final = frozenset({b"mif1", b"msf1"})
 _HEIC: Final = frozenset(b"heic heix heim heis hevc hevx hevm hevs".split())
+_SIZE: Final = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
 #: The name of an item's kind, behind its version, flags, id and protection.
 _EXIF: Final = re.compile(rb"(infe(?:\x02.{3}.{4}|\x03.{3}.{6}))Exif", re.DOTALL)
 
@@ -35,6 +39,16 @@ def is_cut(content: bytes) -> bool:
     """Whether the file ends in a box, or before those that every image has."""
     boxes = list(_boxes(content))
     return not boxes or boxes[-1].end != len(content) or not {b"meta", b"mdat"} <= {box.name for box in boxes}
+
+
+def check_sizes(content: bytes) -> None:
+    """Raises Rejected if the image, or any tile of it, is too large or has no pixels."""
+    for name, start, end in _boxes(content):
+        if name == b"meta":
+            for found in _SIZE.finditer(content, start, end):
+                width, height = struct.unpack(">II", found[1])
+                check_has_pixels(width, height)
+                check_size(width, height)
 
 
 def pixels_only(content: bytes) -> bytes:

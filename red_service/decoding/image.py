@@ -117,6 +117,7 @@ def _heic(content: bytes) -> _Counted:
 
 
 def _boxed(content: bytes, plugin: str, decoder: str) -> _Counted:
+    heif.check_sizes(content)  # a decoder would call most of what is too large damaged
     try:
         with pillow.opened(heif.pixels_only(content), plugin) as image:
             check_size(*image.size)

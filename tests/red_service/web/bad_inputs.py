@@ -48,7 +48,7 @@ IMAGES = {
         for kind in ("TIFF", "BMP", "ICO", "PNM", "Photoshop", "FITS", "PostScript", "JPEG 2000", "JPEG XL")
     ],
     "HTML, SVG, PDF, ZIP, video": [NAMED[kind] for kind in ("HTML", "SVG", "PDF", "ZIP", "video")],
-    "an image of 0 x 0": [b.jpeg_of_size(0, 0), b.png(0, 0, b""), b.gif_header(0, 0)],
+    "an image of 0 x 0": [b.jpeg_of_size(0, 0), b.png(0, 0, b""), b.gif_header(0, 0), with_size(AVIF, 0, 0)],
     "a JPEG cut in its header or its pixels, or without its end": [
         b"\xff\xd8\xff\xe0", case("cut_in_exif.jpg"), b.a_jpeg()[: len(b.a_jpeg()) // 2], b.a_jpeg()[:-2],
     ],
