@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
 import faust
-from aiohttp import web
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
+from red_common.web.runner import Runner
 from red_stats.faust.agent import fold_agent, recording_agent
 from red_stats.faust.batch_consumer import BatchConsumer, BatchTransport
 from red_stats.faust.loaded_table import LoadedTables, declare_tables
@@ -112,7 +112,7 @@ class _SiteServer(Web):
         super().__init__(app)
         if site is not None:
             self.web_app.add_routes(site.routes)
-        self._runner = web.AppRunner(self.web_app, access_log=None, shutdown_timeout=2)
+        self._runner = Runner(self.web_app, access_log=None, shutdown_timeout=2)
 
     def _enabled_blueprints(self) -> list[Any]:
         return []

@@ -426,6 +426,21 @@ async def test_concurrent_retries_with_one_key_make_one_subscription(api, stats)
     assert len((await api.call("GET", url))[1]["items"]) == 1
 
 
+async def test_both_services_answer_who_ends_its_side_and_what_they_do_not_know(api, service, stats):
+    for one in (service, stats):
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write_eof()
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 417")
+        assert b"application/problem+json" in answer
+        writer.close()
+
+
 async def test_a_backfill_raises_no_alert_unless_max_age_is_null(kafka, api, service, stats):
     async with Receiver() as receiver:
         day = await api.subscribed(stats, receiver.url, 0.5)
