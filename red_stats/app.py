@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -181,6 +182,7 @@ def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) ->
         open_secret=resources.box.open,
         now=time.time,
         jitter=random.random,
+        new_challenge=partial(secrets.token_hex, 16) if settings.webhook_verify else None,
     )
     return Dispatcher(
         states=states,

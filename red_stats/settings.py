@@ -36,6 +36,10 @@ class Settings(CommonSettings):
     webhook_schedule: Annotated[str, checked(parse_schedule)] = Field(
         SCHEDULE, description="seconds between the attempts of a delivery, comma-separated"
     )
+    webhook_verify: bool = Field(
+        False,
+        description="send nothing to an endpoint before it has echoed the challenge of a `red.verify` event",
+    )
     webhook_timeout: float = Field(15, gt=0, description="seconds that one attempt may take")
     secret_key: str | None = Field(
         None,

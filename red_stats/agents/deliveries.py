@@ -16,16 +16,19 @@ from red_stats.domain.delivery_kinds import BY_TOPIC, kind_of
 from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.retries import Outcome, verdict
 from red_stats.domain.subscriptions import Subscription
+from red_stats.tables import proven_endpoints
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 from red_stats.tables.pending_deliveries import PendingRows
+from red_stats.tables.proven_endpoints import ProvenEndpoint, ProvenEndpoints
 
 
 class Attempted(NamedTuple):
     """A POST that has ended.
 
     `attempt` is its number (from 1), `at` when it began (ms since 1970), `version` and `url` those of the
-    subscription it was sent for, `jitter` in 0..1; a probe was sent before the row was due.
+    subscription it was sent for, `jitter` in 0..1; a probe was sent before the row was due. `proves`: the
+    endpoint has just proven its consent.
     """
 
     row: Row
@@ -36,6 +39,7 @@ class Attempted(NamedTuple):
     jitter: float
     url: str
     is_probe: bool = False
+    proves: bool = False
 
 
 class SubscriptionChanged(NamedTuple):
@@ -137,15 +141,17 @@ async def settle(
         changed: dict[str, Row | None] = {}
         transitions: list[tuple[Row, Transition]] = []
         commands: list[Out] = []
+        proven = dict(_proven(updates, state.tables.proven))
         for update in updates:
             for row, transition in _transitions(update, table, changed, schedule, in_flight):
                 changed[row.id] = transition.row
                 transitions.append((row, transition))
                 if isinstance(update, Attempted) and verdict(update.outcome) == "gone" and transition.row:
                     commands.append(_disable(row, update.version))
-        if not transitions:
+        if not transitions and not proven:
             return None
-        records = [
+        records: list[Out] = [(states.changelogs["proven"], name, value) for name, value in proven.items()]
+        records += [
             record
             for row, transition in transitions
             for record in _records(states.changelogs["pending"], row, transition)
@@ -153,11 +159,27 @@ async def settle(
 
         def apply() -> None:
             _apply(state, transitions)
+            for name, value in proven.items():
+                state.tables.proven.load(name, value)
             push(partition, [row for row in changed.values() if row is not None])
 
         return Effects(records + commands, {}, apply)
 
     return await states.transact(partition, build)
+
+
+def _proven(updates: Sequence[Update], table: ProvenEndpoints) -> Iterable[tuple[bytes, bytes | None]]:
+    """The rows of the table of proven endpoints that updates change."""
+    for update in updates:
+        if isinstance(update, Attempted) and update.proves:
+            endpoint = ProvenEndpoint(update.row.client_id, deliveries.url_mark(update.url))
+            yield update.row.subscription_id.encode(), proven_endpoints.encode(endpoint)
+        elif isinstance(update, SubscriptionChanged) and _ends(update) and update.subscription_id in table:
+            yield update.subscription_id.encode(), None
+
+
+def _ends(update: SubscriptionChanged) -> bool:
+    return update.subscription is None
 
 
 def _transitions(

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from red_common import failpoints
+from red_common.events import rfc3339
 from red_stats import metrics
 from red_stats.agents.deliveries import Attempted
 from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.deliveries import Row
 from red_stats.domain.delivery_kinds import kind_of
-from red_stats.domain.retries import verdict
+from red_stats.domain.measurements import from_ms
+from red_stats.domain.retries import Outcome, verdict
 from red_stats.domain.signatures import headers
 from red_stats.domain.subscriptions import Subscription
 from red_stats.kafka.subscription_cache import SubscriptionCache
@@ -24,6 +28,7 @@ class AttemptSender:
         open_secret: (client_id, subscription_id, sealed) -> the secret in clear.
         now: seconds since 1970.
         jitter: a random number in 0..1.
+        new_challenge: makes a text that nobody can guess, or None: endpoints need not prove their consent.
     """
 
     def __init__(
@@ -34,12 +39,14 @@ class AttemptSender:
         open_secret: Callable[[str, str, str], str],
         now: Callable[[], float],
         jitter: Callable[[], float],
+        new_challenge: Callable[[], str] | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._new_client = new_client
         self._open_secret = open_secret
         self._now = now
         self._jitter = jitter
+        self._new_challenge = new_challenge
         self._client: WebhookClient | None = None  # made where the loop runs
 
     async def close(self) -> None:
@@ -59,13 +66,20 @@ class AttemptSender:
             found = self._subscriptions.find(row.client_id, row.subscription_id)
         return found
 
-    async def send(self, row: Row, subscription: Subscription, *, is_probe: bool = False) -> Attempted:
+    async def send(
+        self, row: Row, subscription: Subscription, *, is_probe: bool = False, is_proven: bool = False
+    ) -> Attempted:
         """POST the row once; a second call sends the same bytes under the same webhook-id.
 
-        A probe is a POST before the row is due, because its endpoint has failed and may have come back.
+        A probe is a POST before the row is due, because its endpoint has failed and may have come back. If
+        endpoints must prove their consent and this one has not, it has to echo a challenge first.
         """
         self._client = self._client or self._new_client()
         at = self._now()
+        proves = self._new_challenge is not None and not is_proven
+        if proves and (refused := await self._unproven(self._client, row, subscription, at)) is not None:
+            metrics.ATTEMPTS.labels(verdict(refused)).inc()
+            return self._attempted(row, subscription, at, refused, is_probe=is_probe)
         signed = headers(self._secrets(row, subscription, at), row.webhook_id, int(at), row.body)
         failpoints.hit("deliver.before-post")
         outcome = await self._client.post(subscription.webhook_url, signed, row.body)
@@ -75,10 +89,43 @@ class AttemptSender:
         if answer == "delivered" and row.attempt == 0 and kind_of(row).is_timed:
             measured = datetime.fromisoformat(row.timestamp).timestamp()
             metrics.IMAGE_TO_WEBHOOK.observe(max(0.0, self._now() - measured))
+        return self._attempted(row, subscription, at, outcome, is_probe=is_probe, proves=proves)
+
+    def _attempted(
+        self,
+        row: Row,
+        subscription: Subscription,
+        at: float,
+        outcome: Outcome,
+        *,
+        is_probe: bool,
+        proves: bool = False,
+    ) -> Attempted:
         return Attempted(
             row, row.attempt + 1, int(at * 1000), outcome, subscription.version, self._jitter(),
-            subscription.webhook_url, is_probe,
+            subscription.webhook_url, is_probe, proves,
         )  # fmt: skip
+
+    async def _unproven(
+        self, client: WebhookClient, row: Row, subscription: Subscription, at: float
+    ) -> Outcome | None:
+        """Sends a challenge; returns None if it came back, else the outcome of the attempt."""
+        assert self._new_challenge is not None
+        challenge = self._new_challenge()
+        body = msgspec.json.encode(
+            {
+                "type": "red.verify",
+                "timestamp": rfc3339(from_ms(int(at * 1000))),
+                "data": {"subscription_id": row.subscription_id, "challenge": challenge},
+            }
+        )
+        signed = headers(self._secrets(row, subscription, at), f"msg_{challenge}", int(at), body)
+        outcome = await client.post(subscription.webhook_url, signed, body)
+        if verdict(outcome) != "delivered":
+            return outcome
+        if challenge.encode() in outcome.body:
+            return None
+        return Outcome(None, f"answered {outcome.status} without the challenge of red.verify", outcome.ms)
 
     def _secrets(self, row: Row, subscription: Subscription, at: float) -> list[str]:
         return [

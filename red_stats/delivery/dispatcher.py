@@ -155,6 +155,8 @@ class Dispatcher:
             if subscription.id in pending.of:
                 self._apply_subscription(partition, subscription.id, subscription)
         known = {s.id for s in client.subscriptions} if client else set()
+        for subscription_id in state.tables.proven.of.get(client_id, set()) - known:
+            self._apply_subscription(partition, subscription_id, None)
         gone = {
             subscription_id
             for (number, subscription_id), queue in self._queues.items()
@@ -257,7 +259,9 @@ class Dispatcher:
                 self._in_flight.end([row.id])
                 self._apply_subscription(key[0], key[1], subscription)
             else:
-                attempted = await self._attempts.send(row, subscription, is_probe=is_probe)
+                state = self._states.held.get(key[0])
+                proven = state is not None and state.tables.proven.has(key[1], subscription.webhook_url)
+                attempted = await self._attempts.send(row, subscription, is_probe=is_probe, is_proven=proven)
                 self._observe(key, subscription.webhook_url, attempted.outcome)
                 self._outcomes.add(key[0], attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried

@@ -63,7 +63,7 @@ class WebhookClient:
             return Outcome(None, f"{REFUSED} ({reason})", 0, blocked=True)
         started = time.monotonic()
         head_of_answer.set(None)
-        status, retry_after, error, blocked = None, None, None, False
+        status, retry_after, error, blocked, answer = None, None, None, False, b""
         try:
             async with self._session.post(
                 URL(url, encoded=True),  # byte for byte as the client wrote it
@@ -72,7 +72,7 @@ class WebhookClient:
                 allow_redirects=False,
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
-                await _drained(response)
+                answer = await _drained(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             if status is None and (head := head_of_answer.get()) is not None:
                 status, retry_after = head.status, head.retry_after
@@ -82,22 +82,20 @@ class WebhookClient:
         if status is not None:
             error = _error_of(status)
         ms = int((time.monotonic() - started) * 1000)
-        return Outcome(status, error, ms, retry_after, blocked)
+        return Outcome(status, error, ms, retry_after, blocked, answer)
 
 
-async def _drained(response: aiohttp.ClientResponse) -> None:
-    """Reads a short answer to its end, so that its connection can be used again; else that is closed."""
-    left = READ_BYTES
-    with contextlib.suppress(TimeoutError):
+async def _drained(response: aiohttp.ClientResponse) -> bytes:
+    """The first READ_BYTES of an answer; its connection can be used again only if that was all."""
+    read = bytearray()
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while left > 0:
-                chunk = await response.content.read(left)
-                if not chunk:
-                    return
-                left -= len(chunk)
+            while len(read) < READ_BYTES and (chunk := await response.content.read(READ_BYTES - len(read))):
+                read += chunk
             if response.content.at_eof():
-                return
+                return bytes(read)
     response.close()
+    return bytes(read)
 
 
 def _error_of(status: int) -> str | None:

@@ -17,7 +17,8 @@ Verdict = Literal["delivered", "gone", "retry"]
 class Outcome(NamedTuple):
     """How one POST ended: a status, or an error that clients may read; `ms` is how long it took.
 
-    `retry_after` is the header as it came; `blocked`: the address is not allowed.
+    `retry_after` is the header as it came; `blocked`: the address is not allowed; `body` is the begin of
+    the answer.
     """
 
     status: int | None
@@ -25,6 +26,7 @@ class Outcome(NamedTuple):
     ms: int
     retry_after: str | None = None
     blocked: bool = False
+    body: bytes = b""
 
 
 def verdict(outcome: Outcome) -> Verdict:

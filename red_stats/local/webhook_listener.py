@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import json
 from collections.abc import Callable
 
 from aiohttp import web
@@ -21,7 +22,8 @@ async def listen(port: int, secret: str | None, out: Callable[[str], None]) -> N
     async def receive(request: web.Request) -> web.Response:
         body = await request.read()
         out(f"{_verdict(request, body, secret)}{request.headers.get('webhook-id', '-')} {body.decode()}")
-        return web.Response(status=204)
+        challenge = _challenge_of(body)
+        return web.Response(text=challenge) if challenge else web.Response(status=204)
 
     application = web.Application(client_max_size=1 << 20)
     application.router.add_post("/{path:.*}", receive)
@@ -33,6 +35,15 @@ async def listen(port: int, secret: str | None, out: Callable[[str], None]) -> N
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+def _challenge_of(body: bytes) -> str | None:
+    """What a `red.verify` event wants to have back."""
+    try:
+        event = json.loads(body)
+        return str(event["data"]["challenge"]) if event["type"] == "red.verify" else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _verdict(request: web.Request, body: bytes, secret: str | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from red_stats import topics
 from red_stats.tables.declarations import table
 from red_stats.tables.pending_deliveries import PendingRows
+from red_stats.tables.proven_endpoints import ProvenEndpoints
 
 
 @dataclass(slots=True)
@@ -12,3 +13,4 @@ class DeliverTables:
     """What role deliver holds for one partition."""
 
     pending: PendingRows = table(topics.PENDING_CHANGELOG, PendingRows)
+    proven: ProvenEndpoints = table(topics.PROVEN_CHANGELOG, ProvenEndpoints)

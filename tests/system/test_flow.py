@@ -426,6 +426,66 @@ async def test_concurrent_retries_with_one_key_make_one_subscription(api, stats)
     assert len((await api.call("GET", url))[1]["items"]) == 1
 
 
+@pytest.fixture
+def proving(kafka, stats, tmp_path):
+    """A worker that sends nothing to an endpoint that has not proven its consent."""
+    stats.stop()
+    try:
+        with running(worker(kafka, tmp_path, RED_WEBHOOK_VERIFY="1")) as service:
+            yield service
+    finally:
+        stats.start()
+        stats.until_ready()
+
+
+async def echo(request):
+    event = await request.json()
+    return web.Response(text=json.dumps({"challenge": event["data"].get("challenge", "")}))
+
+
+def types_of(receiver):
+    return [got.body["type"] for got in receiver.got]
+
+
+async def test_nothing_is_sent_to_an_endpoint_before_it_echoed_a_challenge(api, service, proving):
+    async with Receiver() as receiver, Receiver(echo) as other:
+        subscription = await api.subscribed(proving, receiver.url)
+        receiver.secrets.append(subscription["secret"])
+        await api.sent(service, b.a_png())
+        await receiver.until(2)
+        assert set(types_of(receiver)) == {"red.verify"}
+        assert all(got.verified for got in receiver.got)
+        assert len({got.body["data"]["challenge"] for got in receiver.got}) == len(receiver.got)
+        receiver.answer = echo
+        [delivery] = await ended(api, proving, subscription)
+        errors = {attempt["error"] for attempt in delivery["attempts"] if attempt["attempt"]}
+        assert errors == {None, "answered 200 without the challenge of red.verify"} or errors == {
+            None,
+            "answered 204 without the challenge of red.verify",
+        }
+        assert types_of(receiver)[-2:] == ["red.verify", "red.alert"]
+
+        before = len(receiver.got)
+        await api.sent(service, b.a_png())
+        await receiver.until(before + 1)
+        assert types_of(receiver)[before:] == ["red.alert"]  # it has proven its consent once and for all
+
+        one = f"{proving.url}/v1/subscriptions/{subscription['id']}"
+        await api.call("PATCH", one, json={"webhook_url": other.url})
+        await api.call("POST", f"{one}/test")
+        await ended(
+            api, proving, subscription, ("delivered",), count=3
+        )  # what is proven is committed with it
+        assert types_of(other) == ["red.verify", "red.test"]
+
+        proving.kill()
+        proving.start()
+        proving.until_ready()
+        await api.sent(service, b.a_png())
+        await other.until(3)
+        assert types_of(other) == ["red.verify", "red.test", "red.alert"]
+
+
 async def test_both_services_answer_who_ends_its_side_and_what_they_do_not_know(api, service, stats):
     for one in (service, stats):
         reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
