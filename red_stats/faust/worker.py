@@ -39,7 +39,8 @@ class Worker(mode.Worker):
             await enter_with_retries(
                 self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal
             )
-        await asyncio.gather(*(app.maybe_start() for app in self.services))
+        if not self.should_stop:  # else the roles would start without what they share
+            await asyncio.gather(*(app.maybe_start() for app in self.services))
 
     async def on_shutdown(self) -> None:
         """Close what the roles share, once every role has ended."""
