@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 import faust
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
@@ -23,6 +25,18 @@ log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 64 << 10
 MAX_FETCH: Final = 8 << 20  # bytes of one partition in one fetch
+
+
+class KeptFlow(FlowControlEvent):
+    """Suspends and resumes streams without emptying them.
+
+    Faust empties them when it resumes, for the second time after it has sought: with the next generation
+    close behind, that drops batches which were fetched after the seek, and nobody fetches them again. What
+    an older generation left in a stream is skipped there, and refused by the fold.
+    """
+
+    def clear(self) -> None:
+        """Do nothing."""
 
 
 class StatsApp(faust.App):
@@ -75,6 +89,11 @@ class StatsApp(faust.App):
     def resume(self, tp: TP) -> None:
         """Go on fetching a source partition."""
         cast(BatchConsumer, self.consumer).resume(tp)
+
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        """The flow of the streams."""
+        return KeptFlow()
 
     def _bind(self, topic: str, agent: Callable[[Any], Any]) -> None:
         channel = self.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes)
