@@ -254,7 +254,7 @@ async def test_two_members_share_the_partitions_and_every_record_is_folded_once(
 async def test_what_was_fetched_after_a_seek_outlives_the_resumption_of_the_flow(place):
     """Faust resumes once more after it has sought, and would empty its streams; nobody seeks again then."""
     async with place.app() as app:
-        waiting = app.FlowControlQueue(clear_on_resume=True)
+        waiting = app.FlowControlQueue(maxsize=10, clear_on_resume=True)
         await waiting.put("a batch")
 
         app.flow_control.suspend()

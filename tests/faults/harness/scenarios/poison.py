@@ -6,8 +6,6 @@ import time
 import uuid
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from red_stats import topics
 from tests.conftest import PARTITIONS
@@ -15,6 +13,7 @@ from tests.faults.harness.clients import produce
 from tests.faults.harness.load import an_event
 from tests.faults.harness.scenario import scenario
 from tests.faults.harness.scenarios.commands import command
+from tests.new_topics import limit_records
 from tests.raw_headers import produce_raw_header
 
 DEEP = b"[" * 100_000
@@ -111,25 +110,13 @@ def too_large(client_id, partition):
     return [*records, (topics.MEASUREMENTS, key, b"{" + long, partition, [])]
 
 
-async def limit(bootstrap, names, size):
-    """What the topics take in bytes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        for name in names:
-            config = {"max.message.bytes": str(size), "message.timestamp.type": "LogAppendTime"}
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, config)])
-    finally:
-        await admin.close()
-
-
 @scenario("poison too large to read", times=2)
 async def large(run):
     """Packed and as it is, in every topic that is read; and letters that their topic does not take whole."""
     bootstrap, client = run.system.bootstrap, run.clients[0]
     partition = run.clients.index(client)
-    await limit(bootstrap, READ, LARGEST + (1 << 20))
-    await limit(bootstrap, [topics.DEAD_LETTERS], 1 << 20)
+    await limit_records(bootstrap, LARGEST + (1 << 20), *READ)
+    await limit_records(bootstrap, 1 << 20, topics.DEAD_LETTERS)
     for packed in ("gzip", None):
         places = await produce(
             bootstrap,
