@@ -230,7 +230,6 @@ class DecoderPool:
             "overloaded",
             f"The image would wait more than {self._queue_seconds:g} s for a decoder; try again later.",
             retry_after=self._queue.return_seconds(client_id, size),
-            close=True,
         )
 
     async def _serve(self, worker: _Worker | None) -> None:
