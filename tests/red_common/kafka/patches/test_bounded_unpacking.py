@@ -51,6 +51,7 @@ def test_what_is_too_much_reads_as_one_record_that_says_so(bounded, codec):
         default_records._DefaultRecordBatchPy(a_batch_of([b"\0" * MOST], codec))._maybe_uncompress()
 
 
+@pytest.mark.system
 def test_a_gigabyte_in_a_few_bytes_takes_no_gigabyte():
     patches.apply()
     bomb = a_batch_of([b"\0" * (1 << 30)], CODECS["zstd"])
