@@ -24,15 +24,20 @@ class ProvenEndpoints(dict[str, ProvenEndpoint]):
         self.of: dict[str, set[str]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Apply one changelog record; a value of None deletes."""
+        """Apply one changelog record; a value of None deletes.
+
+        Raises:
+            MsgspecError, ValueError: it is no row of ours; nothing has changed.
+        """
         subscription_id = key.decode()
+        endpoint = None if value is None else _decoder.decode(value)
         old = self.pop(subscription_id, None)
         if old is not None:
             self.of[old.client_id].discard(subscription_id)
             if not self.of[old.client_id]:
                 del self.of[old.client_id]
-        if value is not None:
-            self[subscription_id] = endpoint = _decoder.decode(value)
+        if endpoint is not None:
+            self[subscription_id] = endpoint
             self.of.setdefault(endpoint.client_id, set()).add(subscription_id)
 
     def has(self, subscription_id: str, url: str) -> bool:
