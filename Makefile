@@ -46,6 +46,7 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(call install,requirements-dev.txt)
 	@$(BIN)/python -m red_service.redness.kernel
 	@$(BIN)/python -m red_stats.kafka.scanner
+	@$(BIN)/python -m red_stats.local.kafka_training
 	@touch $(VENV)/.run $@
 
 $(VENV)/.run: requirements.txt pyproject.toml
@@ -53,6 +54,7 @@ $(VENV)/.run: requirements.txt pyproject.toml
 	@command -v cc gcc clang >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r requirements-compiler.txt || true
 	@$(BIN)/python -m red_service.redness.kernel
 	@$(BIN)/python -m red_stats.kafka.scanner
+	@$(BIN)/python -m red_stats.local.kafka_training
 	@touch $@
 
 define install

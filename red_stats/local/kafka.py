@@ -18,6 +18,7 @@ from pathlib import Path
 from red_common.child_processes import die_with_parent
 from red_common.kafka.connection import KafkaConnection, KafkaError
 from red_stats.kafka.readiness import write_and_read
+from red_stats.local.aot_cache import cache_file, compiler_options, java_version
 from red_stats.local.kafka_jars import LOCK, cache_folder, ensure_jars, read_lock
 
 PROPERTIES = """\
@@ -46,8 +47,8 @@ log.cleaner.dedupe.buffer.size=33554432
 transaction.partition.verification.enable=false
 """
 
-# One small node that shares its processors: only the quick compiler (the other one is busy for minutes
-# after a start), a young generation that is collected every few seconds, no full collections at start.
+# One small node that shares its processors: a young generation that is collected every few seconds, no full
+# collections at start; how it compiles is told by aot_cache.py.
 # Partition verification is off above: it costs a request to the coordinator in every transaction, and
 # protects from producers that keep their epoch after a failed send; ours do not (kafka/transactions.py).
 JVM = (
@@ -55,7 +56,6 @@ JVM = (
     "-Xmx384m",
     "-Xmn128m",
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
     "-XX:MetaspaceSize=96m",
 )
 
@@ -67,13 +67,16 @@ class KafkaNotReady(Exception):
 class Kafka:
     """The broker process of one data folder."""
 
-    def __init__(self, folder: Path, port: int, controller_port: int, jars: Sequence[Path]) -> None:
+    def __init__(
+        self, folder: Path, port: int, controller_port: int, jars: Sequence[Path], compiler: Sequence[str]
+    ) -> None:
         self.folder = folder
         self.port = port
         self.bootstrap = f"127.0.0.1:{port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._controller_port = controller_port
         self._class_path = os.pathsep.join(map(str, jars))
+        self._compiler = compiler
 
     def prepare(self) -> list[str]:
         """Format the folder if necessary; returns the command that runs the broker.
@@ -89,7 +92,7 @@ class Kafka:
             )
         )
         self._format(properties)
-        return [*self._java(*JVM), "kafka.Kafka", str(properties)]
+        return [*self._java(*JVM, *self._compiler), "kafka.Kafka", str(properties)]
 
     def start(self) -> None:
         """Start the broker, with its output in `kafka.out`; wait for it with `until_ready`.
@@ -171,7 +174,9 @@ def new_kafka(folder: Path, port: int, controller_port: int) -> Kafka:
     Raises:
         JarError: a jar cannot be fetched.
     """
-    return Kafka(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
+    jars = ensure_jars(cache_folder(), read_lock())
+    cache = cache_file(find_java(), cache_folder(), JVM)
+    return Kafka(folder, port, controller_port, jars, compiler_options(cache))
 
 
 def find_java() -> str:
@@ -195,9 +200,4 @@ def find_java() -> str:
 
 def silenced(java: str) -> list[str]:
     """Options that silence a warning at every stop of Kafka; only Java 24 and newer know (and need) them."""
-    with contextlib.suppress(OSError):
-        release = (Path(java).resolve().parents[1] / "release").read_text()
-        version = re.search(r'JAVA_VERSION="(\d+)', release)
-        if version and int(version[1]) >= 24:
-            return ["--sun-misc-unsafe-memory-access=allow"]
-    return []
+    return ["--sun-misc-unsafe-memory-access=allow"] if java_version(java)[0] >= 24 else []
