@@ -19,7 +19,7 @@ def versions_of(evidence, client_id):
         made = record.value["subscription"]
         since = int(made["in_force_from"].split(":")[1])
         ended = record.value.get("ended")
-        raises = not ended and (made["enabled"] or made["disabled_reason"] in ("gone", "failing"))
+        raises = not ended and (made["enabled"] or made.get("disabled_reason") in ("gone", "failing"))
         threshold = made["threshold"] if raises else None
         enabled = made["enabled"] and not ended
         found[made["id"]][made["version"]] = (since, threshold, made.get("max_age"), enabled)
