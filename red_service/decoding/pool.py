@@ -100,7 +100,11 @@ class _Worker:
             await stdin.drain()
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
-        reply: WorkerReply = _replies.decode(await self.receive())
+        try:
+            reply: WorkerReply = _replies.decode(await self.receive())
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # an image has made it say something else
+            await self.kill()
+            raise WorkerDied(None) from None
         return reply
 
     async def receive(self) -> bytes:

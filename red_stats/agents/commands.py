@@ -16,7 +16,7 @@ from red_stats.domain.commands import Context, Envelope, check_place, decide, re
 from red_stats.domain.dead_letters import dead_letter, refuse_oversize
 from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.subscriptions import Client
-from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
+from red_stats.tables.command_results import AnswerRows
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 
@@ -121,8 +121,9 @@ class _CommandBatch:
         given = self._answers_of(envelope.client_id)
         answer = given.get(envelope.command_id)
         if answer is None:
-            answer = self._decide(envelope, record, context)
-            self._remember(given, envelope, answer)
+            answer, status = self._decide(envelope, record, context)
+            if command_results.is_remembered(status):
+                self._remember(given, envelope, answer)
         self._answer(self._out, envelope, answer)
 
     def records(self) -> list[Out]:
@@ -143,12 +144,13 @@ class _CommandBatch:
         if self._unreadable:
             metrics.DEAD_LETTERS.labels(topics.SUBSCRIPTION_COMMANDS).inc(self._unreadable)
 
-    def _decide(self, envelope: Envelope, record: Any, context: Context) -> bytes:
+    def _decide(self, envelope: Envelope, record: Any, context: Context) -> tuple[bytes, int]:
+        """The answer, and its HTTP status."""
         client = self._clients.get(envelope.client_id) or self._thresholds.get(envelope.client_id)
         try:
             change = decide(record.value, record.key, client, context)
         except Problem as problem:
-            return self._rejected(envelope, record, problem)
+            return self._rejected(envelope, record, problem), problem.status
         self._counted["accepted"] += 1
         self._clients[envelope.client_id] = change.client
         accepted = self._result(
@@ -159,7 +161,7 @@ class _CommandBatch:
             row=None if change.ended else change.subscription,
             ended=change.ended,
         )
-        return command_results.encode(accepted)
+        return command_results.encode(accepted), 200
 
     def _answer(self, out: list[Out], envelope: Envelope, answer: bytes) -> None:
         out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))
@@ -188,7 +190,7 @@ class _CommandBatch:
         client_id = envelope.client_id
         key = AnswerRows.key(client_id, envelope.command_id)
         self._changelog.append((self._changelogs["answers"], key, answer))
-        while len(given) > REMEMBERED_ANSWERS:
-            oldest, _ = given.popitem(last=False)
+        for oldest in command_results.forgotten(given):
+            del given[oldest]
             key = AnswerRows.key(client_id, oldest)
             self._changelog.append((self._changelogs["answers"], key, None))

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from red_stats.agents.deliveries import Expire, SubscriptionChanged
+from red_stats.agents.deliveries import Attempted, Expire, SubscriptionChanged, Update
 from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.endpoint_queue import EndpointQueue
 from red_stats.delivery.in_flight import InFlight
 from red_stats.delivery.outcome_batches import OutcomeBatcher, Settle
-from red_stats.domain.deliveries import Row
+from red_stats.domain.deliveries import Row, url_mark
 from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
@@ -83,7 +83,7 @@ class Dispatcher:
             in_flight=self._in_flight,
             push=self.push,
             spawn=self._spawn,
-            on_room=self._pump_crowded,
+            on_settled=self._settled,
         )
         self._stopping = False
 
@@ -92,11 +92,14 @@ class Dispatcher:
     async def on_assigned(self, state: PartitionState[DeliverTables]) -> None:
         """Queue everything pending in a partition that was assigned, and probe endpoints that failed."""
         rows = list(state.tables.pending.values())
-        self.push(state.partition, rows)
+        ahead = self._ahead()
         for row in rows:
-            queue = self._queues.get((state.partition, row.subscription_id))
-            if queue is not None and row.attempt and not row.held:
+            queue = self._queue((state.partition, row.subscription_id))
+            if row.attempt and not row.held:
                 queue.suspect(self._queue_time(), self._jitter)
+            if row.asked and not self._has_moved(row):
+                queue.leave_alone(row.asked - ahead, row.tried)
+        self.push(state.partition, rows)
         for subscription_id, waiting in state.tables.pending.of.items():
             client_id = next(iter(waiting.values())).client_id
             found = self._subscriptions.find(client_id, subscription_id)
@@ -139,6 +142,9 @@ class Dispatcher:
             self._wait(queue, row, (ahead or {}).get(row.id, now))
             if kind_of(row).at_once and row.attempt == 0:
                 queue.wake()
+            if self._has_moved(row):  # while its POST to the old URL was under way
+                found = self._subscriptions.find(row.client_id, row.subscription_id)
+                self._note_subscription(partition, row.subscription_id, found)
             touched.add(key)
         for key in touched:
             self._pump(key)
@@ -152,7 +158,7 @@ class Dispatcher:
         pending = state.tables.pending
         client = self._subscriptions.get(client_id)
         for subscription in client.subscriptions if client else ():
-            if subscription.id in pending.of:
+            if subscription.id in pending.of or (partition, subscription.id) in self._queues:
                 self._apply_subscription(partition, subscription.id, subscription)
         known = {s.id for s in client.subscriptions} if client else set()
         for subscription_id in state.tables.proven.of.get(client_id, set()) - known:
@@ -235,7 +241,7 @@ class Dispatcher:
                 self._wait(queue, row, self._ahead())
                 continue
             if row.held:
-                self._apply_subscription(key[0], key[1], self._subscriptions.find(row.client_id, key[1]))
+                self._note_subscription(key[0], key[1], self._subscriptions.find(row.client_id, key[1]))
                 continue
             self._start(key, queue, row, is_probe=popped.is_probe)
         self._set_timer(key, queue, now)
@@ -248,8 +254,23 @@ class Dispatcher:
         if at is not None:
             seconds = max(0.0, (at - now) / 1000)
             self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._pump, key)
-        elif not queue:
+        elif not queue and not self._is_needed(key):
             self._queues.pop(key, None)
+        elif queue.asked_until > now:
+            self._timers[key] = asyncio.get_running_loop().call_later(
+                (queue.asked_until - now) / 1000, self._pump, key
+            )
+
+    def _is_needed(self, key: Key) -> bool:
+        """Whether an empty queue still says how its endpoint behaves: to rows under way, or to new ones."""
+        state, queue = self._states.held.get(key[0]), self._queues[key]
+        has_rows = state is not None and key[1] in state.tables.pending.of
+        return (has_rows and queue.has_failed) or queue.asked_until > self._queue_time()
+
+    def _has_moved(self, row: Row) -> bool:
+        """Whether the subscription has another URL now than the one that did not take the row."""
+        found = self._subscriptions.find(row.client_id, row.subscription_id) if row.tried else None
+        return found is not None and found.enabled and row.tried != url_mark(found.webhook_url)
 
     async def _send(self, key: Key, row: Row, is_probe: bool) -> None:
         """One attempt; it leaves the queue when the POST ends, and flight when its outcome is committed."""
@@ -262,13 +283,15 @@ class Dispatcher:
                 state = self._states.held.get(key[0])
                 proven = state is not None and state.tables.proven.has(key[1], subscription.webhook_url)
                 attempted = await self._attempts.send(row, subscription, is_probe=is_probe, is_proven=proven)
-                self._observe(key, subscription.webhook_url, attempted.outcome)
+                self._observe(key, row.client_id, subscription.webhook_url, attempted.outcome)
                 self._outcomes.add(key[0], attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
             log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
             await asyncio.sleep(1)
             ahead = self._in_flight.end([row.id]).get(row.id, self._ahead())
             if (queue := self._queues.get(key)) is not None:
+                if is_probe:
+                    queue.suspect(self._queue_time(), self._jitter)
                 self._wait(queue, row, ahead)
         finally:
             self._free_slot(key)
@@ -280,6 +303,12 @@ class Dispatcher:
         self._pump(key)
         self._pump_crowded()
 
+    def _settled(self, partition: int, updates: Sequence[Update]) -> None:
+        for update in updates:
+            if isinstance(update, Attempted):  # its queue may be empty now
+                self._pump((partition, update.row.subscription_id))
+        self._pump_crowded()
+
     def _pump_crowded(self) -> None:
         """Pump the queues that wait for room in flight; finished POSTs and committed outcomes make it."""
         for _ in range(len(self._crowded)):
@@ -287,11 +316,12 @@ class Dispatcher:
                 break
             self._pump(self._crowded.popleft())
 
-    def _observe(self, key: Key, url: str, outcome: Outcome) -> None:
+    def _observe(self, key: Key, client_id: str, url: str, outcome: Outcome) -> None:
         """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows."""
         queue = self._queues.get(key)
-        if queue is None:
-            return
+        present = self._subscriptions.find(client_id, key[1])
+        if queue is None or (present is not None and present.webhook_url != url):
+            return  # what the old URL answers says nothing about the new one
         if verdict(outcome) == "delivered":
             queue.succeeded(self._queue_time())
             return
@@ -303,6 +333,18 @@ class Dispatcher:
     def _apply_subscription(
         self, partition: int, subscription_id: str, subscription: Subscription | None
     ) -> None:
+        self._note_subscription(partition, subscription_id, subscription)
+        key = (partition, subscription_id)
+        queue = self._queues.get(key)
+        if subscription is None and queue is not None and not queue.is_sending:
+            queue.clear()
+            self._queues.pop(key)
+        self._pump(key)
+
+    def _note_subscription(
+        self, partition: int, subscription_id: str, subscription: Subscription | None
+    ) -> None:
+        """Tell the queue what the subscription is now, and have its rows changed accordingly."""
         queue = self._queues.get((partition, subscription_id))
         if queue is not None:
             queue.moved_to(subscription.webhook_url if subscription else "")

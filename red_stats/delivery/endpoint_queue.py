@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from red_stats.domain.deliveries import url_mark
+
 WIDTH: Final = 4
 OPENS_AFTER: Final = 5
 PROBES: Final = (5.0, 10.0, 20.0, 30.0, 60.0)  # seconds after each failure in a row; the last one repeats
@@ -38,19 +40,24 @@ class EndpointQueue:
         self._width = WIDTH
         self._in_flight = 0
         self._failures = 0
-        self._failed_url: str | None = None
+        self._failed_mark: str | None = None  # of the URL that failed or asked
         self._probe_at: int | None = None  # when one delivery may go out although it is not due
         self._closed_until = 0  # the breaker lets nothing out before this time
         self._asked_until = 0  # nor did the endpoint want anything before this time (Retry-After)
 
     def __bool__(self) -> bool:
-        """Whether it holds anything: deliveries, or how an endpoint has failed."""
-        return bool(self._heap or self._in_flight or self._failures)
+        """Whether it holds a delivery."""
+        return bool(self._heap or self._in_flight)
 
     @property
     def is_open(self) -> bool:
         """Whether the circuit breaker is open."""
         return bool(self._schedule) and self._failures >= OPENS_AFTER
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last POST failed."""
+        return self._failures > 0
 
     @property
     def is_sending(self) -> bool:
@@ -73,7 +80,17 @@ class EndpointQueue:
     def clear(self) -> None:
         """Forget what waits and until when, but not the POSTs under way nor how the endpoint has behaved."""
         self._heap.clear()
-        self._closed_until = self._asked_until = 0
+        self._closed_until = 0
+
+    def leave_alone(self, until: int, mark: str) -> None:
+        """Note that the URL with this mark wanted nothing before this time, as a row tells."""
+        self._failed_mark = mark
+        self._asked_until = max(self._asked_until, until)
+
+    @property
+    def asked_until(self) -> int:
+        """Until when the endpoint wants nothing; 0 if it never said."""
+        return self._asked_until
 
     def next_at(self) -> int | None:
         """When the next delivery may go out; None while nothing waits or all POSTs are under way."""
@@ -111,13 +128,13 @@ class EndpointQueue:
 
     def moved_to(self, url: str) -> None:
         """Note the URL of the subscription: what another one did says nothing about it."""
-        if self._failed_url not in (None, url):
-            self._failures, self._failed_url, self._probe_at = 0, None, None
+        if self._failed_mark not in (None, url_mark(url)):
+            self._failures, self._failed_mark, self._probe_at = 0, None, None
             self._closed_until = self._asked_until = 0
 
     def suspect(self, now: int, jitter: Callable[[], float]) -> None:
-        """Note that deliveries have failed before this process began: the endpoint is probed soon."""
-        if not self._failures:
+        """Have the endpoint probed soon: it failed in another process, or a probe came to nothing."""
+        if self._probe_at is None:
             self._probe_at = now + int(1000 * jitter() * PROBES[0])
 
     def succeeded(self, now: int) -> None:
@@ -126,14 +143,14 @@ class EndpointQueue:
             waiting, self._heap = sorted(self._heap), []
             for at, _, delivery_id, due in waiting:
                 self.push(delivery_id, due, min(at, now))
-        self._failures, self._failed_url, self._probe_at = 0, None, None
+        self._failures, self._failed_mark, self._probe_at = 0, None, None
         self._closed_until = self._asked_until = 0
         self._width = min(WIDTH, self._width * 2)
 
     def failed(self, now: int, url: str, hint: float, jitter: Callable[[], float]) -> None:
         """Note a failed POST to `url`; `hint` (s) is how long Retry-After asks to be left alone."""
         self._failures += 1
-        self._failed_url = url
+        self._failed_mark = url_mark(url)
         self._width = 1
         self._asked_until = max(self._asked_until, now + int(hint * 1000))
         spread, step = 0.8 + 0.15 * jitter(), self._failures - 1

@@ -23,7 +23,7 @@ class OutcomeBatcher:
         in_flight: a delivery leaves it when its outcome is committed.
         push: queues the rows that go on.
         spawn: runs work as a task.
-        on_room: called after each transaction, since it leaves room in flight.
+        on_settled: (partition, updates) is called after each transaction, which leaves room in flight.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class OutcomeBatcher:
         in_flight: InFlight,
         push: Push,
         spawn: Callable[[Awaitable[None]], None],
-        on_room: Callable[[], None],
+        on_settled: Callable[[int, Sequence[Update]], None],
     ) -> None:
         self._states = states
         self._settle = settle
         self._in_flight = in_flight
         self._push = push
         self._spawn = spawn
-        self._on_room = on_room
+        self._on_settled = on_settled
         self._updates: dict[int, list[Update]] = {}
         self._under_way: set[int] = set()
 
@@ -73,4 +73,4 @@ class OutcomeBatcher:
                 break
             await asyncio.sleep(0)
         self._in_flight.end(done)
-        self._on_room()
+        self._on_settled(partition, updates)

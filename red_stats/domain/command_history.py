@@ -12,12 +12,11 @@ from red_stats.domain.subscriptions import Client, PublicSubscription, Subscript
 
 
 class CommandHistory:
-    """One partition's results in log order: each client's list, and its last `remembered` answers."""
+    """One partition's results in log order: each client's list, and the answers it is given again."""
 
-    def __init__(self, remembered: int) -> None:
+    def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
         self.answers: dict[str, OrderedDict[str, bytes]] = {}
-        self._remembered = remembered
 
     def add(self, value: bytes | None) -> None:
         """Fold one record; an answer given a second time changes nothing.
@@ -26,14 +25,17 @@ class CommandHistory:
             InvalidEvent: the value is no command result; only role live writes there.
         """
         answer = command_results.decode(value)
-        if not isinstance(answer.problem, msgspec.UnsetType) and answer.problem["code"] in MISPLACED:
+        problem = answer.problem
+        if not isinstance(problem, msgspec.UnsetType) and (
+            problem["code"] in MISPLACED or not command_results.is_remembered(problem["status"])
+        ):
             return
         given = self.answers.setdefault(answer.client_id, OrderedDict())
         if answer.command_id in given:
             return
         given[answer.command_id] = value or b""
-        if len(given) > self._remembered:
-            given.popitem(last=False)
+        for command_id in command_results.forgotten(given):
+            del given[command_id]
         offset = answer.command_offset
         client = self.clients.get(answer.client_id) or Client(client_id=answer.client_id, offset=-1)
         if isinstance(answer.subscription, PublicSubscription) and offset > client.offset:

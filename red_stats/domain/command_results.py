@@ -4,7 +4,8 @@ Accepted results carry the whole version and the offset it is in force from: the
 `rebuild` and `verify` fold.
 """
 
-from typing import Literal, TypedDict
+from collections.abc import Iterable
+from typing import Final, Literal, TypedDict
 
 import msgspec
 
@@ -44,6 +45,26 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     def command_offset(self) -> int:
         """The command's offset in its partition."""
         return int(self.command_position.partition(":")[2])
+
+
+KEYED: Final = "key-"  # begins the command_id of a request with an Idempotency-Key
+REMEMBERED, REMEMBERED_KEYED = 100, 300  # answers of a client
+
+
+def forgotten(command_ids: Iterable[str]) -> list[str]:
+    """Of a client's answered commands, oldest first, those that are not remembered any more.
+
+    Requests with an Idempotency-Key are remembered apart, so that other commands do not push them out.
+    """
+    ids = list(command_ids)
+    plain = [one for one in ids if not one.startswith(KEYED)]
+    keyed = [one for one in ids if one.startswith(KEYED)]
+    return plain[:-REMEMBERED] + keyed[:-REMEMBERED_KEYED]
+
+
+def is_remembered(status: int) -> bool:
+    """Whether an answer with this HTTP status is given again; a 5xx says to try again, so it is not."""
+    return status < 500
 
 
 _decoder = msgspec.json.Decoder(CommandResult)

@@ -152,6 +152,8 @@ def _parse(value: bytes) -> Command:
         if "`$.command`" in text:
             raise Problem("unknown_command", text) from error
         raise Problem("invalid_command", text) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # in a field that the envelope does not read
+        raise Problem("invalid_command", f"The command cannot be read: {error}.") from error
     except RecursionError as error:  # its envelope could just be read
         raise Problem("invalid_command", "The command is nested too deeply.") from error
 

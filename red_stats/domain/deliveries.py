@@ -41,6 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wait: int = 0  # ms from the moment that planned `due` to `due`
     probes: int = 0  # of the attempts made: those before it was due, which use up nothing of the schedule
     tried: str = ""  # the URL of the last attempt, as `url_mark` gives it
+    asked: int = 0  # until when that URL wanted to be left alone (Retry-After)
 
     def left(self, now: int) -> int:
         """Ms until it is due, at most `wait`: a clock that was set back must not delay it."""
@@ -107,12 +108,15 @@ def attempted(
         kept = _held(tried, at)
         return Transition(kept, _event(kept, "held", at, outcome, due=kept.due))
     hint = retry_after_seconds(outcome, at / 1000)
-    if outcome.blocked and schedule:
-        hint = min(BLOCKED_SECONDS, max(schedule))
+    asked = at + outcome.ms + int(hint * 1000)
+    if hint:
+        tried = msgspec.structs.replace(tried, asked=asked)
     if is_probe:
-        due = max(row.due, at + outcome.ms + int(hint * 1000))
+        due = max(row.due, asked)
         later = msgspec.structs.replace(tried, due=due, wait=due - at)
         return Transition(later, _event(later, "pending", at, outcome, due=due))
+    if outcome.blocked and schedule:
+        hint = min(BLOCKED_SECONDS, max(schedule))
     seconds = delay(tried.attempt - tried.probes, schedule, jitter, hint)
     if seconds is None:
         return Transition(None, _event(tried, "exhausted", at, outcome))

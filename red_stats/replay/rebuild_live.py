@@ -18,7 +18,7 @@ from red_stats.kafka.range_reader import read_range
 from red_stats.replay.expected_state import ExpectedState
 from red_stats.replay.partition_log import PartitionLog
 from red_stats.tables.alert_sequences import SequenceRows
-from red_stats.tables.command_results import REMEMBERED_ANSWERS, AnswerRows
+from red_stats.tables.command_results import AnswerRows
 from red_stats.tables.declarations import changelogs_of, folds_of
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
@@ -116,7 +116,7 @@ class LiveReplay:
     async def _versions(self) -> CommandHistory:
         """Read every command result so far; measurements folded next are compared with their versions."""
         tp = TopicPartition(topics.COMMAND_RESULTS, self._number)
-        history, answered = History(), CommandHistory(REMEMBERED_ANSWERS)
+        history, answered = History(), CommandHistory()
         for record in await read_range(self._connection, tp, 0, None):
             history.add(record.value)
             answered.add(record.value)

@@ -2,13 +2,11 @@
 
 from collections import OrderedDict
 
-REMEMBERED_ANSWERS = 100
-
 
 class AnswerRows(dict[str, "OrderedDict[str, bytes]"]):
-    """The answers to each client's last 100 commands, by client_id and command_id, oldest first.
+    """The answers to each client's last commands, by client_id and command_id, oldest first.
 
-    So a repeated command gets its first answer again.
+    So a repeated command gets its first answer again. `command_results.forgotten` says how many are kept.
     """
 
     @staticmethod

@@ -16,6 +16,7 @@ from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
+from red_stats.domain.command_results import KEYED
 from red_stats.domain.commands import id_of_new
 from red_stats.domain.delivery_kinds import TestTask
 from red_stats.domain.subscriptions import Subscription
@@ -25,6 +26,7 @@ from red_stats.kafka.record_sender import NotSent
 from red_stats.resources import Resources
 from red_stats.web.parameters import known
 
+MOST_SECONDS = 1 << 53
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 SendTask = Callable[[str, bytes], Awaitable[None]]
 Unset = msgspec.UnsetType
@@ -215,7 +217,7 @@ def _asked(request: web.Request, what: str, fields: Mapping[str, Any]) -> dict[s
     key = checked_key(request.headers.getall(HEADER))
     said = json.dumps(fields, sort_keys=True)
     return {
-        "command_id": "key-" + hashlib.sha256(f"{what}/{key}".encode()).hexdigest(),
+        "command_id": KEYED + hashlib.sha256(f"{what}/{key}".encode()).hexdigest(),
         "fingerprint": hashlib.sha256(said.encode()).hexdigest(),
     }
 
@@ -231,6 +233,9 @@ async def _fields(request: web.Request, kind: type[Body]) -> dict[str, Any]:
         body = msgspec.json.Decoder(kind, float_hook=exactly).decode(raw)
         given = msgspec.structs.asdict(body)
         fields = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+        for name in ("max_age", "overlap_seconds"):
+            if abs(fields.get(name) or 0) > MOST_SECONDS:  # more than a command can hold
+                raise Problem("value_out_of_range", f"{name} is not a number of seconds that anyone has.")
         if "threshold" in fields:
             fields["threshold"] = threshold_of(fields["threshold"])
         return fields

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_stats.delivery.endpoint_queue import OPENS_AFTER, WIDTH, EndpointQueue
+from red_stats.domain.deliveries import url_mark
 
 SCHEDULE = (5, 300, 1800)
 
@@ -134,16 +135,28 @@ def test_an_endpoint_whose_deliveries_failed_in_another_process_is_probed_soon()
     assert popped(queue, 2_500) == [("a", 7, True)]
 
 
-def test_how_an_endpoint_failed_is_kept_while_nothing_waits_and_forgotten_with_a_success_or_its_url():
+def test_a_probe_that_came_to_nothing_is_repeated():
     queue = EndpointQueue(SCHEDULE)
-    assert not queue
     failed(queue)
-    assert queue
-    queue.succeeded(0)
-    assert not queue
-    failed(queue)
-    queue.moved_to("")
-    assert not queue
+    queue.push("a", due=7, at=9_000_000)
+    assert queue.pop(5_000).is_probe
+    queue.began()
+    queue.ended()
+    queue.suspect(6_000, lambda: 0.5)
+    queue.push("a", due=7, at=9_000_000)
+    assert popped(queue, 8_500) == [("a", 7, True)]
+
+
+def test_what_rows_say_of_retry_after_holds_in_another_process():
+    queue = EndpointQueue(SCHEDULE)
+    queue.leave_alone(900_000, url_mark("https://one.example/"))
+    queue.push("new", due=0, at=0)
+    queue.clear()
+    queue.push("new", due=0, at=0)
+    assert popped(queue, 899_999) == []
+    assert queue.asked_until == 900_000
+    queue.moved_to("https://two.example/")
+    assert popped(queue, 0) == [("new", 0, False)]
 
 
 def test_a_disabled_endpoint_is_not_probed():

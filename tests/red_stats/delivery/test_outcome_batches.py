@@ -22,7 +22,7 @@ async def test_a_delivery_that_is_sent_again_while_its_outcome_is_committed_stay
 
     outcomes = OutcomeBatcher(
         states=SimpleNamespace(held={1}), settle=settle, in_flight=in_flight, push=push,
-        spawn=lambda work: tasks.append(asyncio.ensure_future(work)), on_room=lambda: None,
+        spawn=lambda work: tasks.append(asyncio.ensure_future(work)), on_settled=lambda *_: None,
     )  # fmt: skip
 
     outcomes.add(1, Attempted(row, 1, 0, None, 1, 0.5, ""))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from red_stats.agents.commands import _CommandBatch
 from red_stats.domain.command_history import CommandHistory
+from red_stats.domain.command_results import KEYED, forgotten, is_remembered
 from red_stats.domain.subscriptions import still_needed
-from red_stats.tables.command_results import REMEMBERED_ANSWERS
 from red_stats.tables.declarations import changelogs_of
 from red_stats.tables.live import LiveTables
 from tests.builders import a_client_of
@@ -62,7 +62,7 @@ def test_the_answers_imply_lists_and_answers(commands):
     for offset, command in enumerate(commands):
         live.handle(offset, *command)
 
-    answered = CommandHistory(REMEMBERED_ANSWERS)
+    answered = CommandHistory()
     for value in live.answers:
         answered.add(value)
 
@@ -72,3 +72,15 @@ def test_the_answers_imply_lists_and_answers(commands):
         name: msgspec.structs.replace(client, past=still_needed(client.past, mark))
         for name, client in live.tables.thresholds.items()
     }
+
+
+def test_answers_to_requests_with_a_key_are_not_pushed_out_by_other_commands():
+    plain, keyed = [f"c-{n}" for n in range(150)], [f"{KEYED}{n}" for n in range(3)]
+    assert forgotten([*keyed, *plain]) == plain[:50]
+    many = [f"{KEYED}{n}" for n in range(301)]
+    assert forgotten([*many, *plain[:100]]) == many[:1]
+    assert forgotten([]) == []
+
+
+def test_a_command_that_is_to_come_again_is_decided_again():
+    assert [is_remembered(status) for status in (200, 400, 409, 422, 503)] == [True, True, True, True, False]

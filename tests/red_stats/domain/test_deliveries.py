@@ -107,6 +107,23 @@ def test_a_failed_probe_uses_up_nothing_of_the_schedule():
     assert deliveries.attempted(row, Outcome(500, None, 0), row.due, schedule, 0.5).row is None
 
 
+def test_a_blocked_address_is_probed_without_moving_its_schedule():
+    row, schedule = a_row(0), (5.0, 300.0)
+    blocked = Outcome(None, "blocked", 0, blocked=True)
+    row = deliveries.attempted(row, Outcome(500, None, 0), 0, schedule, 0.5).row
+    due = row.due
+    row = deliveries.attempted(row, blocked, 1000, schedule, 0.5, is_probe=True).row
+    assert row.due == due
+    row = deliveries.attempted(row, blocked, due, schedule, 0.5).row
+    assert deliveries.attempted(row, blocked, row.due, schedule, 0.5).row is None
+
+
+def test_a_row_keeps_until_when_its_endpoint_wants_to_be_left_alone():
+    row = deliveries.attempted(a_row(0), Outcome(503, None, 7, "60"), 1000, (5.0,), 0.5).row
+    assert row.asked == 61_007
+    assert deliveries.decode(deliveries.encode(row)) == row
+
+
 def test_a_new_url_makes_due_at_once_what_the_old_one_failed_to_take_and_nothing_else_does():
     row = deliveries.attempted(a_row(0), Outcome(500, None, 0), 0, (5.0,), 0.5, url="https://a.example/").row
     same = a_subscription(webhook_url="https://a.example/", version=9)

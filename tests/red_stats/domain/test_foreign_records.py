@@ -118,7 +118,7 @@ def test_a_result_that_none_of_ours_wrote_stops_no_replay(changes):
         command_results.decode(a_result(**changes))
     History().add(a_result(**changes))
     with pytest.raises(InvalidEvent):
-        CommandHistory(100).add(a_result(**changes))
+        CommandHistory().add(a_result(**changes))
     assert command_results.decode(a_result()).command_offset == 7
 
 

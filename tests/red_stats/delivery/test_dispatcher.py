@@ -1,0 +1,191 @@
+"""The dispatcher between its queues, its table and its endpoints: nothing that may go out is left waiting."""
+
+import asyncio
+import time
+from functools import partial
+
+import pytest
+
+from red_stats.agents.deliveries import Attempted, settle
+from red_stats.delivery.dispatcher import Dispatcher
+from red_stats.domain.deliveries import Row, url_mark
+from red_stats.domain.retries import Outcome
+from red_stats.domain.subscriptions import Client
+from red_stats.tables.deliver import DeliverTables
+from tests.builders import a_subscription
+
+OLD, NEW = "https://old.example/", "https://new.example/"
+SCHEDULE = (3600.0, 7200.0)
+HOUR = 3_600_000
+FAILS, ASKS = Outcome(500, "answered 500", 1), Outcome(503, "answered 503", 1, "3600")
+
+
+class State:
+    partition = 0
+
+    def __init__(self):
+        self.tables = DeliverTables()
+
+
+class States:
+    """Commits at once, and holds one partition."""
+
+    def __init__(self):
+        self.held = {}
+        self.changelogs = {"pending": "pending", "proven": "proven"}
+
+    async def transact(self, partition, build, generation=None):
+        state = self.held.get(partition)
+        if state is None:
+            return False
+        effects = await build(state)
+        await asyncio.sleep(0)
+        if effects is not None:
+            effects.apply()
+        return True
+
+
+class Subscriptions:
+    def __init__(self):
+        self.client = None
+
+    def get(self, client_id):
+        return self.client
+
+    def find(self, client_id, subscription_id):
+        return self.client.find(subscription_id) if self.client else None
+
+
+class Attempts:
+    """POSTs that end as `answers` says for their URL, once `hold` is set."""
+
+    def __init__(self, subscriptions):
+        self.subscriptions, self.posts, self.answers = subscriptions, [], {}
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def subscription_of(self, row):
+        return self.subscriptions.find(row.client_id, row.subscription_id)
+
+    async def send(self, row, subscription, *, is_probe=False, is_proven=False):
+        at, url = int(time.time() * 1000), subscription.webhook_url
+        self.posts.append((row.id, url))
+        await self.hold.wait()
+        outcome = self.answers.get(url, Outcome(200, None, 1))
+        return Attempted(row, row.attempt + 1, at, outcome, subscription.version, 0.0, url, is_probe)
+
+    async def close(self):
+        pass
+
+
+class Place:
+    """A dispatcher with one subscription of one client; probes of what failed elsewhere go out at once."""
+
+    def __init__(self):
+        self.states, self.state, self.subscriptions = States(), State(), Subscriptions()
+        self.attempts = Attempts(self.subscriptions)
+        self.states.held[0] = self.state
+        self.dispatcher = Dispatcher(
+            states=self.states, subscriptions=self.subscriptions, attempts=self.attempts,
+            settle=partial(settle, states=self.states, schedule=SCHEDULE), schedule=SCHEDULE,
+            partition_of=lambda _: 0, now=time.time, jitter=lambda: 0.0,
+        )  # fmt: skip
+        self.move(OLD)
+
+    def move(self, *urls):
+        """The client's subscriptions are these now: one for each URL."""
+        version = self.subscriptions.client.offset + 2 if self.subscriptions.client else 1
+        made = tuple(a_subscription(id="s", version=version, webhook_url=url) for url in urls)
+        self.subscriptions.client = Client(client_id="c", offset=version - 1, subscriptions=made)
+        self.dispatcher.on_subscription_changed("c")
+
+    def put(self, name, type="red.alert", **fields):
+        now = int(time.time() * 1000)
+        row = Row(**{
+            "id": name, "webhook_id": f"msg_{name}", "alert_id": name, "client_id": "c",
+            "subscription_id": "s", "version": 1, "type": type, "timestamp": "2026-01-01T00:00:00.000Z",
+            "data": "{}", "since": now, "due": now, **fields,
+        })  # fmt: skip
+        self.state.tables.pending.put(name, row)
+        return row
+
+    def push(self, name, **fields):
+        self.dispatcher.push(0, [self.put(name, **fields)])
+
+    async def assigned_again(self):
+        self.states.held.pop(0)
+        self.dispatcher.on_revoked(self.state)
+        self.states.held[0] = self.state
+        await self.dispatcher.on_assigned(self.state)
+
+    async def until(self, condition):
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def until_settled(self):
+        await self.until(lambda: not self.dispatcher._tasks)
+
+
+@pytest.fixture
+async def place():
+    place = Place()
+    yield place
+    await place.dispatcher.stop()
+
+
+async def test_what_failed_in_another_process_is_probed_soon_after_it_was_assigned(place):
+    place.put("a", attempt=2, due=int(time.time() * 1000) + HOUR, wait=HOUR, tried=url_mark(OLD))
+    await place.dispatcher.on_assigned(place.state)
+    await place.until(lambda: place.attempts.posts == [("a", OLD)])
+
+
+async def test_what_one_url_asked_for_holds_for_no_other(place):
+    place.attempts.answers[OLD] = ASKS
+    place.push("t", type="red.test")
+    await place.until_settled()
+    place.move(NEW)
+    place.push("a")
+    await place.until(lambda: ("a", NEW) in place.attempts.posts)
+
+
+async def test_a_url_that_changes_while_a_post_is_under_way_gets_that_delivery_at_once(place):
+    place.attempts.answers[OLD] = ASKS
+    place.attempts.hold.clear()
+    place.push("a")
+    await place.until(lambda: place.attempts.posts)
+    place.move(NEW)
+    place.attempts.hold.set()
+    await place.until(lambda: place.attempts.posts == [("a", OLD), ("a", NEW)])
+    await place.until_settled()
+    assert not place.state.tables.pending
+
+
+async def test_retry_after_holds_after_a_rebalance_for_new_alerts_too(place):
+    place.attempts.answers[OLD] = ASKS
+    place.push("a")
+    await place.until_settled()
+    await place.assigned_again()
+    place.push("b")
+    await place.until_settled()
+    await asyncio.sleep(0.1)  # long enough for a POST that should not be
+    assert place.attempts.posts == [("a", OLD)]
+    place.move(NEW)
+    await place.until(lambda: sorted(place.attempts.posts[1:]) == [("a", NEW), ("b", NEW)])
+
+
+async def test_nothing_is_kept_of_an_endpoint_that_has_no_delivery_or_no_subscription(place):
+    place.push("a")
+    await place.until_settled()
+    assert place.dispatcher._queues == {}
+    place.attempts.answers[OLD] = FAILS
+    place.push("t", type="red.test")
+    await place.until_settled()
+    assert place.dispatcher._queues == {}
+    place.push("b")
+    await place.until(lambda: len(place.attempts.posts) == 3)
+    await place.until_settled()
+    assert list(place.dispatcher._queues) == [(0, "s")]  # how it failed is still needed
+    place.move()
+    await place.until_settled()
+    assert (place.dispatcher._queues, place.state.tables.pending) == ({}, {})
