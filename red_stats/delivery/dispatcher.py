@@ -278,6 +278,7 @@ class Dispatcher:
             subscription = await self._attempts.subscription_of(row)
             if subscription is None or not subscription.enabled:
                 self._in_flight.end([row.id])
+                self._is_settled(key)
                 self._apply_subscription(key[0], key[1], subscription)
             else:
                 state = self._states.held.get(key[0])
@@ -290,6 +291,7 @@ class Dispatcher:
             await asyncio.sleep(1)
             ahead = self._in_flight.end([row.id]).get(row.id, self._ahead())
             if (queue := self._queues.get(key)) is not None:
+                queue.settled()
                 if is_probe:
                     queue.suspect(self._queue_time(), self._jitter)
                 self._wait(queue, row, ahead)
@@ -305,9 +307,15 @@ class Dispatcher:
 
     def _settled(self, partition: int, updates: Sequence[Update]) -> None:
         for update in updates:
-            if isinstance(update, Attempted):  # its queue may be empty now
-                self._pump((partition, update.row.subscription_id))
+            if isinstance(update, Attempted):
+                self._is_settled((partition, update.row.subscription_id))
         self._pump_crowded()
+
+    def _is_settled(self, key: Key) -> None:
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.settled()
+            self._pump(key)  # it may be empty now
 
     def _pump_crowded(self) -> None:
         """Pump the queues that wait for room in flight; finished POSTs and committed outcomes make it."""

@@ -39,6 +39,7 @@ class EndpointQueue:
         self._order = 0
         self._width = WIDTH
         self._in_flight = 0
+        self._unsettled = 0  # POSTs whose outcome is not committed
         self._failures = 0
         self._failed_mark: str | None = None  # of the URL that failed or asked
         self._probe_at: int | None = None  # when one delivery may go out although it is not due
@@ -46,8 +47,8 @@ class EndpointQueue:
         self._asked_until = 0  # nor did the endpoint want anything before this time (Retry-After)
 
     def __bool__(self) -> bool:
-        """Whether it holds a delivery."""
-        return bool(self._heap or self._in_flight)
+        """Whether it holds a delivery, or waits for the outcome of one to be committed."""
+        return bool(self._heap or self._in_flight or self._unsettled)
 
     @property
     def is_open(self) -> bool:
@@ -112,11 +113,16 @@ class EndpointQueue:
     def began(self) -> None:
         """Note that a POST has begun; it is the probe, if one was due."""
         self._in_flight += 1
+        self._unsettled += 1
         self._probe_at = None
 
     def ended(self) -> None:
         """Note that a POST has ended, whatever its outcome."""
         self._in_flight = max(0, self._in_flight - 1)
+
+    def settled(self) -> None:
+        """Note that the outcome of a POST is committed, or that there will be none."""
+        self._unsettled = max(0, self._unsettled - 1)
 
     def wake(self) -> None:
         """Allow the next POST now, for a test event or when the subscription is enabled again."""

@@ -32,12 +32,16 @@ class States:
 
     def __init__(self):
         self.held = {}
+        self.is_committing = self.waits = False
         self.changelogs = {"pending": "pending", "proven": "proven"}
 
     async def transact(self, partition, build, generation=None):
         state = self.held.get(partition)
         if state is None:
             return False
+        while self.is_committing:
+            self.waits = True
+            await asyncio.sleep(0.01)
         effects = await build(state)
         await asyncio.sleep(0)
         if effects is not None:
@@ -138,6 +142,23 @@ async def test_what_failed_in_another_process_is_probed_soon_after_it_was_assign
     place.put("a", attempt=2, due=int(time.time() * 1000) + HOUR, wait=HOUR, tried=url_mark(OLD))
     await place.dispatcher.on_assigned(place.state)
     await place.until(lambda: place.attempts.posts == [("a", OLD)])
+
+
+async def test_how_an_endpoint_failed_is_known_also_of_a_delivery_whose_row_is_being_committed(place):
+    place.attempts.answers[OLD] = FAILS
+    row = place.put("a")
+    place.state.tables.pending.put("a", None)
+    place.states.is_committing = True
+    place.dispatcher.begin(0, [row])
+    await place.until(
+        lambda: place.states.waits
+    )  # the POST has ended, its outcome waits for the row's commit
+    place.state.tables.pending.put("a", row)
+    place.states.is_committing = False
+    await place.until_settled()
+    [queue] = place.dispatcher._queues.values()
+    assert queue.has_failed
+    assert queue.next_at() - place.dispatcher._queue_time() < 5_000
 
 
 async def test_what_one_url_asked_for_holds_for_no_other(place):
