@@ -141,6 +141,11 @@ def until_paused(pid):
         time.sleep(0.02)
 
 
+def hear_interrupts():
+    """For `preexec_fn`: what is started in the background ignores Ctrl-C, and would pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def bearer(key):
     return {"Authorization": f"Bearer {key}"}
 

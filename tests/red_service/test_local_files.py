@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.red_service import builders as b
+from tests.services import hear_interrupts
 
 pytestmark = pytest.mark.system  # decoders are processes
 FILES = 200
@@ -59,7 +60,13 @@ def test_an_interrupted_measure_ends_in_one_line_with_what_was_done(tmp_path, as
         *(["--json"] if as_json else []),
         str(tmp_path),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    ) as process:
         if not as_json:
             process.stderr.readline()
             process.stdout.readline()

@@ -8,6 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.services import hear_interrupts
+
 pytestmark = pytest.mark.system  # starts red-stats
 FILES, CONCURRENCY = 30, 2
 ITEM = {"red": 0.5, "image_id": "01a20dac-56fd-7d2d-866d-17552c5fd85a"}
@@ -46,8 +48,9 @@ async def started(album, red):
         "--concurrency", str(CONCURRENCY),
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=hear_interrupts,
+    )  # fmt: skip
     return server, process
 
 
