@@ -4,6 +4,7 @@ import asyncio
 
 from red_common.kafka.connection import KafkaConnection
 from red_stats.kafka.topic_admin import ensure_topics
+from red_stats.local.aot_cache import QUICK
 from red_stats.local.kafka import Kafka
 from red_stats.local.kafka_jars import cache_folder, ensure_jars, read_lock
 from tests.conftest import PARTITIONS, free_port
@@ -38,7 +39,7 @@ class Linked(Kafka):
     """Adds the listener PROXIED to the properties that the product writes."""
 
     def __init__(self, folder, port, controller_port):
-        super().__init__(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()))
+        super().__init__(folder, port, controller_port, ensure_jars(cache_folder(), read_lock()), [QUICK])
         self.behind = free_port()
         self.cable = 0
 
