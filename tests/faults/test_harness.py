@@ -62,6 +62,22 @@ async def test_faults_of_one_worker_and_a_zombie_that_nobody_fences(tmp_path, ca
         await system.stop()
 
 
+async def test_a_system_that_never_got_up_leaves_no_disk_mounted(tmp_path, can_mount, monkeypatch):
+    if not can_mount:
+        pytest.skip("nothing can be mounted here")
+    monkeypatch.setattr("tests.faults.harness.system.Broker", broken_broker)
+    system = System(tmp_path, store_mib=1)
+    with pytest.raises(OSError, match="no Kafka today"):
+        await system.start(ONE)
+    assert os.path.ismount(system.store_disk.folder)
+    await system.stop()
+    assert not os.path.ismount(system.store_disk.folder)
+
+
+def broken_broker(*_):
+    raise OSError("no Kafka today")
+
+
 def system_told(result, system):
     """What one needs to look into it."""
     return f"{result.notes} {system.deaths()} {system.folder}"

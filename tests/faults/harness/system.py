@@ -31,7 +31,7 @@ class System:
     def __init__(self, folder, *, store_mib=0, kafka_mib=0):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.reds, self.workers = {}, {}
+        self.reds, self.workers, self.broker = {}, {}, None
         self.faults = {name: Faults(folder, name) for name in ("kafka", "red", "worker")}
         self.kafka_disk = Disk(folder / "kafka", kafka_mib) if kafka_mib else None
         self.store_disk = Disk(folder / "data" / "clickhouse", store_mib) if store_mib else None
@@ -46,16 +46,24 @@ class System:
         await self.reshape(shape, **options)
 
     async def stop(self):
-        """End everything in order and unmount the disks."""
-        for disk in (self.store_disk, self.kafka_disk):
-            if disk:
-                disk.clear()
+        """End everything in order and unmount the disks, also of a system that never got up."""
+        try:
+            await self._stop_processes()
+        finally:
+            for disk in self._disks:
+                disk.close()
+
+    async def _stop_processes(self):
+        for disk in self._disks:
+            disk.clear()
         for one in [*self.workers.values(), *self.reds.values()]:
             await asyncio.to_thread(one.stop)
-        await self.broker.stop()
-        for disk in (self.store_disk, self.kafka_disk):
-            if disk:
-                disk.close()
+        if self.broker:
+            await self.broker.stop()
+
+    @property
+    def _disks(self):
+        return [disk for disk in (self.store_disk, self.kafka_disk) if disk]
 
     def add_red(self, name, **changes):
         """One more RED on the same image store."""
