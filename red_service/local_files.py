@@ -29,7 +29,7 @@ async def measurements(paths: Sequence[Path]) -> AsyncIterator[dict[str, Any]]:
     async def one(path: Path) -> dict[str, Any]:
         async with slots:
             try:
-                amounts = await pool.measure(await asyncio.to_thread(_content, path))
+                amounts = await pool.measure(await asyncio.to_thread(_content, path), patient=True)
             except Problem as refused:
                 return {"file": str(path), "problem": refused.as_dict()}
             except OSError as error:

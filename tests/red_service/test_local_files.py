@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
 
+from red_service import local_files
+from red_service.decoding.pool import DecoderPool
 from tests.red_service import builders as b
 from tests.services import hear_interrupts
 
@@ -92,6 +95,17 @@ def until_decoding(pid):
     while not any(worker.cpu_times().user > 1 for worker in psutil.Process(pid).children()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+async def test_files_that_wait_for_each_other_are_never_overloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_files, "DecoderPool", partial(DecoderPool, queue_seconds=0.0))
+    paths = [tmp_path / f"{number}.png" for number in range(8)]
+    for path in paths:
+        path.write_bytes(b.encoded(b.noise((300, 200))))
+
+    items = [item async for item in local_files.measurements(paths)]
+
+    assert [item.get("problem") for item in items] == [None] * 8
 
 
 def test_measure_without_decoders_says_so_in_one_line(album):
