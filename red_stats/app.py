@@ -18,6 +18,7 @@ from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.deliveries import enqueue_deliveries, settle
 from red_stats.delivery.attempt import AttemptSender
+from red_stats.delivery.connections import GuardedConnector
 from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.record_batches import FetchSettings
@@ -178,7 +179,7 @@ def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) ->
     settings = resources.settings
     attempts = AttemptSender(
         subscriptions=resources.subscriptions,
-        new_client=lambda: WebhookClient(settings.allow, seconds=settings.webhook_timeout),
+        new_client=lambda: WebhookClient(GuardedConnector(settings.allow, seconds=settings.webhook_timeout)),
         open_secret=resources.box.open,
         now=time.time,
         jitter=random.random,

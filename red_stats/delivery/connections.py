@@ -96,7 +96,10 @@ class _Answers(ResponseHandler):
 
 
 class GuardedConnector(aiohttp.TCPConnector):
-    """Connections for exchanges that take at most `seconds`; create it in a running loop."""
+    """Connections to addresses that `allow` admits, for exchanges that take at most `seconds`.
+
+    Create it in a running loop.
+    """
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             keepalive_timeout=30,
             ssl=tls or True,
         )
-        self._seconds = seconds
+        self.allow, self.seconds = allow, seconds
         most_age = max(most_age, seconds)
         self._factory = partial(_Answers, asyncio.get_running_loop(), most_age)  # type: ignore[assignment]
 
@@ -128,7 +131,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert isinstance(protocol, _Answers)
-            if protocol.begins_exchange(asyncio.get_running_loop().time(), self._seconds):
+            if protocol.begins_exchange(asyncio.get_running_loop().time(), self.seconds):
                 head_of_answer.set(protocol.head)
                 return connection
             connection.close()

@@ -115,9 +115,7 @@ class Dispatcher:
             self._queues[key].clear()
             if not self._queues[key].is_sending:
                 del self._queues[key]
-            timer = self._timers.pop(key, None)
-            if timer is not None:
-                timer.cancel()
+            self._cancel_timer(key)
 
     def begin(self, partition: int, rows: Iterable[Row]) -> None:
         """Start the POSTs of rows whose transaction is under way, where no other delivery waits."""
@@ -247,9 +245,7 @@ class Dispatcher:
         self._set_timer(key, queue, now)
 
     def _set_timer(self, key: Key, queue: EndpointQueue, now: int) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        self._cancel_timer(key)
         at = queue.next_at()
         if at is not None:
             seconds = max(0.0, (at - now) / 1000)
@@ -260,6 +256,11 @@ class Dispatcher:
             self._timers[key] = asyncio.get_running_loop().call_later(
                 (queue.asked_until - now) / 1000, self._pump, key
             )
+
+    def _cancel_timer(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
 
     def _is_needed(self, key: Key) -> bool:
         """Whether an empty queue still says how its endpoint behaves: to rows under way, or to new ones."""
@@ -278,7 +279,7 @@ class Dispatcher:
             subscription = await self._attempts.subscription_of(row)
             if subscription is None or not subscription.enabled:
                 self._in_flight.end([row.id])
-                self._is_settled(key)
+                self._note_settled(key)
                 self._apply_subscription(key[0], key[1], subscription)
             else:
                 state = self._states.held.get(key[0])
@@ -308,10 +309,10 @@ class Dispatcher:
     def _settled(self, partition: int, updates: Sequence[Update]) -> None:
         for update in updates:
             if isinstance(update, Attempted):
-                self._is_settled((partition, update.row.subscription_id))
+                self._note_settled((partition, update.row.subscription_id))
         self._pump_crowded()
 
-    def _is_settled(self, key: Key) -> None:
+    def _note_settled(self, key: Key) -> None:
         queue = self._queues.get(key)
         if queue is not None:
             queue.settled()
@@ -347,6 +348,7 @@ class Dispatcher:
         if subscription is None and queue is not None and not queue.is_sending:
             queue.clear()
             self._queues.pop(key)
+            self._cancel_timer(key)
         self._pump(key)
 
     def _note_subscription(

@@ -5,25 +5,17 @@ Only the status and Retry-After of the answer matter.
 
 import asyncio
 import contextlib
-import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from red_stats.delivery.connections import (
-    MOST_AGE,
-    REFUSED,
-    AddressRefused,
-    GuardedConnector,
-    head_of_answer,
-)
+from red_stats.delivery.connections import REFUSED, AddressRefused, GuardedConnector, head_of_answer
 from red_stats.delivery.failure_words import described
 from red_stats.domain.retries import Outcome
-from red_stats.domain.urls import Network, refusal
+from red_stats.domain.urls import refusal
 
 READ_BYTES: Final = 4096
 CONNECT_SECONDS: Final = 5.0
@@ -31,20 +23,13 @@ DRAIN_SECONDS: Final = 1.0
 
 
 class WebhookClient:
-    """POSTs to webhooks over one guarded session, each within `seconds`; create it in a running loop."""
+    """POSTs to webhooks over the guarded connections of one connector, each within its `seconds`."""
 
-    def __init__(
-        self,
-        allow: Sequence[Network],
-        *,
-        seconds: float,
-        resolver: AbstractResolver | None = None,
-        tls: ssl.SSLContext | None = None,
-        most_age: float = MOST_AGE,
-    ) -> None:
-        self._allow = allow
+    def __init__(self, connector: GuardedConnector) -> None:
+        seconds = connector.seconds
+        self._allow = connector.allow
         self._session = aiohttp.ClientSession(
-            connector=GuardedConnector(allow, seconds=seconds, resolver=resolver, tls=tls, most_age=most_age),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,

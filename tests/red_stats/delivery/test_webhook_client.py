@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from red_stats.delivery.connections import GuardedConnector
 from red_stats.delivery.webhook_client import WebhookClient
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
@@ -49,7 +50,7 @@ async def a_receiver(answer, tls=None):
 
 @asynccontextmanager
 async def a_client(**options):
-    client = WebhookClient(LOOPBACK, **({"seconds": 3} | options))
+    client = WebhookClient(GuardedConnector(LOOPBACK, **({"seconds": 3} | options)))
     try:
         yield client
     finally:
