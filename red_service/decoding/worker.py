@@ -6,7 +6,6 @@ environment holds no secrets.
 """
 
 import contextlib
-import ctypes
 import mmap
 import os
 import resource
@@ -19,12 +18,12 @@ from typing import BinaryIO, Final
 import msgspec
 from PIL import Image
 
+from red_common.child_processes import die_with
 from red_service.decoding.image import Measured, measure
 from red_service.problems import Rejected
 from red_service.redness import kernel
 
 LENGTH: Final = 4  # bytes of a length
-PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 NICE: Final = 10
 
 
@@ -69,15 +68,8 @@ def verdict_on(content: bytes) -> Verdict:
 
 
 def limit(parent: int, memory: int) -> None:
-    """Makes this process die with `parent` (its process id), and limits its address space to `memory` bytes.
-
-    Raises:
-        SystemExit: the parent has died already.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
-        raise SystemExit(0)
+    """Makes this process die with `parent` (a process id), and limits its address space to `memory` bytes."""
+    die_with(parent, signal.SIGKILL)
     _yield_to_others()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
