@@ -8,7 +8,7 @@ from pydantic import Field
 from red_common import settings as common
 from red_common.settings import CommonSettings
 
-ONE_BODY: Final = 64 << 20  # bytes of the largest request
+MAX_BODY: Final = 64 << 20  # bytes of a request
 
 
 class Settings(CommonSettings):
@@ -31,7 +31,7 @@ class Settings(CommonSettings):
         None, ge=1, description="images one client may send at once; unset: two seconds' worth"
     )
     body_memory: int = Field(
-        256 << 20, ge=ONE_BODY, description="bytes that the bodies of all requests may take up together"
+        256 << 20, ge=MAX_BODY, description="bytes that the bodies of all requests may take up together"
     )
     idle_seconds: float = Field(
         30, ge=1, description="seconds after which a connection without a complete request is closed"
@@ -66,7 +66,7 @@ class Settings(CommonSettings):
     @property
     def bodies(self) -> int:
         """How many bytes of bodies this server holds at once: its share, at least one request."""
-        return max(ONE_BODY, self.body_memory // self.servers)
+        return max(MAX_BODY, self.body_memory // self.servers)
 
     def of_server(self, number: str) -> "Settings":
         """The settings of one of several servers, which has a stable name of its own if RED has one."""

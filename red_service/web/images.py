@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from aiohttp import web
 
 from red_common.problems import Problem
 from red_common.trace_context import TRACEPARENT, continued
+from red_common.uuids import is_canonical
 from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
 from red_service import metrics
@@ -23,7 +23,6 @@ from red_service.web.auth import client_of
 from red_service.web.middleware import MORE_HEADERS
 from red_service.web.uploads import BodyMemory, read_uploads
 
-IMAGE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PACED: Final = ("rate_limited", "overloaded")  # codes whose refusals are delayed (RefusalPacing)
 
 
@@ -66,9 +65,8 @@ class Images:
             self._pipeline.check_room(client_id, request.content_length or 0)
             with self._memory.share() as share:
                 uploads, multipart = await read_uploads(request, share)
-                self._pipeline.check_room(
-                    client_id, len(uploads[0].content)
-                )  # others may have come meanwhile
+                # Others may have come while the body was received.
+                self._pipeline.check_room(client_id, len(uploads[0].content))
                 self._limits.charge(client_id, len(uploads))
                 request[MORE_HEADERS] = self._limits.headers(client_id)
                 items = await self._items(request, client_id, key, uploads, multipart)
@@ -116,7 +114,7 @@ class Images:
         """
         client_id, image_id = client_of(request), request.match_info["image_id"]
         try:
-            found = await self._store.get(client_id, image_id) if IMAGE_ID.fullmatch(image_id) else None
+            found = await self._store.get(client_id, image_id) if is_canonical(image_id) else None
         except ImageDamaged as error:
             raise Problem("image_lost", f"{error}.") from None
         except StorageError as error:

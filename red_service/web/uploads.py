@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from red_common.problems import Problem
+from red_service.settings import MAX_BODY
 from red_service.upload import MAX_IMAGE, Upload
 from red_service.web import form_parts
 
-MAX_BODY: Final = 64 << 20
 MAX_PARTS: Final = 16
 MAX_FIELDS: Final = 100  # plain fields beside the images, which are ignored
 OCTETS: Final = ("application/octet-stream", "binary/octet-stream")

@@ -12,10 +12,10 @@ import msgspec
 import orjson
 
 from red_common.events import CLIENT_ID, InvalidEvent, to_basis_points
+from red_common.uuids import InvalidUuid, canonical
 from red_stats.domain.bounds import Count32, Count63, Name, PlaceInLog, Share, moment_ms
 from red_stats.domain.measurements import Measurement, rfc3339_of
 from red_stats.domain.subscriptions import ThresholdVersion
-from red_stats.domain.uuids import InvalidUuid, canonical
 
 MAX_ALERT: Final = 64 << 10  # bytes; a pending row holds it again, with every quote escaped
 

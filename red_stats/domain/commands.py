@@ -13,6 +13,7 @@ import msgspec
 from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
 from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
+from red_common.uuids import InvalidUuid, canonical
 from red_stats.domain.alerts import uuid5
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.subscriptions import (
@@ -25,7 +26,6 @@ from red_stats.domain.subscriptions import (
     still_needed,
 )
 from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
-from red_stats.domain.uuids import InvalidUuid, canonical
 
 OVERLAP_SECONDS: Final = 24 * 3600
 MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from red_common.events import CLIENT_ID, InvalidEvent, rfc3339
+from red_common.uuids import InvalidUuid, canonical
 from red_stats import topics
 from red_stats.domain import alerts
 from red_stats.domain.alerts import uuid5
@@ -19,7 +20,6 @@ from red_stats.domain.bounds import Count32, Name
 from red_stats.domain.dead_letters import refuse_oversize
 from red_stats.domain.deliveries import Row
 from red_stats.domain.measurements import from_ms, rfc3339_of
-from red_stats.domain.uuids import InvalidUuid, canonical
 
 NO_IMAGE: Final = "00000000-0000-0000-0000-000000000000"
 

@@ -19,6 +19,11 @@ def canonical(text: str) -> str:
     Raises:
         InvalidUuid: the text is not one.
     """
-    if len(text) != 36 or not _UUID.fullmatch(text.lower()):
+    if len(text) != 36 or not is_canonical(text.lower()):
         raise InvalidUuid("not a UUID")
     return text.lower()
+
+
+def is_canonical(text: str) -> bool:
+    """Whether the text is a UUID in lower case."""
+    return _UUID.fullmatch(text) is not None
