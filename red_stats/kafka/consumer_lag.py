@@ -13,11 +13,11 @@ from typing import Final, NamedTuple, get_args
 from red_common.kafka.connection import AdminClient, KafkaConnection, TopicPartition
 from red_common.kafka.end_offsets import ends_of_logs
 from red_stats import topics
+from red_stats.domain.stalls import AFTER_SECONDS
 from red_stats.kafka.range_reader import read_in_steps
 
 ROLES: Final = get_args(topics.Role)
 COUNTED: Final = 2_000  # up to so many offsets, records are counted one by one
-STANDS_SECONDS: Final = 15.0
 COMMIT_SECONDS: Final = 6.0  # within which a worker commits what it has processed
 _NOT_PROCESSED: Final = (
     "no record from offset {} on is being processed: `/health/ready` and the log of the worker tell why"
@@ -49,7 +49,7 @@ async def lag_of(
 ) -> list[Lag]:
     """The lag of each partition of every source topic of the roles; `now` is in seconds since 1970.
 
-    Where records have waited for longer than STANDS_SECONDS, it is looked again after a pause.
+    Where records have waited for longer than AFTER_SECONDS, it is looked again after a pause.
 
     Raises:
         KafkaError: Kafka cannot be reached.
@@ -87,7 +87,7 @@ async def _standing(
     admin: AdminClient, found: Sequence[Lag], pause: Callable[[float], Awaitable[None]]
 ) -> dict[Lag, str]:
     """Those whose records have waited for long and are not being processed, with the likely cause."""
-    late = [one for one in found if one.records and one.seconds >= STANDS_SECONDS]
+    late = [one for one in found if one.records and one.seconds >= AFTER_SECONDS]
     if not late:
         return {}
     await pause(COMMIT_SECONDS)
@@ -118,7 +118,7 @@ async def _held_back(
             consumer.seek(tp, readable[tp])
             records = (await consumer.getmany(timeout_ms=2000, max_records=1)).get(tp)
         seconds = now() - records[0].timestamp / 1000 if records else 0.0
-        if seconds >= STANDS_SECONDS:
+        if seconds >= AFTER_SECONDS:
             causes[tp] = (
                 f"a transaction has been open since offset {readable[tp]} for {seconds:.0f} s: nothing from"
                 f" there to offset {ends[tp]} can be read before it ends"

@@ -47,7 +47,8 @@ class Health:
 
         Else 503; `stalled` names the partitions that do not move although their logs do.
         """
-        checks, stalls = self.checks(), self._stalls()
+        stalls = self._stalls()
+        checks = self._results(stalls)
         stalled = [stall._asdict() for stall in stalls]
         if not all(checks.values()):
             missing = [name for name, holds in checks.items() if not holds]
@@ -59,11 +60,10 @@ class Health:
         held = {role: sorted(states.held) for role, states in self._states.items()}
         return json_response({"status": "ready", "checks": checks, "partitions": held, "stalled": stalled})
 
-    def checks(self) -> dict[str, bool]:
-        """The conditions of readiness by name, and whether each holds."""
+    def _results(self, stalls: Sequence[Stall]) -> dict[str, bool]:
         roles = {role: states.generation >= 0 for role, states in self._states.items()}
         others = {name: check() for name, check in self._checks.items()}
-        return roles | others | {"partitions_move": not self._stalls()}
+        return roles | others | {"partitions_move": not stalls}
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The metrics as Prometheus text; only for this machine, unless RED_METRICS_PUBLIC is set."""
