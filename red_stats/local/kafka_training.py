@@ -16,7 +16,7 @@ from red_common.kafka.connection import KafkaConnection, KafkaError
 from red_stats.kafka.readiness import write_and_read
 from red_stats.local.aot_cache import cache_file
 from red_stats.local.kafka import JVM, Kafka, KafkaNotReady, find_java
-from red_stats.local.kafka_jars import LOCK, JarError, cache_folder, ensure_jars, read_lock
+from red_stats.local.kafka_jars import JarError, cache_folder, ensure_jars, read_lock
 from red_stats.local.ports import free_port
 
 SECONDS: Final = 8.0  # under load
@@ -32,21 +32,28 @@ def train(folder: Path) -> Path | None:
     cache = cache_file(find_java(), folder, JVM)
     if cache is None or cache.exists():
         return cache
-    jars = ensure_jars(folder, read_lock(LOCK))
+    jars = ensure_jars(folder, read_lock())
     print("preparing quick starts of Kafka, once: about 20 s", flush=True)
     partial = cache.with_suffix(f".{os.getpid()}.partial")
+    try:
+        _run_kafka(jars, [f"-XX:AOTCacheOutput={partial}"])
+        if not partial.exists():
+            raise KafkaNotReady("Java has written no cache")
+        partial.replace(cache)
+    finally:
+        partial.unlink(missing_ok=True)
+    return cache
+
+
+def _run_kafka(jars: list[Path], options: list[str]) -> None:
+    """A Kafka on a data folder of its own, under load for some seconds."""
     with TemporaryDirectory(prefix="red-stats-training-") as data:
-        made = [f"-XX:AOTCacheOutput={partial}"]
-        kafka = Kafka(Path(data) / "kafka", free_port(), free_port(), jars, made)
+        kafka = Kafka(Path(data) / "kafka", free_port(), free_port(), jars, options)
         kafka.start()
         try:
             asyncio.run(_load(kafka))
         finally:
             kafka.stop(STOP_SECONDS)
-    if not partial.exists():
-        raise KafkaNotReady("Java has written no cache")
-    partial.replace(cache)
-    return cache
 
 
 async def _load(kafka: Kafka) -> None:
