@@ -174,12 +174,10 @@ def _proven(updates: Sequence[Update], table: ProvenEndpoints) -> Iterable[tuple
         if isinstance(update, Attempted) and update.proves:
             endpoint = ProvenEndpoint(update.row.client_id, deliveries.url_mark(update.url))
             yield update.row.subscription_id.encode(), proven_endpoints.encode(endpoint)
-        elif isinstance(update, SubscriptionChanged) and _ends(update) and update.subscription_id in table:
-            yield update.subscription_id.encode(), None
-
-
-def _ends(update: SubscriptionChanged) -> bool:
-    return update.subscription is None
+        elif isinstance(update, SubscriptionChanged):
+            is_gone = update.subscription is None
+            if is_gone and update.subscription_id in table:
+                yield update.subscription_id.encode(), None
 
 
 def _transitions(

@@ -6,6 +6,7 @@ Its row is in the table `pending` until the delivery ends; every transition is a
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -75,6 +76,7 @@ def enqueued(row: Row) -> Transition:
     return Transition(row, _event(row, "pending", row.since, due=row.due))
 
 
+@lru_cache(maxsize=1024)  # of each row that waits for a URL
 def url_mark(url: str) -> str:
     """A few characters by which a row knows whether the URL is still the one it was sent to."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]

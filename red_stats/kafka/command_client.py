@@ -62,6 +62,10 @@ class CommandClient:
             result = command_results.decode(record.value)
         except InvalidEvent:  # somebody else's
             return
-        for waiting in self._waiting.get((result.client_id, result.command_id), ()):
-            if not waiting.done():
-                waiting.set_result(orjson.loads(record.value))
+        waiting = self._waiting.get((result.client_id, result.command_id))
+        if not waiting:
+            return
+        answer = orjson.loads(record.value)
+        for one in waiting:
+            if not one.done():
+                one.set_result(answer)
