@@ -180,6 +180,18 @@ class Api:
         assert status == 200, item
         return item
 
+    async def ended(self, worker, subscription, state=("delivered", "exhausted", "cancelled"), count=1):
+        """The deliveries of a subscription once there are so many and all are in one of the states."""
+        url = f"{worker.url}/v1/deliveries?subscription={subscription['id']}"
+        async with asyncio.timeout(60):
+            while True:
+                status, answer = await self.call("GET", url)
+                assert status == 200
+                items = answer["items"]
+                if len(items) >= count and all(item["state"] in state for item in items):
+                    return items
+                await asyncio.sleep(0.1)
+
 
 @asynccontextmanager
 async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):

@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from tests.services import Api
+from tests.services import Api, an_api, red, running, worker
 from tests.system.up import Up
 
 
@@ -19,3 +19,21 @@ def up(tmp_path_factory):
 async def demo(up):
     async with aiohttp.ClientSession() as session:
         yield Api(session, up.keys["demo"]["api_key"], "demo")
+
+
+@pytest.fixture(scope="module")
+def service(kafka, tmp_path_factory):
+    with running(red(kafka, tmp_path_factory.mktemp("flow-red"), RED_DECODE_WORKERS="1")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def stats(kafka, tmp_path_factory):
+    with running(worker(kafka, tmp_path_factory.mktemp("flow"), RED_WEBHOOK_TIMEOUT="5")) as service:
+        yield service
+
+
+@pytest.fixture
+async def api(kafka, service, stats):
+    async with an_api(kafka, service, stats) as api:
+        yield api
