@@ -15,8 +15,9 @@ from bench.runs import a_broker, told
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.partitioner import partition_of
+from red_common.secret_keys import load_keys
 from red_stats import topics
-from red_stats.delivery.secret_box import SecretBox, load_key
+from red_stats.delivery.secret_box import SecretBox
 from red_stats.domain import deliveries, subscriptions, windows
 from red_stats.domain.measurements import WINDOW_MS, from_ms
 from red_stats.domain.subscriptions import Client, Secret, Subscription
@@ -89,7 +90,7 @@ def client(number: int) -> str:
 
 
 def _records(now: int, clients: int, pending: int, threshold: float) -> Iterator[Record]:
-    _, sealed = SecretBox(load_key(Path("/nowhere"), KEY)).fresh("any", "any")
+    _, sealed = SecretBox(load_keys(Path("/nowhere"), KEY)).fresh("any", "any")
     for number in range(clients):
         client_id = client(number)
         subscription = str(uuid.UUID(int=number, version=4))

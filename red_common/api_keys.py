@@ -13,10 +13,13 @@ from typing import Final, Literal
 import msgspec
 
 from red_common.kafka.connection import ConsumerRecord
+from red_common.secret_keys import SecretKeys
 
 log = logging.getLogger(__name__)
 
 TOPIC: Final = "red.api-keys"
+
+MOST_UNSIGNED: Final = 1000  # that are remembered
 
 Scope = Literal["measure", "statistics", "subscriptions", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions", "admin")
@@ -26,7 +29,10 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscripti
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The value of a record on `red.api-keys`; the record's key is `key_id`.
 
-    Revoking a key publishes its record again with `revoked_at` set. Times are RFC 3339 in UTC.
+    Revoking a key publishes its record again with `revoked_at` set, and once more under another record key
+    (`revocation_key`), which no replay of the first record displaces. Times are RFC 3339 in UTC. `mac` is a
+    signature under a secret key of the installation: without one, whoever may write to the topic could make
+    keys.
     """
 
     key_id: str
@@ -35,6 +41,12 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scopes: tuple[Scope, ...]
     created_at: str
     revoked_at: str | None = None
+    mac: str = ""
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What `mac` is of: everything else, in one form."""
+        return msgspec.json.encode(msgspec.structs.astuple(self)[:-1])
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -49,7 +61,9 @@ class Caller(msgspec.Struct, frozen=True):
         return scope in self.scopes or "admin" in self.scopes
 
 
-def new_key(client_id: str, scopes: Iterable[Scope], created_at: str) -> tuple[KeyRecord, str]:
+def new_key(
+    client_id: str, scopes: Iterable[Scope], created_at: str, keys: SecretKeys
+) -> tuple[KeyRecord, str]:
     """A fresh key: the record to publish, and the key itself, which cannot be recovered later."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     record = KeyRecord(
@@ -59,7 +73,22 @@ def new_key(client_id: str, scopes: Iterable[Scope], created_at: str) -> tuple[K
         scopes=tuple(scopes),
         created_at=created_at,
     )
-    return record, f"red_{key_id}_{secret}"
+    return signed(record, keys), f"red_{key_id}_{secret}"
+
+
+def signed(record: KeyRecord, keys: SecretKeys) -> KeyRecord:
+    """The record with a signature under the secret key in use."""
+    return msgspec.structs.replace(record, mac=keys.sign(TOPIC, record.signed_bytes))
+
+
+def revocation_key(key_id: str) -> str:
+    """The record key under which a revoked key stands for good."""
+    return f"revoked/{key_id}"
+
+
+def id_of(key: str) -> str:
+    """The key id in a key."""
+    return key.split("_")[1]
 
 
 def _sha256(secret: str) -> str:
@@ -67,25 +96,53 @@ def _sha256(secret: str) -> str:
 
 
 class Keyring:
-    """Every key of the topic: `apply` feeds it, `authenticate` asks it. `records` holds them by key id."""
+    """Every key of the topic: `apply` feeds it, `authenticate` asks it. `records` holds them by key id.
 
-    def __init__(self) -> None:
+    `unsigned` holds records without a signature of ours, which open nothing; `ignored` counts all records
+    that were not taken.
+    """
+
+    def __init__(self, keys: SecretKeys) -> None:
+        self._keys = keys
+        self._revoked: set[str] = set()
         self.records: dict[str, KeyRecord] = {}
+        self.unsigned: dict[str, KeyRecord] = {}
+        self.ignored = 0
 
     def apply(self, record: ConsumerRecord) -> None:
         """Apply one record of the topic; applying it twice changes nothing.
 
-        A tombstone removes its key. An unreadable record is logged and skipped: what was known about
-        the key stays as it was.
+        A tombstone removes its key. A record that is unreadable, is not signed by this installation, or would
+        revive a revoked key is counted and skipped: what was known about the key stays as it was.
         """
-        key_id = (record.key or b"").decode(errors="replace")
+        name = (record.key or b"").decode(errors="replace")
         if record.value is None:
-            self.records.pop(key_id, None)
+            self.records.pop(name, None)
+            self.unsigned.pop(name, None)
             return
         try:
-            self.records[key_id] = msgspec.json.decode(record.value, type=KeyRecord)
+            found = msgspec.json.decode(record.value, type=KeyRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            log.warning("%s: skipped offset %s, not a valid key record: %s", TOPIC, record.offset, error)
+            self._ignore(record, f"not a valid key record: {error}")
+            return
+        is_revoked = found.revoked_at is not None
+        if not self._keys.has_signed(TOPIC, found.signed_bytes, found.mac):
+            if len(self.unsigned) < MOST_UNSIGNED:
+                self.unsigned[found.key_id] = found
+            self._ignore(record, f"key {found.key_id} is not signed with our secret key")
+        elif name not in (found.key_id, revocation_key(found.key_id) if is_revoked else found.key_id):
+            self._ignore(record, f"key {found.key_id} stands under another record key")
+        elif found.key_id in self._revoked and not is_revoked:
+            self._ignore(record, f"key {found.key_id} has been revoked")
+        else:
+            self.records[found.key_id] = found
+            self.unsigned.pop(found.key_id, None)
+            if is_revoked:
+                self._revoked.add(found.key_id)
+
+    def _ignore(self, record: ConsumerRecord, why: str) -> None:
+        self.ignored += 1
+        log.warning("%s: skipped offset %s: %s", TOPIC, record.offset, why)
 
     def authenticate(self, authorization: str | None) -> Caller | None:
         """The caller that an `Authorization` header identifies.

@@ -1,16 +1,24 @@
 """The settings both services share, and how each reads its own from `RED_*` environment variables."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from red_common import failpoints
 from red_common.kafka.connection import KafkaConnection
 from red_common.process_log import LogFormat
 
+SECRET: Final[dict[str, Any]] = {"secret": True}  # marks a setting that may be given as a file
 Port = Annotated[int, Field(ge=1, le=65535)]
 Kind = TypeVar("Kind", bound="CommonSettings")
 
@@ -24,6 +32,27 @@ def checked(parse: Any) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+class FromFiles(PydanticBaseSettingsSource):
+    """Secrets from the files that `RED_X_FILE` names, as container platforms mount them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of the file for a secret, None for any other field or without a file."""
+        name = f"RED_{field_name.upper()}_FILE"
+        path = os.environ.get(name)
+        if not path or field.json_schema_extra != SECRET:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}: {path} cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """Every secret that is in a file."""
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class CommonSettings(BaseSettings):
@@ -50,7 +79,21 @@ class CommonSettings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
     log_format: LogFormat = Field("text", description="text for people, json for programs")
+    secret_key: str | None = Field(
+        None,
+        repr=False,
+        json_schema_extra=SECRET,
+        description="keys that seal webhook secrets and sign API keys, the same in both services: 64 hex"
+        " digits each, the one in use first, or RED_SECRET_KEY_FILE; unset: secret.key in the data folder",
+    )
     crash_at: Annotated[str, checked(failpoints.parse)] = Field("", description="for tests only")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given as an argument, then the environment, then files of secrets."""
+        return named["init_settings"], named["env_settings"], FromFiles(settings_cls)
 
     @property
     def connection(self) -> KafkaConnection:
@@ -70,6 +113,9 @@ def load(kind: type[Kind], program: str) -> Kind:
         for problem in error.errors():
             name = "RED_" + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{program}: {name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+        raise SystemExit(2) from None
+    except SettingsError as error:
+        print(f"{program}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -80,6 +80,7 @@ def _serve(server: str | None = None) -> None:
     from red_service.settings import load
 
     settings = load()
+    os.umask(0o077)  # what is written is for this user alone
     process_log.set_up(settings.log_level, settings.log_format)
     if server is not None:
         settings = settings.of_server(server)

@@ -15,6 +15,7 @@ from aiohttp import web
 from red_common.api_keys import TOPIC as API_KEYS
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
+from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
 from red_common.web.runner import Runner
@@ -55,7 +56,7 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests in progress are answered first, within STOP_SECONDS.
 
     Raises:
-        CannotStart: Kafka or the image store is unavailable, or the port is taken.
+        CannotStart: Kafka or the image store is unavailable, there is no secret key, or the port is taken.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -65,7 +66,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         try:
             await _open(settings, stack)
-        except (KafkaUnavailable, StorageError) as error:
+        except (KafkaUnavailable, SecretKeyError, StorageError) as error:
             raise CannotStart(str(error)) from error
         gc.collect()
         gc.freeze()  # what is loaded by now is never garbage
@@ -75,10 +76,11 @@ async def serve(settings: Settings) -> None:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> None:
+    secret_keys = load_keys(settings.data, settings.secret_key)
     publisher = Publisher(settings.connection, now=time.time)
     stack.push_async_callback(publisher.stop)
     await publisher.start(settings.kafka_wait)
-    keyring = Keyring()
+    keyring = Keyring(secret_keys)
     keys = Follower(settings.connection, API_KEYS, keyring.apply)
     stack.push_async_callback(keys.stop)
     await keys.start()
@@ -110,6 +112,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
 
     def update_gauges() -> None:
         metrics.KEYS_FOLLOWED.set(keys.is_current)
+        metrics.KEYS_IGNORED.set(keyring.ignored)
         metrics.QUEUE.set(pool.waiting)
         metrics.BODIES.set(memory.held)
 

@@ -46,6 +46,10 @@ WORKER_RESTARTS = Counter("red_worker_restarts", "Decoding workers replaced", ["
 KEYS_FOLLOWED = Gauge(
     "red_keys_followed", "API keys followed", registry=REGISTRY, multiprocess_mode="livemin"
 )
+#: Records of red.api-keys that were not taken: not signed by this installation, or unreadable.
+KEYS_IGNORED = Gauge(
+    "red_key_records_ignored", "Key records ignored", registry=REGISTRY, multiprocess_mode="livemax"
+)
 #: Seconds this clock is ahead of Kafka's, at the last acknowledgement; beyond 300 images do not count.
 CLOCK_AHEAD = Gauge(
     "red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY, multiprocess_mode="livemax"

@@ -54,3 +54,5 @@ STALLED = Gauge(
 )
 #: 1 while API keys are followed, 0 while Kafka is away and the keys last known are used.
 KEYS_FOLLOWED = Gauge("red_stats_keys_followed", "API keys followed", registry=REGISTRY)
+#: Records of red.api-keys that were not taken: not signed by this installation, or unreadable.
+KEYS_IGNORED = Gauge("red_stats_key_records_ignored", "Key records ignored", registry=REGISTRY)

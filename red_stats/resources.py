@@ -10,8 +10,9 @@ from typing import Any, Final
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
+from red_common.secret_keys import SecretKeyError, load_keys
 from red_stats import topics
-from red_stats.delivery.secret_box import SecretBox, SecretKeyError, load_key
+from red_stats.delivery.secret_box import SecretBox
 from red_stats.kafka import scanner
 from red_stats.kafka.scanner import LogReader
 from red_stats.kafka.subscription_cache import SubscriptionCache
@@ -39,8 +40,9 @@ class Resources:
     ) -> None:
         self.settings = settings
         self.loading = loading
-        self.box = SecretBox(load_key(settings.data, settings.secret_key))
-        self.keyring = Keyring()
+        self._secret_keys = load_keys(settings.data, settings.secret_key)
+        self.box = SecretBox(self._secret_keys)
+        self.keyring = Keyring(self._secret_keys)
         self.keys = Follower(settings.connection, topics.API_KEYS, self.keyring.apply)
         self.subscriptions = SubscriptionCache(settings.connection, settings.partitions, loading=loading)
         self.log_reader = LogReader(settings.partitions, scanner.load())
@@ -58,10 +60,11 @@ class Resources:
             SecretKeyError: their secrets were sealed with another key.
         """
         async with self.subscriptions.opened(on_changed):
-            other = self.subscriptions.sealed_otherwise(self.box.key_id)
+            ours = self._secret_keys.ids
+            other = self.subscriptions.sealed_otherwise(ours)
             if other is not None:
                 raise SecretKeyError(
-                    f"webhook secrets are sealed with key {other}, this is key {self.box.key_id}:"
+                    f"webhook secrets are sealed with key {other}, this is key {', '.join(sorted(ours))}:"
                     " restore secret.key or set RED_SECRET_KEY"
                 )
             yield

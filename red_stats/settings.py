@@ -41,10 +41,6 @@ class Settings(CommonSettings):
         description="send nothing to an endpoint before it has echoed the challenge of a `red.verify` event",
     )
     webhook_timeout: float = Field(15, gt=0, description="seconds that one attempt may take")
-    secret_key: str | None = Field(
-        None,
-        description="key that seals webhook secrets, 64 hex digits; unset: secret.key in the data folder",
-    )
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free bytes of disk below which nothing is inserted into the store"
     )

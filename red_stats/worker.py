@@ -33,6 +33,7 @@ def without_gc() -> Iterator[None]:
 
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
+    os.umask(0o077)  # what is written is for this user alone
     process_log.set_up(settings.log_level, settings.log_format)
     failpoints.arm(settings.crash_at)
     uvloop.install()

@@ -17,11 +17,13 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from red_common.api_keys import DEFAULT_SCOPES, new_key
+from red_common.secret_keys import SecretKeys
 from red_stats import topics
 from tests import openapi
 from tests.conftest import free_port
 
 SECRET_KEY = "ab" * 32
+SECRET_KEYS = SecretKeys([bytes.fromhex(SECRET_KEY)])
 
 
 DOCUMENTS = {}  # base URL of a service -> the OpenAPI document that tells its answers
@@ -119,7 +121,7 @@ def worker(bootstrap, folder, role="all", **environment):
 async def a_key(bootstrap, client_id=None, scopes=DEFAULT_SCOPES):
     """A client with a key; both services follow within a second."""
     client_id = client_id or f"c-{uuid.uuid4().hex[:12]}"
-    record, key = new_key(client_id, scopes, "2026-01-01T00:00:00.000Z")
+    record, key = new_key(client_id, scopes, "2026-01-01T00:00:00.000Z", SECRET_KEYS)
     await published(bootstrap, record)
     return client_id, key, record
 

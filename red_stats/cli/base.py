@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from cyclopts import App, Parameter
 
 from red_common.kafka.connection import KafkaConnection
+from red_common.secret_keys import SecretKeyError, SecretKeys, load_keys
+from red_common.settings import CommonSettings
 
 app = App(
     name="red-stats",
@@ -37,6 +39,14 @@ def saved_key(data: Path, whose: str, instead: str) -> str:
     if keys is None:
         fail(f"there are no keys in {data}: {instead}", 2)
     return str(keys[whose]["api_key"])
+
+
+def secret_keys_of(settings: CommonSettings) -> SecretKeys:
+    """The secret keys of the installation; without one, print one line and exit with code 2."""
+    try:
+        return load_keys(settings.data, settings.secret_key)
+    except SecretKeyError as error:
+        fail(str(error), 2)
 
 
 def run(work: Coroutine[Any, Any, Result], connection: KafkaConnection) -> Result:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from red_common.api_keys import DEFAULT_SCOPES, KeyRecord, Scope
 from red_common.events import CLIENT_ID, rfc3339
-from red_stats.cli.base import Json, app, fail, run
+from red_stats.cli.base import Json, app, fail, run, secret_keys_of
 from red_stats.domain.measurements import from_ms
 
 keys = App(name="keys", help="Create, list and revoke API keys while the system runs.")
@@ -33,9 +33,11 @@ def create(
 
     if not CLIENT_ID.fullmatch(client):
         fail("CLIENT must be 1 to 64 characters of a-z, 0-9, _ and -", 2)
-    connection = load().connection
+    settings = load()
     scopes = tuple(dict.fromkeys(scope or DEFAULT_SCOPES))
-    record, key = run(create_key(connection, client, scopes, _now()), connection)
+    secret_keys = secret_keys_of(settings)
+    work = create_key(settings.connection, client, scopes, _now(), secret_keys)
+    record, key = run(work, settings.connection)
     if as_json:
         shown = {"client_id": client, "key_id": record.key_id, "api_key": key, "scopes": list(scopes)}
         print(json.dumps(shown))
@@ -45,17 +47,20 @@ def create(
 
 @keys.command(name="list")
 def show(*, as_json: Json = False) -> None:
-    """List all keys, without their secrets."""
-    from red_stats.kafka.api_keys import list_keys
+    """List all keys, without their secrets; an unsigned one opens nothing."""
+    from red_stats.kafka.api_keys import read_keyring
     from red_stats.settings import load
 
-    connection = load().connection
-    records = run(list_keys(connection), connection)
+    settings = load()
+    keyring = run(read_keyring(settings.connection, secret_keys_of(settings)), settings.connection)
+    known = keyring.unsigned | keyring.records
+    records = sorted(known.values(), key=lambda record: record.created_at)
     if as_json:
-        print(json.dumps([_public(record) for record in records]))
+        print(json.dumps([_public(r) | {"signed": r.key_id in keyring.records} for r in records]))
         return
     for record in records:
         state = f"revoked {record.revoked_at}" if record.revoked_at else "active"
+        state = state if record.key_id in keyring.records else "unsigned"
         print(f"{record.key_id:<14} {record.client_id:<24} {','.join(record.scopes):<40} {state}")
 
 
@@ -65,12 +70,34 @@ def revoke(key_id: str, /, *, as_json: Json = False) -> None:
     from red_stats.kafka.api_keys import NoSuchKey, revoke_key
     from red_stats.settings import load
 
-    connection = load().connection
+    settings = load()
+    secret_keys = secret_keys_of(settings)
     try:
-        record = run(revoke_key(connection, key_id, _now()), connection)
+        work = revoke_key(settings.connection, key_id, _now(), secret_keys)
+        record = run(work, settings.connection)
     except NoSuchKey as error:
         fail(str(error))
     print(json.dumps(_public(record)) if as_json else f"revoked {record.key_id} of {record.client_id}")
+
+
+@keys.command
+def sign(*key_ids: str) -> None:
+    """Sign key records with the secret key in use: those from before keys were signed, or after a rotation.
+
+    Look at `red-stats keys list` first: whoever could write to the topic may have put an unsigned one there.
+    """
+    from red_stats.kafka.api_keys import NoSuchKey, sign_keys
+    from red_stats.settings import load
+
+    if not key_ids:
+        fail("name the ids of the keys to sign: see `red-stats keys list`", 2)
+    settings = load()
+    try:
+        records = run(sign_keys(settings.connection, key_ids, secret_keys_of(settings)), settings.connection)
+    except NoSuchKey as error:
+        fail(str(error))
+    for record in records:
+        print(f"signed {record.key_id} of {record.client_id}, scopes {', '.join(record.scopes)}")
 
 
 def _public(record: KeyRecord) -> dict[str, object]:

@@ -16,6 +16,7 @@ def up() -> None:
     from red_stats.settings import load
 
     settings = load()
+    os.umask(0o077)  # what is written is for this user alone
 
     def out(text: str) -> None:
         print(text, flush=True)
@@ -33,8 +34,8 @@ def up() -> None:
 @app.command
 def worker(*, role: Literal["live", "deliver", "record", "all"] = "all") -> None:
     """Run one role, or all three, until SIGTERM or Ctrl-C."""
+    from red_common.secret_keys import SecretKeyError
     from red_stats.app import ROLES
-    from red_stats.delivery.secret_box import SecretKeyError
     from red_stats.settings import load
     from red_stats.worker import run_worker
 

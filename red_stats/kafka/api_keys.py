@@ -1,12 +1,13 @@
 """API keys on the compacted topic `red.api-keys`: created, listed and revoked while the system runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from red_common.api_keys import TOPIC, KeyRecord, Keyring, Scope, new_key
+from red_common.api_keys import TOPIC, KeyRecord, Keyring, Scope, new_key, revocation_key, signed
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
+from red_common.secret_keys import SecretKeys
 
 
 class NoSuchKey(Exception):
@@ -14,7 +15,7 @@ class NoSuchKey(Exception):
 
 
 async def create_key(
-    connection: KafkaConnection, client_id: str, scopes: Iterable[Scope], now: str
+    connection: KafkaConnection, client_id: str, scopes: Iterable[Scope], now: str, keys: SecretKeys
 ) -> tuple[KeyRecord, str]:
     """Create a key for a client; both services accept it within a second. `now` is an RFC 3339 time.
 
@@ -24,46 +25,66 @@ async def create_key(
     Raises:
         KafkaError: Kafka cannot be reached; do not use the key.
     """
-    record, key = new_key(client_id, scopes, now)
-    await _publish(connection, record)
+    record, key = new_key(client_id, scopes, now, keys)
+    await _publish(connection, {record.key_id: record})
     return record, key
 
 
-async def list_keys(connection: KafkaConnection) -> list[KeyRecord]:
-    """Every key, including revoked ones, oldest first.
+async def read_keyring(connection: KafkaConnection, keys: SecretKeys) -> Keyring:
+    """Every key of the topic as it stands now, including revoked ones, and those without a signature.
 
     Raises:
         KafkaError: Kafka cannot be reached.
     """
-    keyring = Keyring()
+    keyring = Keyring(keys)
     follower = Follower(connection, TOPIC, keyring.apply)
     try:
         await follower.start()
     finally:
         await follower.stop()
-    return sorted(keyring.records.values(), key=lambda record: record.created_at)
+    return keyring
 
 
-async def revoke_key(connection: KafkaConnection, key_id: str, now: str) -> KeyRecord:
+async def revoke_key(connection: KafkaConnection, key_id: str, now: str, keys: SecretKeys) -> KeyRecord:
     """Revoke a key: within a second both services refuse it. Revoking it again changes nothing.
 
     Raises:
         NoSuchKey: there is no key with that id.
         KafkaError: Kafka cannot be reached.
     """
-    found = next((record for record in await list_keys(connection) if record.key_id == key_id), None)
+    found = (await read_keyring(connection, keys)).records.get(key_id)
     if found is None:
         raise NoSuchKey(f"there is no key {key_id}: see `red-stats keys list`")
     if found.revoked_at is None:
-        found = msgspec.structs.replace(found, revoked_at=now)
-        await _publish(connection, found)
+        found = signed(msgspec.structs.replace(found, revoked_at=now), keys)
+        await _publish(connection, {key_id: found, revocation_key(key_id): found})
     return found
 
 
-async def _publish(connection: KafkaConnection, record: KeyRecord) -> None:
+async def sign_keys(connection: KafkaConnection, key_ids: Iterable[str], keys: SecretKeys) -> list[KeyRecord]:
+    """Sign records again with the secret key in use, as they stand; those without a signature become keys.
+
+    Raises:
+        NoSuchKey: there is no record of one of the ids; nothing has been signed.
+        KafkaError: Kafka cannot be reached.
+    """
+    keyring = await read_keyring(connection, keys)
+    known = keyring.unsigned | keyring.records
+    missing = [key_id for key_id in key_ids if key_id not in known]
+    if missing:
+        raise NoSuchKey(f"there is no key {', '.join(missing)}: see `red-stats keys list`")
+    records = [signed(known[key_id], keys) for key_id in key_ids]
+    again = {record.key_id: record for record in records}
+    gone = {revocation_key(record.key_id): record for record in records if record.revoked_at is not None}
+    await _publish(connection, again | gone)
+    return records
+
+
+async def _publish(connection: KafkaConnection, records: Mapping[str, KeyRecord]) -> None:
     producer = connection.producer(acks="all", enable_idempotence=True, request_timeout_ms=10_000)
     await producer.start()
     try:
-        await producer.send_and_wait(TOPIC, msgspec.json.encode(record), record.key_id.encode())
+        for name, record in records.items():
+            await producer.send_and_wait(TOPIC, msgspec.json.encode(record), name.encode())
     finally:
         await producer.stop()

@@ -1,6 +1,6 @@
 """The subscriptions of all clients, followed on `red.subscriptions` for everything but live's folds."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
@@ -75,9 +75,10 @@ class SubscriptionCache:
         for record in records:
             load(record.key or b"", record.value)
 
-    def sealed_otherwise(self, key_id: str) -> str | None:
-        """The id of another key that secrets are sealed with; None if all are sealed with `key_id`."""
-        start, ours = b'"encrypted":"', b'"encrypted":"%s.' % key_id.encode()
+    def sealed_otherwise(self, key_ids: Set[str]) -> str | None:
+        """The id of another key that secrets are sealed with; None if all are sealed with one of these."""
+        start = b'"encrypted":"'
+        ours = tuple(b'"encrypted":"%s.' % name.encode() for name in key_ids)
         for lists in self._lists:
             for value in lists.values():
                 at = value.rfind(start)  # one of a client is enough: no process runs with two keys

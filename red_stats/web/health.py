@@ -72,6 +72,7 @@ class Health:
 
     def _set_gauges(self) -> None:
         metrics.KEYS_FOLLOWED.set(self._resources.keys.is_current)
+        metrics.KEYS_IGNORED.set(self._resources.keyring.ignored)
         metrics.STALLED.clear()
         for stall in self._stalls():
             place = stall.role, stall.topic, str(stall.partition), stall.cause

@@ -86,12 +86,12 @@ class Subscriptions:
         fields = await _fields(request, NewSubscription)
         asked = _asked(request, "subscribe", fields)
         subscription_id = id_of_new(client_id, asked["command_id"])
-        secret, sealed = self._secret(client_id, subscription_id, asked)
-        changed = await self._command(
+        _, sealed = self._resources.box.fresh(client_id, subscription_id)
+        accepted = await self._command(
             client_id, "subscribe", subscription_id, secret=sealed, **asked, **fields
         )
         where = {"Location": f"/v1/subscriptions/{subscription_id}"}
-        return json_response(changed | {"secret": secret}, 201, where)
+        return json_response(self._with_secret(client_id, accepted), 201, where)
 
     async def list(self, request: web.Request) -> web.Response:
         """All subscriptions of the client, oldest first."""
@@ -111,7 +111,8 @@ class Subscriptions:
         client_id = self._client(request)
         found = await self._found(request, client_id)
         fields = await _fields(request, Changes)
-        return json_response(await self._command(client_id, "update", found.id, **fields))
+        accepted = await self._command(client_id, "update", found.id, **fields)
+        return json_response(accepted["subscription"])
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a subscription; its pending deliveries end as `cancelled`."""
@@ -125,9 +126,9 @@ class Subscriptions:
         found = await self._found(request, client_id)
         fields = await _fields(request, Rotation) if request.body_exists else {}
         asked = _asked(request, f"rotate_secret/{found.id}", fields)
-        secret, sealed = self._secret(client_id, found.id, asked)
-        changed = await self._command(client_id, "rotate_secret", found.id, secret=sealed, **asked, **fields)
-        return json_response(changed | {"secret": secret})
+        _, sealed = self._resources.box.fresh(client_id, found.id)
+        accepted = await self._command(client_id, "rotate_secret", found.id, secret=sealed, **asked, **fields)
+        return json_response(self._with_secret(client_id, accepted))
 
     async def test(self, request: web.Request) -> web.Response:
         """Send a `red.test` event once; the result is at `/v1/deliveries/{delivery_id}`."""
@@ -150,11 +151,12 @@ class Subscriptions:
         where = {"Location": f"/v1/deliveries/{delivery_id}"}
         return json_response({"delivery_id": delivery_id, "webhook_id": webhook_id}, 202, where)
 
-    def _secret(self, client_id: str, subscription_id: str, asked: Mapping[str, str]) -> tuple[str, str]:
-        """A secret in clear and sealed; for a request with an Idempotency-Key always the same."""
-        if "fingerprint" not in asked:
-            return self._resources.box.fresh(client_id, subscription_id)
-        return self._resources.box.repeatable(client_id, subscription_id, asked["command_id"])
+    def _with_secret(self, client_id: str, accepted: Mapping[str, Any]) -> dict[str, Any]:
+        """The subscription with the secret that the answer to its command holds: a retry gets the first."""
+        subscription: dict[str, Any] = accepted["subscription"]
+        sealed = accepted["row"]["secrets"][0]["encrypted"]
+        secret = self._resources.box.open(client_id, subscription["id"], sealed)
+        return subscription | {"secret": secret}
 
     def _client(self, request: web.Request) -> str:
         client_id = client_of(request, "subscriptions")
@@ -177,6 +179,7 @@ class Subscriptions:
     async def _command(
         self, client_id: str, name: str, subscription_id: str, command_id: str = "", **fields: Any
     ) -> dict[str, Any]:
+        """The accepted result of a command, once the change can be read."""
         accepted = await self._ask(
             {
                 "command": name,
@@ -204,7 +207,7 @@ class Subscriptions:
             detail = "The change is made, but cannot be read yet."
             command_id = accepted["command_id"]
             raise Problem("command_pending", detail, command_id=command_id) from error
-        return subscription
+        return accepted
 
 
 def _asked(request: web.Request, what: str, fields: Mapping[str, Any]) -> dict[str, str]:

@@ -227,9 +227,9 @@ def test_a_worker_of_role_live_tells_where_it_is():
         assert SERVICES[name]["environment"]["RED_STATS_URL_ADVERTISED"] == f"http://{name}:6066"
 
 
-def test_only_workers_have_the_key_of_the_webhooks_secrets():
+def test_only_who_seals_secrets_or_knows_api_keys_has_the_secret_key():
     have = {name for name in OURS if "RED_SECRET_KEY" in SERVICES[name]["environment"]}
-    assert have == set(WORKERS)
+    assert have == {*REDS, *WORKERS, "cli"}
 
 
 def test_topics_are_made_as_the_workers_expect_them():

@@ -103,7 +103,7 @@ async def test_sigterm_ends_every_server_and_the_exit_code_is_0(kafka, tmp_path)
 
 
 def test_a_port_that_is_taken_ends_all_with_exit_code_2(kafka, service, tmp_path):
-    environment = os.environ | {"RED_DATA": str(tmp_path), "RED_KAFKA": kafka, "RED_SERVERS": "2"}
+    environment = os.environ | service.environment() | {"RED_KAFKA": kafka, "RED_SERVERS": "2"}
     with running(red(kafka, tmp_path)) as other:
         done = subprocess.run(
             [sys.executable, "-m", "red_service"],
@@ -120,3 +120,13 @@ def test_settings_name_a_server_and_share_what_there_is():
     assert Settings(servers=4, decode_workers=1).workers == 1
     assert Settings(servers=4).bodies == 64 << 20
     assert Settings().of_server("3").instance is None
+
+
+def test_red_without_a_secret_key_says_so_in_one_line(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "RED_SECRET_KEY"}
+    done = subprocess.run(
+        [sys.executable, "-m", "red_service"],
+        env=environment | {"RED_DATA": str(tmp_path)}, stderr=subprocess.PIPE, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"red: {tmp_path}/secret.key is missing: restore it or set RED_SECRET_KEY\n"

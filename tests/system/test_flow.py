@@ -9,9 +9,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
+from red_common.api_keys import new_key
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.partitioner import partition_of
+from red_common.secret_keys import SecretKeys
 from red_stats import topics
 from red_stats.domain.measurements import from_ms
 from red_stats.kafka.changelog_loader import read_to_end
@@ -20,7 +22,7 @@ from tests.conftest import PARTITIONS
 from tests.openapi import SCHEMAS
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import an_api, verified
+from tests.services import an_api, bearer, published, verified
 
 ALL = "from=1970-01-01T00:00:00Z&to=9999-12-31T23:59:59Z"
 
@@ -207,6 +209,22 @@ async def test_a_foreign_key_sees_nothing_of_another_client(api, service, stats,
         assert alerts["items"] == deliveries["items"] == live["subscriptions"] == []
         _, unchanged = await api.call("GET", stats.url + one)
         assert unchanged["version"] == 1
+
+
+async def test_a_key_that_a_producer_mints_opens_nothing(api, service, stats, kafka):
+    record, minted = new_key("eve", ("admin",), "2026-01-01T00:00:00.000Z", SecretKeys([b"?" * 32]))
+    await published(kafka, record)
+    async with an_api(kafka, service, stats):  # a later key is known, so the minted one has been read
+        for url in (f"{stats.url}/v1/live?client={api.client_id}", f"{service.url}/red/images/x"):
+            async with api.session.get(url, headers=bearer(minted)) as answer:
+                assert answer.status == 401
+        for url, name in (
+            (stats.url, "red_stats_key_records_ignored"),
+            (service.url, "red_key_records_ignored"),
+        ):
+            _, told = await api.call("GET", f"{url}/metrics")
+            assert f"{name} 0.0" not in told.decode()
+            assert f"\n{name} " in told.decode()
 
 
 async def test_a_key_reaches_what_its_scopes_say(stats, kafka):

@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from red_common.api_keys import signed
 from red_common.events import decode
 from red_common.kafka.partitioner import partition_of
 from tests.conftest import PARTITIONS
 from tests.red_service import builders as b
 from tests.red_service.web.bad_inputs import IMAGES, REQUESTS, rows
-from tests.services import a_key, an_api, bearer, published, red, running
+from tests.services import SECRET_KEYS, a_key, an_api, bearer, published, red, running
 
 GOOD = b.a_png()
 
@@ -433,7 +434,8 @@ async def test_requests_without_permission_are_refused(client, service, kafka):
     _, revoked, record = await a_key(kafka)
     for token in (other_scope, admin, revoked):
         await until_known(client, token)
-    await published(kafka, msgspec.structs.replace(record, revoked_at="2026-01-02T00:00:00.000Z"))
+    ended = msgspec.structs.replace(record, revoked_at="2026-01-02T00:00:00.000Z")
+    await published(kafka, signed(ended, SECRET_KEYS))
     await until_known(client, revoked, known=False)
     cases = [
         ("/red", "nonsense", 401, "unauthenticated"),

@@ -1,0 +1,90 @@
+"""A key is what this installation has signed; nothing else on the topic opens anything."""
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from red_common.api_keys import Keyring, new_key, revocation_key, signed
+from red_common.secret_keys import SecretKeys
+
+NOW, LATER = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
+OURS, THEIRS = SecretKeys([b"a" * 32]), SecretKeys([b"b" * 32])
+
+
+def a_record(value, name=None):
+    encoded = None if value is None else msgspec.json.encode(value)
+    return SimpleNamespace(key=(name or value.key_id).encode(), value=encoded, offset=0)
+
+
+@pytest.fixture
+def made():
+    return new_key("anna", ("measure",), NOW, OURS)
+
+
+def opens(keyring, key):
+    return keyring.authenticate(f"Bearer {key}") is not None
+
+
+def test_a_key_that_we_have_signed_opens_under_every_key_of_the_ring(made):
+    record, key = made
+    for keys in (OURS, SecretKeys([b"c" * 32, b"a" * 32])):
+        keyring = Keyring(keys)
+        keyring.apply(a_record(record))
+        assert opens(keyring, key)
+        assert keyring.ignored == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mac": ""}, {"mac": "\u00e9.x"}, {"scopes": ("admin",)}, {"client_id": "eve"}, {"created_at": LATER}],
+)
+def test_a_record_that_anybody_has_changed_or_minted_is_ignored_and_counted(made, changes):
+    record, key = made
+    keyring = Keyring(OURS)
+    keyring.apply(a_record(msgspec.structs.replace(record, **changes)))
+    assert not opens(keyring, key)
+    assert keyring.ignored == 1
+    assert list(keyring.unsigned) == [record.key_id]
+
+
+def test_a_record_of_another_installation_changes_nothing_about_a_key(made):
+    record, key = made
+    keyring = Keyring(OURS)
+    keyring.apply(a_record(record))
+    ended = msgspec.structs.replace(record, revoked_at=LATER)
+    keyring.apply(a_record(signed(ended, THEIRS)))
+    keyring.apply(SimpleNamespace(key=record.key_id.encode(), value=b"{", offset=0))
+    assert opens(keyring, key)
+    assert keyring.ignored == 2
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("as_compacted", [False, True])
+def test_a_replayed_record_revives_no_revoked_key(made, removed, as_compacted):
+    record, key = made
+    ended = signed(msgspec.structs.replace(record, revoked_at=LATER), OURS)
+    log = [a_record(record), a_record(ended), a_record(ended, revocation_key(record.key_id))]
+    if as_compacted:  # only the last record of each key is left
+        log = log[2:]
+    keyring = Keyring(OURS)
+    for one in [*log, *([a_record(None, record.key_id)] if removed else []), a_record(record)]:
+        keyring.apply(one)
+    assert not opens(keyring, key)
+
+
+def test_a_signed_record_opens_nothing_under_the_name_of_another(made):
+    record, key = made
+    keyring = Keyring(OURS)
+    keyring.apply(a_record(record, "0" * 12))
+    keyring.apply(a_record(record, revocation_key(record.key_id)))
+    assert not opens(keyring, key)
+    assert keyring.ignored == 2
+
+
+def test_a_removed_key_opens_nothing(made):
+    record, key = made
+    keyring = Keyring(OURS)
+    keyring.apply(a_record(record))
+    keyring.apply(a_record(None, record.key_id))
+    assert not opens(keyring, key)
