@@ -92,7 +92,7 @@ def id_of(key: str) -> str:
 
 
 def _sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 class Keyring:

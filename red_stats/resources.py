@@ -40,9 +40,9 @@ class Resources:
     ) -> None:
         self.settings = settings
         self.loading = loading
-        self._secret_keys = load_keys(settings.data, settings.secret_key)
-        self.box = SecretBox(self._secret_keys)
-        self.keyring = Keyring(self._secret_keys)
+        self.secret_keys = load_keys(settings.data, settings.secret_key)
+        self.box = SecretBox(self.secret_keys)
+        self.keyring = Keyring(self.secret_keys)
         self.keys = Follower(settings.connection, topics.API_KEYS, self.keyring.apply)
         self.subscriptions = SubscriptionCache(settings.connection, settings.partitions, loading=loading)
         self.log_reader = LogReader(settings.partitions, scanner.load())
@@ -60,7 +60,7 @@ class Resources:
             SecretKeyError: their secrets were sealed with another key.
         """
         async with self.subscriptions.opened(on_changed):
-            ours = self._secret_keys.ids
+            ours = self.secret_keys.ids
             other = self.subscriptions.sealed_otherwise(ours)
             if other is not None:
                 raise SecretKeyError(

@@ -14,18 +14,22 @@ CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def authentication(
-    keyring: Keyring, *, is_known: Callable[[], bool], is_public: Callable[[str], bool]
+    keyring: Keyring,
+    *,
+    is_known: Callable[[], bool],
+    is_public: Callable[[str], bool],
+    peer_of: Callable[[web.Request], Caller | None] = lambda request: None,
 ) -> Any:
     """A middleware that sets CALLER, or answers 401 before a 404 and before the body is read.
 
     Until `is_known()` says the keys have been read, an unknown key gets 503 instead of 401.
-    `is_public(path)` says which paths need no key.
+    `is_public(path)` says which paths need no key, `peer_of(request)` who calls by other means than a key.
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_public(request.path):
-            caller = keyring.authenticate(request.headers.get("Authorization"))
+            caller = peer_of(request) or keyring.authenticate(request.headers.get("Authorization"))
             if caller is None and not is_known():
                 raise Problem("not_ready", "The API keys have not been read yet; try again.", close=True)
             if caller is None:

@@ -7,18 +7,25 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from red_common.problems import Problem
+from red_common.web.auth import CALLER
 from red_stats import topics
 from red_stats.kafka.partition_owners import PartitionOwners
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.parameters import Position
+from red_stats.web.worker_tokens import HEADER, SCOPE, WorkerTokens
 
 SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.1
-ASKED: Final = "X-Red-Asked-By"  # set by a worker that asks for its caller; such a request is never passed on
 PASSED: Final = "/v1/live/passed"
+
+
+def is_asked_by_worker(request: web.Request) -> bool:
+    """Whether a worker asks for its caller; such a request is never passed on."""
+    return SCOPE in request[CALLER].scopes
 
 
 class OwnerProxy:
@@ -28,25 +35,27 @@ class OwnerProxy:
         self,
         live: PartitionStates[LiveTables],
         owners: PartitionOwners,
+        tokens: WorkerTokens,
         *,
         seconds: float = SECONDS,
         pause: Callable[[float], Any] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._live, self._owners = live, owners
+        self._live, self._owners, self._tokens = live, owners, tokens
         self._seconds, self._pause, self._now = seconds, pause, now
         self._session: aiohttp.ClientSession | None = None
 
-    async def answer_of(self, number: int, request: web.Request) -> web.Response | None:
-        """The owner's answer to the same request; None once this worker holds the partition.
+    async def answer_of(self, number: int, client_id: str, request: web.Request) -> web.Response | None:
+        """The owner's answer to the same request about a client; None once this worker holds the partition.
 
         Raises:
             Problem: 503 `not_ready` (`not_yet` with `at_least`) when nobody answers for it within 5 s.
         """
         deadline = self._now() + self._seconds
         while number not in self._live.held:
-            is_passed_on = ASKED in request.headers
-            found = None if is_passed_on else await self._owner_answer(number, request, str(request.rel_url))
+            is_passed_on = is_asked_by_worker(request)
+            target = str(request.rel_url.without_query_params("client"))  # the token names the client
+            found = None if is_passed_on else await self._owner_answer(number, target, client_id)
             if found is not None:
                 return found
             if is_passed_on or self._now() >= deadline:
@@ -66,10 +75,10 @@ class OwnerProxy:
             if position.partition in self._live.held:
                 if await self._passed_here(position):
                     return
-            elif ASKED in request.headers and request.path == PASSED:
+            elif is_asked_by_worker(request) and request.path == PASSED:
                 raise Problem("not_ready", "This worker does not hold that partition now.")
             else:
-                found = await self._owner_answer(position.partition, request, target)
+                found = await self._owner_answer(position.partition, target)
                 if found is not None and found.status == 200:
                     return
                 await self._pause(PAUSE_SECONDS)
@@ -92,16 +101,16 @@ class OwnerProxy:
             return False
         return True
 
-    async def _owner_answer(self, number: int, request: web.Request, target: str) -> web.Response | None:
+    async def _owner_answer(self, number: int, target: str, client_id: str = "") -> web.Response | None:
         """The owner's answer to `target`; None while no owner is known, or it is not ready."""
         url = self.url_of(number)
         if url is None:
             return None
-        headers = {"Authorization": request.headers["Authorization"], ASKED: self._owners.own}
+        headers = {HEADER: self._tokens.new(client_id, target)}
         try:
             async with asyncio.timeout(self._seconds + 1):
                 session = self._session = self._session or aiohttp.ClientSession(trust_env=False)
-                async with session.get(url + target, headers=headers) as found:
+                async with session.get(URL(url + target, encoded=True), headers=headers) as found:
                     body = await found.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from red_common.events import rfc3339
+from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
 from red_stats import topics
@@ -16,7 +17,7 @@ from red_stats.resources import Resources
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.at_least import ReadYourWrites
-from red_stats.web.owner_proxy import PASSED, OwnerProxy
+from red_stats.web.owner_proxy import PASSED, OwnerProxy, is_asked_by_worker
 from red_stats.web.parameters import known, positions_of
 
 #: (tables, client_id, now in ms) -> the fields of a view for one client
@@ -54,7 +55,7 @@ class OwnerViews:
         positions = positions_of(request, self._resources.settings.partitions)
         number = self._resources.partition_of(client_id)
         while True:
-            found = await self._proxy.answer_of(number, request)
+            found = await self._proxy.answer_of(number, client_id, request)
             if found is not None:
                 return found
             await self._read_your_writes.live(positions, request)
@@ -72,7 +73,13 @@ class OwnerViews:
             )
 
     async def passed(self, request: web.Request) -> web.Response:
-        """That the named measurements are counted; what the workers ask each other."""
+        """That the named measurements are counted; what the workers ask each other.
+
+        Raises:
+            Problem: 403 `scope_missing`, no worker asks.
+        """
+        if not is_asked_by_worker(request):
+            raise Problem("scope_missing", "Only workers may ask this; use /v1/live?at_least=.", close=True)
         known(request, repeated=("at_least",))
         await self._read_your_writes.live(positions_of(request, self._resources.settings.partitions), request)
         return json_response({"passed": True})

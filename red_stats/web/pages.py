@@ -11,7 +11,7 @@ from red_common.web.responses import file_handler
 PAGES: Final = Path(__file__).with_name("static")
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data: blob:;"
-    " connect-src 'self' http:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 INLINE: Final = " 'unsafe-inline'"  # the script of /docs sets styles of elements
 HEADERS: Final = {

@@ -1,6 +1,7 @@
 """Every address of RED_STATS: the views in a process of role live, health and metrics in any."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from red_stats.web.pages import documents
 from red_stats.web.rebuild import Rebuild
 from red_stats.web.statistics import Statistics
 from red_stats.web.subscriptions import Subscriptions
+from red_stats.web.worker_tokens import WorkerTokens
 
 PUBLIC: Final = ("/health/", "/metrics", "/openapi.json", "/docs", "/static/")
 States = Mapping[str, PartitionStates[Any]]
@@ -54,7 +56,8 @@ class Api:
         self._sender = RecordSender(connection)
         self._commands = CommandClient(connection, self._sender)
         self._owners = PartitionOwners(connection, self._sender, resources.settings.advertised_url)
-        self._proxy = OwnerProxy(states["live"], self._owners)
+        self._tokens = WorkerTokens(resources.secret_keys, time.time)
+        self._proxy = OwnerProxy(states["live"], self._owners, self._tokens)
         self._read_your_writes = ReadYourWrites(resources, self._proxy, recorders)
 
     def site(self) -> Site:
@@ -79,7 +82,12 @@ class Api:
             Rebuild(resources, live, self._proxy),
         ]
         routes = [route for view in views for route in view.routes()]
-        known = authentication(resources.keyring, is_known=lambda: keys.running, is_public=is_public)
+        known = authentication(
+            resources.keyring,
+            is_known=lambda: keys.running,
+            is_public=is_public,
+            peer_of=self._tokens.caller_of,
+        )
         return Site([problems(_of_store), known], routes + documents())
 
     def resources(self) -> list[Resource]:
