@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
 from red_common.api_keys import Keyring
@@ -20,8 +21,10 @@ from red_stats.settings import Settings
 from red_stats.store.clickhouse import Store
 from red_stats.store.queries import Queries, Question
 from red_stats.store.query_server import RemoteStore
+from red_stats.store.query_shares import QueryShares
 
 READERS: Final = 4
+QUERY_SECONDS: Final = 10  # of one question of a client
 
 
 class Resources:
@@ -48,6 +51,7 @@ class Resources:
         self.log_reader = LogReader(settings.partitions, scanner.load())
         self.writer = ThreadPoolExecutor(1, "store-write")
         self.readers = ThreadPoolExecutor(READERS, "store-read")
+        self._shares = QueryShares(self.readers)
         self.store = _store(settings, roles)
         self.queries: Queries = self.store or RemoteStore(settings.data)
 
@@ -73,8 +77,19 @@ class Resources:
         """The partition of everything about a client."""
         return partition_of(client_id, self.settings.partitions)
 
+    async def ask_for(self, client_id: str, question: Question) -> list[tuple[Any, ...]]:
+        """Rows of the store for a client, within its share of the store and QUERY_SECONDS.
+
+        Raises:
+            StoreError: the store is away or refused it, or it took too long.
+            Problem: 429 `rate_limited`, too many of the client's queries wait already.
+        """
+        sql, parameters = question
+        bounded = f"{sql} SETTINGS max_execution_time = {QUERY_SECONDS}"
+        return await self._shares.run(client_id, partial(self.queries.query, bounded, parameters))
+
     async def ask(self, question: Question) -> list[tuple[Any, ...]]:
-        """Rows of the store, without holding up the loop.
+        """Rows of the store, without holding up the loop; for questions of our own.
 
         Raises:
             StoreError: the store is away or refused it.

@@ -41,9 +41,13 @@ class Alerts:
         cursor = count_of(given, "cursor", LARGEST, 0, LARGEST)
         await self._read_your_writes.alerts(positions, request)
         if subscription is None:
-            rows = await self._resources.ask(queries.newest_alerts(client_id, cursor, limit + 1))
+            rows = await self._resources.ask_for(
+                client_id, queries.newest_alerts(client_id, cursor, limit + 1)
+            )
             return _page(rows, limit, 10)
-        rows = await self._resources.ask(queries.alerts_of(client_id, subscription, after, limit + 1))
+        rows = await self._resources.ask_for(
+            client_id, queries.alerts_of(client_id, subscription, after, limit + 1)
+        )
         if not rows and not await self._is_known(client_id, subscription):
             raise Problem("not_found", "There is no such subscription.")
         return _page(rows, limit, 3)
@@ -52,7 +56,9 @@ class Alerts:
         """Whether this client has the subscription, or had it and it raised alerts."""
         if self._resources.subscriptions.find(client_id, subscription) is not None:
             return True
-        return bool(await self._resources.ask(queries.alerts_of(client_id, subscription, 0, 1)))
+        return bool(
+            await self._resources.ask_for(client_id, queries.alerts_of(client_id, subscription, 0, 1))
+        )
 
 
 def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:

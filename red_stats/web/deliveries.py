@@ -42,7 +42,7 @@ class Deliveries:
             alert_id=given.get("alert"),
             state=given.get("state"),
         )
-        rows = await self._resources.ask(question)
+        rows = await self._resources.ask_for(client_id, question)
         more = len(rows) > limit
         items = [_delivery(row) for row in rows[:limit]]
         return json_response({"items": items, "next": str(rows[limit - 1][7]) if more else None})
@@ -52,7 +52,7 @@ class Deliveries:
         client_id = client_of(request, "subscriptions")
         known(request)
         question = queries.deliveries(client_id, limit=1, delivery_id=request.match_info["id"])
-        rows = await self._resources.ask(question)
+        rows = await self._resources.ask_for(client_id, question)
         if not rows:
             raise Problem("not_found", "There is no such delivery.")
         return json_response(_delivery(rows[0]))

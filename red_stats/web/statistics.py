@@ -59,6 +59,8 @@ class Statistics:
     ) -> tuple[int, list[int], int]:
         """Images, images over each threshold, and the last offset that the store had then."""
         partition = self._resources.partition_of(client_id)
-        [row] = await self._resources.ask(queries.counts(client_id, partition, start, end, thresholds))
+        [row] = await self._resources.ask_for(
+            client_id, queries.counts(client_id, partition, start, end, thresholds)
+        )
         offset, images, *over = (int(value) for value in row)
         return images, over, offset
