@@ -41,6 +41,21 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 
 
+class _Images(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    images: int = 0
+
+
+_images_decoder = msgspec.msgpack.Decoder(_Images)
+
+
+def images_in(value: bytes) -> int:
+    """The images of the window in the value of a changelog record; 0 if it is none."""
+    try:
+        return _images_decoder.decode(value).images
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
+
+
 def decode(value: bytes) -> Window:
     """The window in the value of a changelog record.
 
@@ -120,6 +135,6 @@ def is_expired(minute: Any, horizon: Any, retention_ms: int) -> Any:
     return (minute + 1) * WINDOW_MS + retention_ms <= horizon
 
 
-def tally(windows: Mapping[int, Window], first: int, last: int) -> int:
-    """Images in the windows of minutes `first` to `last`, both included."""
-    return sum(window.images for minute, window in windows.items() if first <= minute <= last)
+def tally(images: Mapping[int, int], first: int, last: int) -> int:
+    """Of the images by minute, those in minutes `first` to `last`, both included."""
+    return sum(count for minute, count in images.items() if first <= minute <= last)

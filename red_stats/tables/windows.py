@@ -45,10 +45,16 @@ class WindowRows:
         """The window of a key; an empty one if there is none."""
         return self._hot.get(key) or self._decoded(key) or windows.EMPTY
 
-    def of(self, client_id: str) -> dict[int, Window]:
-        """The windows of a client by minute."""
-        found = {minute: self._decoded(self.key(client_id, minute)) for minute in self._keys_in}
+    def of(self, client_id: str, first: int, last: int) -> dict[int, Window]:
+        """The windows of a client in minutes `first` to `last`, both included, by minute in order."""
+        minutes = sorted(minute for minute in self._keys_in if first <= minute <= last)
+        found = {minute: self._decoded(self.key(client_id, minute)) for minute in minutes}
         return {minute: window for minute, window in found.items() if window is not None}
+
+    def images_of(self, client_id: str) -> dict[int, int]:
+        """How many images each window of a client has, by minute; without reading the rest of it."""
+        found = {minute: self._values.get(self.key(client_id, minute)) for minute in self._keys_in}
+        return {minute: windows.images_in(value) for minute, value in found.items() if value is not None}
 
     def keep_decoded(self, changed: Mapping[bytes, Window]) -> None:
         """Keep windows that were just loaded decoded as well."""

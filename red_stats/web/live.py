@@ -14,13 +14,13 @@ SPANS = {"1m": 60_000, "1h": HOUR_MS, "24h": 24 * HOUR_MS}
 
 def live_of(tables: LiveTables, client_id: str, now: int) -> dict[str, Any]:
     """The view of one client at `now` (ms): half-open windows, totals of those that overlap a span."""
-    held = tables.windows.of(client_id)
     last = windows.minute_of(now)
-    hour = {m: held[m] for m in sorted(held) if windows.minute_of(now - HOUR_MS) <= m <= last}
+    hour = tables.windows.of(client_id, windows.minute_of(now - HOUR_MS), last)
+    images = tables.windows.images_of(client_id)
     spans = {name: windows.minute_of(now - span) for name, span in SPANS.items()}
     client = tables.thresholds.get(client_id)
     return {
-        "totals": {name: {"images": windows.tally(held, first, last)} for name, first in spans.items()},
+        "totals": {name: {"images": windows.tally(images, first, last)} for name, first in spans.items()},
         "windows": [_window(minute, window) for minute, window in hour.items()],
         "histogram": windows.histogram(hour.values()),
         "subscriptions": [

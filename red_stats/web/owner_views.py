@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from aiohttp import web
 
@@ -17,11 +16,9 @@ from red_stats.resources import Resources
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.at_least import ReadYourWrites
+from red_stats.web.last_answers import Answer, LastAnswers
 from red_stats.web.owner_proxy import PASSED, OwnerProxy, is_asked_by_worker
 from red_stats.web.parameters import known, positions_of
-
-#: (tables, client_id, now in ms) -> the fields of a view for one client
-Answer = Callable[[LiveTables, str, int], Mapping[str, Any]]
 
 
 class OwnerViews:
@@ -43,6 +40,7 @@ class OwnerViews:
         self._read_your_writes = read_your_writes
         self._proxy = proxy
         self._now = now
+        self._last = LastAnswers()
 
     def routes(self) -> list[web.RouteDef]:
         """Each path, and the one at which workers ask each other."""
@@ -69,7 +67,7 @@ class OwnerViews:
                 "time": rfc3339(from_ms(now)),
             }
             return json_response(
-                {"client_id": client_id, **answer(state.tables, client_id, now), "as_of": as_of}
+                {"client_id": client_id, **self._last.fields(answer, state, client_id, now), "as_of": as_of}
             )
 
     async def passed(self, request: web.Request) -> web.Response:

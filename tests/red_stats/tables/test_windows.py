@@ -17,9 +17,20 @@ def loaded(**values):
 def test_an_unreadable_value_is_no_window_and_hides_no_other():
     rows = loaded(one=encode(WINDOW), other=b"\xc1 no window")
 
-    assert rows.of("anna") == {100: WINDOW}
+    assert rows.of("anna", 0, 200) == {100: WINDOW}
+    assert rows.images_of("anna") == {100: 1, 101: 0}
     assert rows.window(OTHER) == EMPTY
     assert dict(rows.items()) == {("anna", 100): WINDOW}
+
+
+def test_the_windows_of_a_client_come_in_order_within_both_ends():
+    rows = loaded(one=encode(WINDOW), other=encode(Window(2, 9, b"\x05\x06")))
+    rows.load(WindowRows.key("anna", 99), encode(WINDOW))
+    rows.load(WindowRows.key("eve", 100), encode(WINDOW))
+
+    assert list(rows.of("anna", 99, 100)) == [99, 100]
+    assert list(rows.of("anna", 101, 200)) == [101]
+    assert rows.images_of("anna") == {99: 1, 100: 1, 101: 2}
 
 
 def test_a_window_that_expired_leaves_and_its_minute_with_it():
