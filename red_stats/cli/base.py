@@ -41,6 +41,19 @@ def saved_key(data: Path, whose: str, instead: str) -> str:
     return str(keys[whose]["api_key"])
 
 
+def secret_from(given: str) -> str:
+    """A secret that an option names: `-` is a line of stdin, `@FILE` the content of a file, else itself.
+
+    What stands on a command line shows in the list of processes and in the shell's history.
+    """
+    try:
+        if given == "-":
+            return sys.stdin.readline().strip()
+        return Path(given[1:]).read_text().strip() if given.startswith("@") else given
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"the secret cannot be read from {given}: {error}", 2)
+
+
 def secret_keys_of(settings: CommonSettings) -> SecretKeys:
     """The secret keys of the installation; without one, print one line and exit with code 2."""
     try:

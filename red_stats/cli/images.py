@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from red_stats.cli.base import Json, app, fail, saved_key
+from red_stats.cli.base import Json, app, fail, saved_key, secret_from
 
 if TYPE_CHECKING:
     from red_stats.local.image_sender import Sent
@@ -33,7 +33,8 @@ def measure(*files: Path, as_json: Json = False) -> None:
 def send(
     *files: Path,
     client_key: Annotated[
-        str | None, Parameter(help="API key; default: the demo client's in RED_DATA.")
+        str | None,
+        Parameter(help="API key, as @FILE or - for stdin; default: the demo client's in RED_DATA."),
     ] = None,
     url: Annotated[str | None, Parameter(help="RED's address; default: from RED_HOST and RED_PORT.")] = None,
     concurrency: Annotated[int, Parameter(help="Files sent at the same time.")] = 4,
@@ -79,7 +80,7 @@ def _target(url: str | None, client_key: str | None) -> tuple[str, str]:
 
     settings = load()
     instead = "give --client-key, or run `red-stats up` first"
-    key = client_key if client_key is not None else saved_key(settings.data, "demo", instead)
+    key = secret_from(client_key) if client_key is not None else saved_key(settings.data, "demo", instead)
     return (url or settings.red_url).rstrip("/"), key
 
 

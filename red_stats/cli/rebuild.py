@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from red_stats.cli.base import Json, app, fail, saved_key
+from red_stats.cli.base import Json, app, fail, saved_key, secret_from
 
 Fold = Literal["live", "record", "all"]
 
@@ -17,7 +17,10 @@ def rebuild(
     /,
     *,
     key: Annotated[
-        str | None, Parameter(help="API key with the scope admin; default: the operator's in RED_DATA.")
+        str | None,
+        Parameter(
+            help="API key with scope admin, as @FILE or - for stdin; default: the operator's in RED_DATA."
+        ),
     ] = None,
     url: Annotated[str | None, Parameter(help="RED_STATS' address; default: from its settings.")] = None,
     as_json: Json = False,
@@ -64,7 +67,7 @@ async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, An
         if fold in ("live", "all"):
             where = (url or settings.stats_url).rstrip("/")
             instead = "give --key of a client with the scope admin"
-            admin = key or saved_key(settings.data, "operator", instead)
+            admin = secret_from(key) if key else saved_key(settings.data, "operator", instead)
             found["live"] = await rebuild_live(settings, where, admin, on_progress)
         if fold in ("record", "all"):
             found["record"] = await rebuild_record(settings, on_progress)

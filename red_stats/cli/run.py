@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Literal
 
-from red_stats.cli.base import app, fail
+from red_stats.cli.base import app, fail, secret_from
 
 
 @app.command
@@ -54,11 +54,14 @@ def red() -> None:
 
 @app.command
 def listen(*, port: int = 9000, secret: str | None = None) -> None:
-    """Print every webhook that arrives on this machine; with --secret, whether its signature is valid."""
+    """Print every webhook that arrives on this machine; with --secret, whether its signature is valid.
+
+    Give the secret as @FILE, or as - for a line of stdin.
+    """
     from red_stats.local.webhook_listener import listen as serve
 
     try:
-        asyncio.run(serve(port, secret, print))
+        asyncio.run(serve(port, secret and secret_from(secret), print))
     except OSError as error:
         fail(f"port {port} cannot be used ({error.strerror}): choose another one with --port")
     except KeyboardInterrupt:
