@@ -22,11 +22,11 @@ class Got(NamedTuple):
 class Receiver:
     """`secret` verifies; `answer` is what to say: a status, or a coroutine function of the request."""
 
-    def __init__(self, answer=200, port=0):
+    def __init__(self, answer=200, port=0, host="127.0.0.1"):
         self.secrets = []
         self.answer = answer
         self.got = []
-        self._port = port
+        self._host, self._port = host, port
         self._news = asyncio.Condition()
 
     async def __aenter__(self):
@@ -34,7 +34,7 @@ class Receiver:
         application.router.add_post("/{path:.*}", self._receive)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = self._runner.addresses[0][1]
         return self
 

@@ -1,4 +1,4 @@
-"""Sends what is due: a queue for each endpoint, timers, and a limit on POSTs in flight.
+"""Sends what is due: a queue for each endpoint, timers, and shares of the POSTs in flight.
 
 HTTP never runs inside an agent. What is pending is in the rows of the table; everything kept here (queues,
 timers, deliveries in flight) can be lost and is rebuilt from the rows of the partitions held. A crash
@@ -6,32 +6,43 @@ between a POST and its commit sends the same webhook-id again.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from red_stats.agents.deliveries import Attempted, Expire, SubscriptionChanged, Update
 from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.endpoint_queue import EndpointQueue
-from red_stats.delivery.in_flight import InFlight
 from red_stats.delivery.outcome_batches import OutcomeBatcher, Settle
-from red_stats.domain.deliveries import Row, url_mark
+from red_stats.delivery.shares import Shares
+from red_stats.delivery.tasks import Tasks
+from red_stats.delivery.timers import Timers
+from red_stats.domain.deliveries import Row, has_moved
 from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
+from red_stats.domain.urls import host_of
 from red_stats.kafka.subscription_cache import SubscriptionCache
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionState, PartitionStates
 
 log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT: Final = 256
 STOP_SECONDS: Final = 3.0
 
-Key = tuple[int, str]  # partition, subscription_id
+
+class Key(NamedTuple):
+    """An endpoint: a subscription of a client whose records are in the partition."""
+
+    partition: int
+    client_id: str
+    subscription_id: str
+
+
+def key_of(partition: int, row: Row) -> Key:
+    """The endpoint that a row is for."""
+    return Key(partition, row.client_id, row.subscription_id)
 
 
 class Dispatcher:
@@ -47,7 +58,6 @@ class Dispatcher:
         now: the wall clock, in seconds since 1970.
         jitter: a random number in 0..1.
         monotonic: the clock of the queues, in seconds.
-        max_in_flight: at most so many POSTs at a time.
     """
 
     def __init__(
@@ -62,7 +72,6 @@ class Dispatcher:
         now: Callable[[], float],
         jitter: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
-        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._states = states
         self._subscriptions = subscriptions
@@ -73,16 +82,15 @@ class Dispatcher:
         self._monotonic = monotonic
         self._jitter = jitter
         self._queues: dict[Key, EndpointQueue] = {}
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._crowded: deque[Key] = deque()  # queues that wait for room in flight
-        self._in_flight = InFlight(max_in_flight)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: Timers[Key] = Timers(self._pump)
+        self._shares: Shares[Key] = Shares()
+        self._tasks = Tasks()
         self._outcomes = OutcomeBatcher(
             states=states,
             settle=settle,
-            in_flight=self._in_flight,
+            shares=self._shares,
             push=self.push,
-            spawn=self._spawn,
+            spawn=self._tasks.spawn,
             on_settled=self._settled,
         )
         self._stopping = False
@@ -94,36 +102,37 @@ class Dispatcher:
         rows = list(state.tables.pending.values())
         ahead = self._ahead()
         for row in rows:
-            queue = self._queue((state.partition, row.subscription_id))
+            queue = self._queue(key_of(state.partition, row))
             if row.attempt and not row.held:
                 queue.suspect(self._queue_time(), self._jitter)
-            if row.asked and not self._has_moved(row):
+            if row.asked and not self._is_elsewhere(row):
                 queue.leave_alone(row.asked - ahead, row.tried)
         self.push(state.partition, rows)
         for subscription_id, waiting in state.tables.pending.of.items():
             client_id = next(iter(waiting.values())).client_id
             found = self._subscriptions.find(client_id, subscription_id)
             if found is not None:  # else it is told of when it has been read
-                self._apply_subscription(state.partition, subscription_id, found)
+                self._apply_subscription(Key(state.partition, client_id, subscription_id), found)
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
         """Send nothing more from a partition that was revoked.
 
         POSTs under way end; their outcomes count only if the partition comes back with the row unchanged.
         """
-        for key in [key for key in self._queues if key[0] == state.partition]:
+        for key in [key for key in self._queues if key.partition == state.partition]:
             self._queues[key].clear()
+            self._shares.forget(key)
             if not self._queues[key].is_sending:
                 del self._queues[key]
-            self._cancel_timer(key)
+            self._timers.cancel(key)
 
     def begin(self, partition: int, rows: Iterable[Row]) -> None:
         """Start the POSTs of rows whose transaction is under way, where no other delivery waits."""
         for row in rows:
-            key = (partition, row.subscription_id)
+            key = key_of(partition, row)
             queue = self._queue(key)
-            is_free = queue.is_free(self._queue_time()) and not self._in_flight.is_full
-            if is_free and row.id not in self._in_flight and not self._stopping:
+            is_free = queue.is_free(self._queue_time()) and self._shares.has_room(*self._way(key))
+            if is_free and row.id not in self._shares and not self._stopping:
                 self._start(key, queue, row)
 
     def push(self, partition: int, rows: Iterable[Row], ahead: Mapping[str, int] | None = None) -> None:
@@ -133,19 +142,17 @@ class Dispatcher:
         if that was before this call.
         """
         now = self._ahead()
-        touched = set()
+        touched = dict[Key, None]()
         for row in rows:
-            key = (partition, row.subscription_id)
+            key = key_of(partition, row)
             queue = self._queue(key)
             self._wait(queue, row, (ahead or {}).get(row.id, now))
             if kind_of(row).at_once and row.attempt == 0:
                 queue.wake()
-            if self._has_moved(row):  # while its POST to the old URL was under way
-                found = self._subscriptions.find(row.client_id, row.subscription_id)
-                self._note_subscription(partition, row.subscription_id, found)
-            touched.add(key)
-        for key in touched:
-            self._pump(key)
+            if self._is_elsewhere(row):  # since before its POST to the old URL ended
+                self._note_subscription(key, self._find(key))
+            touched[key] = None
+        self._pump(*touched)
 
     def on_subscription_changed(self, client_id: str) -> None:
         """Resume, hold or cancel what waits for a client whose subscriptions have changed."""
@@ -155,35 +162,20 @@ class Dispatcher:
             return
         pending = state.tables.pending
         client = self._subscriptions.get(client_id)
-        for subscription in client.subscriptions if client else ():
-            if subscription.id in pending.of or (partition, subscription.id) in self._queues:
-                self._apply_subscription(partition, subscription.id, subscription)
-        known = {s.id for s in client.subscriptions} if client else set()
-        for subscription_id in state.tables.proven.of.get(client_id, set()) - known:
-            self._apply_subscription(partition, subscription_id, None)
-        gone = {
-            subscription_id
-            for (number, subscription_id), queue in self._queues.items()
-            if number == partition and subscription_id not in known and queue
-        }
-        for subscription_id in gone:
-            rows = pending.of.get(subscription_id)
-            if rows and next(iter(rows.values())).client_id == client_id:
-                self._apply_subscription(partition, subscription_id, None)
+        known = {s.id: s for s in client.subscriptions} if client else {}
+        for subscription_id, subscription in known.items():
+            key = Key(partition, client_id, subscription_id)
+            if subscription_id in pending.of or key in self._queues:
+                self._apply_subscription(key, subscription)
+        waiting = {key.subscription_id for key in self._queues if key[:2] == (partition, client_id)}
+        for subscription_id in waiting.union(state.tables.proven.of.get(client_id, ())) - known.keys():
+            self._apply_subscription(Key(partition, client_id, subscription_id), None)
 
     async def stop(self) -> None:
         """Send nothing more; POSTs under way get STOP_SECONDS to end."""
         self._stopping = True
-        for timer in self._timers.values():
-            timer.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
-        late = list(self._tasks)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        self._timers.cancel_all()
+        await self._tasks.stop(STOP_SECONDS)
         await self._attempts.close()
 
     # Endpoints
@@ -210,125 +202,131 @@ class Dispatcher:
 
     def _start(self, key: Key, queue: EndpointQueue, row: Row, *, is_probe: bool = False) -> None:
         queue.began()
-        self._in_flight.begin(row.id, self._ahead())
-        self._spawn(self._send(key, row, is_probe))
+        self._shares.begin(row.id, *self._way(key), self._ahead())
+        self._tasks.spawn(self._send(key, row, is_probe))
 
-    def _pump(self, key: Key) -> None:
-        """Start what may go out of one queue now, and set its timer for the rest."""
+    def _pump(self, *keys: Key) -> None:
+        """Start what may go out now, by turns, and set the timers of these queues for the rest."""
+        for key in keys:
+            self._line_up(key)
+        while (turn := self._shares.next_key()) is not None:
+            self._start_one(turn)
+            self._line_up(turn)
+
+    def _line_up(self, key: Key) -> None:
+        """Have a queue wait for its turn if something is due, else for its time."""
         queue = self._queues.get(key)
-        if queue is None or self._stopping:
-            return
-        state = self._states.held.get(key[0])
-        if state is None:
+        if queue is None or self._stopping or key.partition not in self._states.held:
+            self._shares.forget(key)
             return
         now = self._queue_time()
-        table = state.tables.pending
-        while True:
-            if self._in_flight.is_full:
-                if key not in self._crowded:
-                    self._crowded.append(key)
-                return
-            popped = queue.pop(now)
-            if popped is None:
-                break
-            row = table.get(popped.delivery_id)
-            if row is None or row.due != popped.due or row.id in self._in_flight:
+        at = queue.next_at()
+        if at is not None and at <= now:
+            self._timers.cancel(key)
+            self._shares.wait(key, *self._way(key))
+        else:
+            self._shares.forget(key)
+            self._set_timer(key, queue, now)
+
+    def _start_one(self, key: Key) -> None:
+        """Start the first delivery of a queue that may go out now."""
+        queue, state = self._queues.get(key), self._states.held.get(key.partition)
+        if queue is None or state is None or self._stopping or not self._shares.has_room(*self._way(key)):
+            return
+        now = self._queue_time()
+        while (popped := queue.pop(now)) is not None:
+            row = state.tables.pending.get(popped.delivery_id)
+            if row is None or row.due != popped.due or row.id in self._shares:
                 continue  # stale: it has ended, has another due time, or is in flight
             if row.held and row.due > now + self._ahead() + 1:  # a probe, or the clock was set back
                 queue.rest()
                 self._wait(queue, row, self._ahead())
                 continue
             if row.held:
-                self._note_subscription(key[0], key[1], self._subscriptions.find(row.client_id, key[1]))
+                self._note_subscription(key, self._find(key))
                 continue
             self._start(key, queue, row, is_probe=popped.is_probe)
-        self._set_timer(key, queue, now)
+            return
+
+    def _find(self, key: Key) -> Subscription | None:
+        return self._subscriptions.find(key.client_id, key.subscription_id)
+
+    def _way(self, key: Key) -> tuple[str, str]:
+        """Whose shares a POST to an endpoint takes: the client's and, as far as it is known, the host's."""
+        found = self._find(key)
+        return key.client_id, host_of(found.webhook_url) if found is not None else ""
 
     def _set_timer(self, key: Key, queue: EndpointQueue, now: int) -> None:
-        self._cancel_timer(key)
+        self._timers.cancel(key)
         at = queue.next_at()
         if at is not None:
-            seconds = max(0.0, (at - now) / 1000)
-            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._pump, key)
+            self._timers.set(key, at - now)
         elif not queue and not self._is_needed(key):
             self._queues.pop(key, None)
         elif queue.asked_until > now:
-            self._timers[key] = asyncio.get_running_loop().call_later(
-                (queue.asked_until - now) / 1000, self._pump, key
-            )
-
-    def _cancel_timer(self, key: Key) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+            self._timers.set(key, queue.asked_until - now)
 
     def _is_needed(self, key: Key) -> bool:
         """Whether an empty queue still says how its endpoint behaves: to rows under way, or to new ones."""
-        state, queue = self._states.held.get(key[0]), self._queues[key]
-        has_rows = state is not None and key[1] in state.tables.pending.of
+        state, queue = self._states.held.get(key.partition), self._queues[key]
+        has_rows = state is not None and key.subscription_id in state.tables.pending.of
         return (has_rows and queue.has_failed) or queue.asked_until > self._queue_time()
 
-    def _has_moved(self, row: Row) -> bool:
+    def _is_elsewhere(self, row: Row) -> bool:
         """Whether the subscription has another URL now than the one that did not take the row."""
-        found = self._subscriptions.find(row.client_id, row.subscription_id) if row.tried else None
-        return found is not None and found.enabled and row.tried != url_mark(found.webhook_url)
+        found = self._subscriptions.find(row.client_id, row.subscription_id)
+        return found is not None and found.enabled and has_moved(row, found)
 
     async def _send(self, key: Key, row: Row, is_probe: bool) -> None:
         """One attempt; it leaves the queue when the POST ends, and flight when its outcome is committed."""
         try:
             subscription = await self._attempts.subscription_of(row)
             if subscription is None or not subscription.enabled:
-                self._in_flight.end([row.id])
+                self._shares.end([row.id])
                 self._note_settled(key)
-                self._apply_subscription(key[0], key[1], subscription)
+                self._apply_subscription(key, subscription)
+            elif not self._shares.move(row.id, host_of(subscription.webhook_url)):
+                self._put_back(key, row, is_probe)  # it has changed, and the new host has no room
             else:
-                state = self._states.held.get(key[0])
-                proven = state is not None and state.tables.proven.has(key[1], subscription.webhook_url)
+                self._pump()  # the old host, if it had another one, has room now
+                state = self._states.held.get(key.partition)
+                url = subscription.webhook_url
+                proven = state is not None and state.tables.proven.has(key.subscription_id, url)
                 attempted = await self._attempts.send(row, subscription, is_probe=is_probe, is_proven=proven)
-                self._observe(key, row.client_id, subscription.webhook_url, attempted.outcome)
-                self._outcomes.add(key[0], attempted)
+                self._observe(key, url, attempted.outcome)
+                self._outcomes.add(key.partition, attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
             log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
             await asyncio.sleep(1)
-            ahead = self._in_flight.end([row.id]).get(row.id, self._ahead())
-            if (queue := self._queues.get(key)) is not None:
-                queue.settled()
-                if is_probe:
-                    queue.suspect(self._queue_time(), self._jitter)
-                self._wait(queue, row, ahead)
+            self._put_back(key, row, is_probe)
         finally:
-            self._free_slot(key)
+            if (queue := self._queues.get(key)) is not None:
+                queue.ended()
+            self._pump(key)
 
-    def _free_slot(self, key: Key) -> None:
-        queue = self._queues.get(key)
-        if queue is not None:
-            queue.ended()
-        self._pump(key)
-        self._pump_crowded()
+    def _put_back(self, key: Key, row: Row, is_probe: bool) -> None:
+        """Queue a row again whose POST came to nothing."""
+        ahead = self._shares.end([row.id]).get(row.id, self._ahead())
+        if (queue := self._queues.get(key)) is not None:
+            queue.settled()
+            if is_probe:
+                queue.suspect(self._queue_time(), self._jitter)
+            self._wait(queue, row, ahead)
 
     def _settled(self, partition: int, updates: Sequence[Update]) -> None:
         for update in updates:
             if isinstance(update, Attempted):
-                self._note_settled((partition, update.row.subscription_id))
-        self._pump_crowded()
+                self._note_settled(key_of(partition, update.row))
 
     def _note_settled(self, key: Key) -> None:
         queue = self._queues.get(key)
         if queue is not None:
             queue.settled()
-            self._pump(key)  # it may be empty now
+        self._pump(key)  # it may be empty now, and there is room in flight
 
-    def _pump_crowded(self) -> None:
-        """Pump the queues that wait for room in flight; finished POSTs and committed outcomes make it."""
-        for _ in range(len(self._crowded)):
-            if self._in_flight.is_full:
-                break
-            self._pump(self._crowded.popleft())
-
-    def _observe(self, key: Key, client_id: str, url: str, outcome: Outcome) -> None:
+    def _observe(self, key: Key, url: str, outcome: Outcome) -> None:
         """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows."""
-        queue = self._queues.get(key)
-        present = self._subscriptions.find(client_id, key[1])
+        queue, present = self._queues.get(key), self._find(key)
         if queue is None or (present is not None and present.webhook_url != url):
             return  # what the old URL answers says nothing about the new one
         if verdict(outcome) == "delivered":
@@ -337,25 +335,20 @@ class Dispatcher:
         now = self._now()
         queue.failed(self._queue_time(), url, retry_after_seconds(outcome, now), self._jitter)
         if queue.is_open:
-            self._outcomes.add(key[0], Expire(key[1], int(now * 1000)))
+            self._outcomes.add(key.partition, Expire(key.subscription_id, int(now * 1000)))
 
-    def _apply_subscription(
-        self, partition: int, subscription_id: str, subscription: Subscription | None
-    ) -> None:
-        self._note_subscription(partition, subscription_id, subscription)
-        key = (partition, subscription_id)
+    def _apply_subscription(self, key: Key, subscription: Subscription | None) -> None:
+        self._note_subscription(key, subscription)
         queue = self._queues.get(key)
         if subscription is None and queue is not None and not queue.is_sending:
             queue.clear()
             self._queues.pop(key)
-            self._cancel_timer(key)
+            self._timers.cancel(key)
         self._pump(key)
 
-    def _note_subscription(
-        self, partition: int, subscription_id: str, subscription: Subscription | None
-    ) -> None:
+    def _note_subscription(self, key: Key, subscription: Subscription | None) -> None:
         """Tell the queue what the subscription is now, and have its rows changed accordingly."""
-        queue = self._queues.get((partition, subscription_id))
+        queue = self._queues.get(key)
         if queue is not None:
             queue.moved_to(subscription.webhook_url if subscription else "")
             if subscription is not None and subscription.enabled:
@@ -363,15 +356,5 @@ class Dispatcher:
             else:
                 queue.rest()
         self._outcomes.add(
-            partition, SubscriptionChanged(subscription_id, subscription, int(self._now() * 1000))
+            key.partition, SubscriptionChanged(key.subscription_id, subscription, int(self._now() * 1000))
         )
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the dispatcher failed: %r", error, exc_info=error)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from typing import Any
 
 from red_stats.agents.deliveries import Attempted, Update
-from red_stats.delivery.in_flight import InFlight
+from red_stats.delivery.shares import Shares
 from red_stats.domain.deliveries import Row
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionStates
@@ -20,7 +21,7 @@ class OutcomeBatcher:
     Args:
         states: the partitions that role deliver holds.
         settle: commits one transaction; False when the partition is not held.
-        in_flight: a delivery leaves it when its outcome is committed.
+        shares: a delivery leaves them when its outcome is committed.
         push: queues the rows that go on.
         spawn: runs work as a task.
         on_settled: (partition, updates) is called after each transaction, which leaves room in flight.
@@ -31,14 +32,14 @@ class OutcomeBatcher:
         *,
         states: PartitionStates[DeliverTables],
         settle: Settle,
-        in_flight: InFlight,
+        shares: Shares[Any],
         push: Push,
         spawn: Callable[[Awaitable[None]], None],
         on_settled: Callable[[int, Sequence[Update]], None],
     ) -> None:
         self._states = states
         self._settle = settle
-        self._in_flight = in_flight
+        self._shares = shares
         self._push = push
         self._spawn = spawn
         self._on_settled = on_settled
@@ -63,14 +64,14 @@ class OutcomeBatcher:
         done = {update.row.id for update in updates if isinstance(update, Attempted)}
 
         def requeue(partition: int, rows: Iterable[Row]) -> None:
-            ahead = self._in_flight.end(done)
+            ahead = self._shares.end(done)
             done.clear()  # the push may start the same delivery again at once: that one is not done
             self._push(partition, rows, ahead)
 
         # False while a rebalance takes the partition anew; afterwards the new state decides.
-        while not await self._settle(partition, updates, self._in_flight.without(done), requeue):
+        while not await self._settle(partition, updates, self._shares.without(done), requeue):
             if partition not in self._states.held:
                 break
             await asyncio.sleep(0)
-        self._in_flight.end(done)
+        self._shares.end(done)
         self._on_settled(partition, updates)

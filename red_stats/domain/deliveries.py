@@ -127,6 +127,11 @@ def attempted(
     return Transition(later, _event(later, "pending", at, outcome, due=later.due))
 
 
+def has_moved(row: Row, subscription: Subscription) -> bool:
+    """Whether the subscription has another URL than the one that did not take the row."""
+    return bool(row.tried) and row.tried != url_mark(subscription.webhook_url)
+
+
 def on_subscription_changed(row: Row, subscription: Subscription | None, at: int) -> Transition | None:
     """What the subscription's state (None: deleted) means for a waiting row; None when nothing changes."""
     if subscription is None:
@@ -139,8 +144,7 @@ def on_subscription_changed(row: Row, subscription: Subscription | None, at: int
             gone = Outcome(None, "the webhook stayed disabled for 72 h", 0)
             return Transition(None, _event(row, "exhausted", at, gone, attempt=0))
         return None
-    has_moved = bool(row.tried) and row.tried != url_mark(subscription.webhook_url) and row.due > at
-    if row.held or has_moved:
+    if row.held or (has_moved(row, subscription) and row.due > at):
         resumed = msgspec.structs.replace(row, held=False, due=at, wait=0)
         return Transition(resumed, _event(resumed, "pending", at, due=at))
     return None

@@ -4,6 +4,7 @@ IPv6 is denied by default: only global unicast passes, so no transition family c
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -78,6 +79,12 @@ def refusal(url: str, allow: Sequence[Network] = ()) -> str | None:
     if "[" in parts.netloc and ":" not in (host or ""):  # an IPvFuture, which nobody can dial
         return "bad-host"
     return _shape_refusal(parts, port, exempt=exempt) or _host_refusal(host or "", literal, allow)
+
+
+@lru_cache(maxsize=4096)  # asked for each POST and each queue that waits for room
+def host_of(url: str) -> str:
+    """The host of a webhook URL that was not refused, in lower case: a name, or an address."""
+    return urlsplit(url).hostname or ""
 
 
 def _shape_refusal(parts: SplitResult, port: int | None, *, exempt: bool) -> str | None:

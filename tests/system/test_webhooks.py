@@ -10,7 +10,7 @@ from aiohttp import web
 from red_stats.domain.signatures import sign
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import running, verified, worker
+from tests.services import an_api, running, verified, worker
 
 
 async def test_a_failing_webhook_is_tried_again_with_the_same_bytes(api, service, stats):
@@ -225,6 +225,47 @@ async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, servi
             await prompt.until(number + 1, seconds=2)
         _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={items[-1]['position']}")
         assert live["totals"]["1h"]["images"] == 20
+        assert hanging.got == []
+
+
+@pytest.fixture
+def roomy(kafka, stats, tmp_path):
+    """A worker for which each address of this machine's own network is another host."""
+    stats.stop()
+    given = {"RED_WEBHOOK_ALLOW": "127.0.0.0/8", "RED_WEBHOOK_TIMEOUT": "30"}
+    try:
+        with running(worker(kafka, tmp_path, **given)) as service:
+            yield service
+    finally:
+        stats.start()
+        stats.until_ready()
+
+
+async def test_300_alerts_to_receivers_that_hang_delay_no_webhook_of_another_client(kafka, service, roomy):
+    asked = []
+
+    async def hang(request):
+        asked.append(request.path)
+        await asyncio.sleep(60)
+        return 200
+
+    async with (
+        Receiver(hang, host="0.0.0.0") as hanging,
+        Receiver() as prompt,
+        an_api(kafka, service, roomy) as hostile,
+        an_api(kafka, service, roomy) as honest,
+    ):
+        urls = [f"http://127.0.0.{2 + number % 10}:{hanging.port}/{number}" for number in range(75)]
+        made = await asyncio.gather(*(hostile.subscribed(roomy, url, 0) for url in urls))
+        await honest.subscribed(roomy, prompt.url, 0)
+        for _ in range(4):
+            await hostile.sent(service, b.a_png())
+        await hostile.ended(roomy, made[-1], ("pending",), count=4)
+
+        await honest.sent(service, b.a_png())
+
+        await prompt.until(1, seconds=10)
+        assert len(asked) <= 32
         assert hanging.got == []
 
 

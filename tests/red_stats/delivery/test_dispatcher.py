@@ -50,31 +50,36 @@ class States:
 
 
 class Subscriptions:
+    """Of all clients, as they are now; `unread` are those of which it is told only once it has caught up."""
+
     def __init__(self):
-        self.client = None
+        self.clients, self.unread = {}, {}
 
     def get(self, client_id):
-        return self.client
+        return self.clients.get(client_id)
 
     def find(self, client_id, subscription_id):
-        return self.client.find(subscription_id) if self.client else None
+        client = self.clients.get(client_id)
+        return client.find(subscription_id) if client else None
 
 
 class Attempts:
-    """POSTs that end as `answers` says for their URL, once `hold` is set."""
+    """POSTs that end as `answers` says for their URL, once `hold` is set; those to `hanging` URLs do not."""
 
     def __init__(self, subscriptions):
         self.subscriptions, self.posts, self.answers = subscriptions, [], {}
         self.hold = asyncio.Event()
         self.hold.set()
+        self.hanging = {}
 
     async def subscription_of(self, row):
+        self.subscriptions.clients.update(self.subscriptions.unread)
         return self.subscriptions.find(row.client_id, row.subscription_id)
 
     async def send(self, row, subscription, *, is_probe=False, is_proven=False):
         at, url = int(time.time() * 1000), subscription.webhook_url
         self.posts.append((row.id, url))
-        await self.hold.wait()
+        await self.hanging.get(url, self.hold).wait()
         outcome = self.answers.get(url, Outcome(200, None, 1))
         return Attempted(row, row.attempt + 1, at, outcome, subscription.version, 0.0, url, is_probe)
 
@@ -98,10 +103,27 @@ class Place:
 
     def move(self, *urls):
         """The client's subscriptions are these now: one for each URL."""
-        version = self.subscriptions.client.offset + 2 if self.subscriptions.client else 1
+        present = self.subscriptions.get("c")
+        version = present.offset + 2 if present else 1
         made = tuple(a_subscription(id="s", version=version, webhook_url=url) for url in urls)
-        self.subscriptions.client = Client(client_id="c", offset=version - 1, subscriptions=made)
+        self.subscriptions.clients["c"] = Client(client_id="c", offset=version - 1, subscriptions=made)
         self.dispatcher.on_subscription_changed("c")
+
+    def hang(self, client_id, *urls):
+        """A client with a subscription for each URL, none of which answers; its rows, 4 for each."""
+        made = tuple(
+            a_subscription(id=f"{client_id}{n}", version=1, webhook_url=url) for n, url in enumerate(urls)
+        )
+        self.subscriptions.clients[client_id] = Client(client_id=client_id, offset=0, subscriptions=made)
+        self.attempts.hanging |= {url: asyncio.Event() for url in urls}
+        return [
+            self.put(f"{one.id}/{n}", client_id=client_id, subscription_id=one.id)
+            for n in range(4)
+            for one in made
+        ]
+
+    def posted_to(self, *urls):
+        return sum(url in urls for _, url in self.attempts.posts)
 
     def put(self, name, type="red.alert", **fields):
         now = int(time.time() * 1000)
@@ -206,7 +228,87 @@ async def test_nothing_is_kept_of_an_endpoint_that_has_no_delivery_or_no_subscri
     place.push("b")
     await place.until(lambda: len(place.attempts.posts) == 3)
     await place.until_settled()
-    assert list(place.dispatcher._queues) == [(0, "s")]  # how it failed is still needed
+    assert list(place.dispatcher._queues) == [(0, "c", "s")]  # how it failed is still needed
     place.move()
     await place.until_settled()
     assert (place.dispatcher._queues, place.state.tables.pending) == ({}, {})
+
+
+HUNG = [f"https://hung-{number}.example/" for number in range(100)]
+SHARED = [f"https://shared.example/{number}" for number in range(8)]
+
+
+async def test_a_client_whose_receivers_hang_delays_no_webhook_of_another(place):
+    rows = place.hang("h", *HUNG)
+    place.dispatcher.begin(0, rows[:100])
+    place.dispatcher.push(0, rows)
+    await place.until(lambda: place.posted_to(*HUNG) >= 32)
+
+    place.push("a")
+
+    await place.until(lambda: ("a", OLD) in place.attempts.posts)
+    assert place.posted_to(*HUNG) == 32
+
+
+async def test_what_waits_for_room_goes_out_as_posts_end_each_once(place):
+    rows = place.hang("h", *HUNG)
+    place.dispatcher.push(0, rows)
+    for hanging in place.attempts.hanging.values():
+        hanging.set()
+    await place.until(lambda: not place.state.tables.pending)
+    assert sorted(name for name, _ in place.attempts.posts) == sorted(row.id for row in rows)
+
+
+async def test_a_delivery_that_waits_for_a_full_host_goes_out_at_once_when_its_url_moves(place):
+    place.dispatcher.push(0, place.hang("h", *SHARED))
+    place.move("https://SHARED.example/mine")
+    place.push("a")
+    await place.until(lambda: place.posted_to(*SHARED) == 32)
+    assert len(place.attempts.posts) == 32
+
+    place.move(NEW)
+
+    await place.until(lambda: ("a", NEW) in place.attempts.posts)
+
+
+async def test_a_delivery_whose_url_was_not_known_yet_has_no_more_than_the_share_of_its_host(place):
+    place.dispatcher.push(0, place.hang("h", *SHARED))
+    rows = place.hang("late", SHARED[0])
+    place.subscriptions.unread["late"] = place.subscriptions.clients.pop("late")
+    await place.until(lambda: place.posted_to(*SHARED) == 32)
+    place.dispatcher.push(0, rows)
+    await place.until(lambda: place.subscriptions.get("late"))
+    await asyncio.sleep(0.05)  # long enough for a POST that should not be
+    assert len(place.attempts.posts) == 32
+
+    for hanging in place.attempts.hanging.values():
+        hanging.set()
+
+    await place.until(lambda: not place.state.tables.pending)
+
+
+async def test_what_waits_for_room_goes_out_after_a_rebalance_too(place):
+    place.dispatcher.push(0, place.hang("h", *HUNG))
+    await place.until(lambda: place.posted_to(*HUNG) == 32)
+    await place.assigned_again()
+    place.push("a")
+    await place.until(lambda: ("a", OLD) in place.attempts.posts)
+    assert place.posted_to(*HUNG) == 32
+
+    for hanging in place.attempts.hanging.values():
+        hanging.set()
+
+    await place.until(lambda: not place.state.tables.pending)
+
+
+async def test_a_client_deleted_while_it_waits_for_room_leaves_nothing_behind(place):
+    place.dispatcher.push(0, place.hang("h", *HUNG))
+    await place.until(lambda: place.posted_to(*HUNG) == 32)
+    del place.subscriptions.clients["h"]
+    place.dispatcher.on_subscription_changed("h")
+    for hanging in place.attempts.hanging.values():
+        hanging.set()
+    await place.until(lambda: not place.state.tables.pending)
+    await place.until_settled()
+    assert place.posted_to(*HUNG) == 32
+    assert (place.dispatcher._queues, place.dispatcher._shares._waiting) == ({}, {})

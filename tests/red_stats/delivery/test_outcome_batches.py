@@ -2,26 +2,26 @@ import asyncio
 from types import SimpleNamespace
 
 from red_stats.agents.deliveries import Attempted
-from red_stats.delivery.in_flight import InFlight
 from red_stats.delivery.outcome_batches import OutcomeBatcher
+from red_stats.delivery.shares import Shares
 
 
 async def test_a_delivery_that_is_sent_again_while_its_outcome_is_committed_stays_in_flight():
     row = SimpleNamespace(id="msg_1")
-    in_flight, tasks = InFlight(256), []
-    in_flight.begin(row.id, ahead=7)
+    in_flight, tasks = Shares(), []
+    in_flight.begin(row.id, "c", "h", ahead=7)
 
     def push(partition, rows, ahead):
         assert ahead == {row.id: 7}
         for one in rows:
-            in_flight.begin(one.id, ahead=0)
+            in_flight.begin(one.id, "c", "h", ahead=0)
 
     async def settle(partition, updates, in_flight, requeue):
         requeue(partition, [row])
         return True
 
     outcomes = OutcomeBatcher(
-        states=SimpleNamespace(held={1}), settle=settle, in_flight=in_flight, push=push,
+        states=SimpleNamespace(held={1}), settle=settle, shares=in_flight, push=push,
         spawn=lambda work: tasks.append(asyncio.ensure_future(work)), on_settled=lambda *_: None,
     )  # fmt: skip
 
