@@ -85,12 +85,14 @@ async def enqueue_deliveries(
         Whether the batch may be acknowledged; False when the partition is no longer held.
     """
     read = BY_TOPIC[batch.topic].read
+    rows: list[Row] = []
 
     async def build(state: PartitionState[DeliverTables]) -> Effects | None:
         mark = state.mark(batch.topic)
         if batch.last_offset <= mark.offset:
-            return None
-        rows: list[Row] = []
+            push(batch.partition, [row for row in rows if state.tables.pending.get(row.id) is not None])
+            return None  # rows: a transaction whose outcome was unknown had been committed after all
+        rows.clear()
         letters: list[Out] = []
         for record in batch.records:
             if record.offset <= mark.offset:
@@ -130,11 +132,13 @@ async def settle(
 
     An outcome counts only for the attempt after the row's last one, so a second one (from a worker that
     was paused, or after a transaction that had been committed after all) changes nothing. Rows in
-    `in_flight` (delivery ids) change only by their own outcome. `push` gets the rows that go on.
+    `in_flight` (delivery ids) change only by their own outcome. `push` gets the rows that go on, which may
+    be none.
 
     Returns:
         False when the partition is not held.
     """
+    decided: set[str] = set()  # also by transactions whose outcome was unknown: those go on, too
 
     async def build(state: PartitionState[DeliverTables]) -> Effects | None:
         table = state.tables.pending
@@ -148,7 +152,13 @@ async def settle(
                 transitions.append((row, transition))
                 if isinstance(update, Attempted) and verdict(update.outcome) == "gone" and transition.row:
                     commands.append(_disable(row, update.version))
+        decided.update(changed)
+
+        def go_on() -> None:
+            push(partition, [row for name in decided if (row := table.get(name)) is not None])
+
         if not transitions and not proven:
+            go_on()
             return None
         records: list[Out] = [(states.changelogs["proven"], name, value) for name, value in proven.items()]
         records += [
@@ -161,7 +171,7 @@ async def settle(
             _apply(state, transitions)
             for name, value in proven.items():
                 state.tables.proven.load(name, value)
-            push(partition, [row for row in changed.values() if row is not None])
+            go_on()
 
         return Effects(records + commands, {}, apply)
 

@@ -6,13 +6,15 @@ from functools import partial
 
 import pytest
 
-from red_stats.agents.deliveries import Attempted, settle
+from red_stats import topics
+from red_stats.agents.deliveries import Attempted, enqueue_deliveries, settle
 from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.domain.deliveries import Row, url_mark
 from red_stats.domain.retries import Outcome
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.deliver import DeliverTables
-from tests.builders import a_subscription
+from red_stats.tables.partition_state import Mark
+from tests.builders import a_batch, a_record, a_subscription, an_alert
 
 OLD, NEW = "https://old.example/", "https://new.example/"
 SCHEDULE = (3600.0, 7200.0)
@@ -23,16 +25,23 @@ FAILS, ASKS = Outcome(500, "answered 500", 1), Outcome(503, "answered 503", 1, "
 class State:
     partition = 0
 
+    generation = 0
+
     def __init__(self):
         self.tables = DeliverTables()
+        self.marks = {}
+
+    def mark(self, topic):
+        return self.marks.get(topic, Mark())
 
 
 class States:
-    """Commits at once, and holds one partition."""
+    """Commits at once, and holds one partition; the outcome of `unknown` transactions is read from Kafka."""
 
     def __init__(self):
         self.held = {}
         self.is_committing = self.waits = False
+        self.unknown = 0
         self.changelogs = {"pending": "pending", "proven": "proven"}
 
     async def transact(self, partition, build, generation=None):
@@ -44,8 +53,16 @@ class States:
             await asyncio.sleep(0.01)
         effects = await build(state)
         await asyncio.sleep(0)
+        while effects is not None and self.unknown:
+            self.unknown -= 1
+            for changelog, key, value in effects.records:
+                if changelog == "pending":
+                    state.tables.pending.load(key, value)
+            state.marks.update(effects.marks)
+            effects = await build(state)
         if effects is not None:
             effects.apply()
+            state.marks.update(effects.marks)
         return True
 
 
@@ -312,3 +329,38 @@ async def test_a_client_deleted_while_it_waits_for_room_leaves_nothing_behind(pl
     await place.until_settled()
     assert place.posted_to(*HUNG) == 32
     assert (place.dispatcher._queues, place.dispatcher._shares._waiting) == ({}, {})
+
+
+async def test_an_alert_whose_commit_was_unknown_and_stands_is_sent(place):
+    place.attempts.hold.clear()
+    place.push("a")  # the next ones wait behind it, and are not begun with their transaction
+    for n in range(4):
+        place.push(f"more-{n}")
+    place.states.unknown = 1
+    dispatcher = place.dispatcher
+    alert = an_alert(subscription_id="s")
+    batch = a_batch(topics.ALERTS, 0, [a_record(alert, 0, b"c")])
+
+    await enqueue_deliveries(batch, states=place.states, begin=dispatcher.begin, push=dispatcher.push)
+
+    place.attempts.hold.set()
+    await place.until(lambda: not place.state.tables.pending)
+    assert len(place.attempts.posts) == 6
+
+
+async def test_a_delivery_whose_failure_was_recorded_by_an_unknown_transaction_is_tried_again(place):
+    place.attempts.answers[OLD] = FAILS
+    place.states.unknown = 1
+    place.push("a")
+    await place.until_settled()
+    assert place.state.tables.pending.get("a").attempt == 1
+    [queue] = place.dispatcher._queues.values()
+    assert queue.next_at() - place.dispatcher._queue_time() < 5_000
+
+
+async def test_what_an_unknown_transaction_resumed_is_sent(place):
+    now = int(time.time() * 1000)
+    place.put("a", held=True, due=now + HOUR, wait=HOUR)
+    place.states.unknown = 1
+    await place.dispatcher.on_assigned(place.state)
+    await place.until(lambda: place.attempts.posts == [("a", OLD)])
