@@ -15,9 +15,11 @@ from aiohttp import web
 from red_common.api_keys import TOPIC as API_KEYS
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
+from red_common.rate_limits import RateLimits
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
+from red_common.web.more_headers import more_headers
 from red_common.web.runner import Runner
 from red_service import metrics
 from red_service.decoding.pool import DecoderPool, Limits
@@ -28,8 +30,8 @@ from red_service.image_ids import uuid7
 from red_service.image_store import ImageStore, StorageError, SyncObject, open_store, sync_file
 from red_service.pipeline import MeasurementPipeline
 from red_service.publisher import KafkaUnavailable, Publisher
-from red_service.rate_limits import RateLimits, RefusalPacing
 from red_service.redness import kernel
+from red_service.refusal_pacing import RefusalPacing
 from red_service.settings import Settings
 from red_service.web.auth import is_public
 from red_service.web.health import Check, Health
@@ -103,7 +105,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
         lease=timedelta(seconds=settings.key_lease),
         now=lambda: datetime.now(UTC),
     )
-    limits = RateLimits(settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
+    limits = RateLimits("images", settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
     sweeping = asyncio.create_task(_sweep(intents), name="sweep old keyed requests")
     stack.callback(sweeping.cancel)
 
@@ -128,6 +130,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     application = web.Application(
         middlewares=[
             origins(settings.origins),
+            more_headers,
             problems(),
             authentication(keyring, is_known=lambda: keys.running, is_public=is_public),
         ]

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from red_common.web.more_headers import MORE_HEADERS
 
 from red_common.problems import Problem
+from red_common.rate_limits import RateLimits
 from red_common.trace_context import TRACEPARENT, continued
 from red_common.uuids import is_canonical
 from red_common.web.idempotency_key import HEADER, checked_key
@@ -17,10 +19,9 @@ from red_service.idempotency.requests import IdempotentRequests
 from red_service.image_store import ImageDamaged, ImageStore, StorageError
 from red_service.pipeline import MeasurementPipeline
 from red_service.problems import none_measured, rejected_item
-from red_service.rate_limits import RateLimits, RefusalPacing
+from red_service.refusal_pacing import RefusalPacing
 from red_service.upload import Upload
 from red_service.web.auth import client_of
-from red_service.web.middleware import MORE_HEADERS
 from red_service.web.uploads import BodyMemory, read_uploads
 
 PACED: Final = ("rate_limited", "overloaded")  # codes whose refusals are delayed (RefusalPacing)

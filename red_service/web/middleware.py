@@ -6,7 +6,6 @@ from aiohttp import web
 
 from red_common.web.handlers import Handler
 
-MORE_HEADERS: Final = web.RequestKey("more headers", dict[str, str])
 ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, traceparent",
@@ -17,7 +16,7 @@ ALLOWED: Final = {
 def origins(allowed: frozenset[str]) -> Any:
     """A middleware that lets pages of the `allowed` origins, and no others, call RED from a browser.
 
-    It answers preflight requests itself, before authentication, and adds a request's MORE_HEADERS.
+    It answers preflight requests itself, before authentication.
     """
 
     @web.middleware
@@ -26,7 +25,6 @@ def origins(allowed: frozenset[str]) -> Any:
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.update(request.get(MORE_HEADERS, {}))
         if origin in allowed:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = "Retry-After, RateLimit, RateLimit-Policy"

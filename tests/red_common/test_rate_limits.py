@@ -1,8 +1,8 @@
-"""How many images a client may send, and how its refusals are spaced."""
+"""How much of something everybody may have."""
 
 import pytest
 
-from red_service.rate_limits import RateLimits, RefusalPacing
+from red_common.rate_limits import RateLimits
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_a_client_may_send_its_burst_and_then_at_its_rate():
     clock = Clock()
-    limits = RateLimits(10, 3, clock)
+    limits = RateLimits("images", 10, 3, clock)
     for left in (3, 2, 1):
         assert limits.wait_seconds("c") == 0
         assert limits.headers("c")["RateLimit"].startswith(f'"images";r={left};')
@@ -26,24 +26,12 @@ def test_a_client_may_send_its_burst_and_then_at_its_rate():
 
 
 def test_many_parts_are_a_debt_that_delays_later_images():
-    limits = RateLimits(10, 3, Clock())
+    limits = RateLimits("images", 10, 3, Clock())
     limits.charge("c", 16)
     assert limits.wait_seconds("c") == pytest.approx(1.4)
 
 
 def test_no_rate_is_no_limit_and_no_header():
-    limits = RateLimits(0, 1, Clock())
+    limits = RateLimits("images", 0, 1, Clock())
     limits.charge("c", 10**6)
     assert (limits.wait_seconds("c"), limits.headers("c")) == (0, {})
-
-
-def test_refusals_to_a_client_that_asks_again_at_once_are_spaced_out():
-    clock = Clock()
-    pacing = RefusalPacing(clock)
-    assert pacing.delay_seconds("c") == 0
-    assert pacing.delay_seconds("c") == pytest.approx(0.02)
-    assert pacing.delay_seconds("other") == 0
-    waits = [pacing.delay_seconds("c") for _ in range(200)]
-    assert max(waits) == pytest.approx(1.0)
-    clock.now += 2
-    assert pacing.delay_seconds("c") == 0
