@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
-from red_common.web.more_headers import MORE_HEADERS
 
 from red_common.problems import Problem
 from red_common.rate_limits import RateLimits
 from red_common.trace_context import TRACEPARENT, continued
 from red_common.uuids import is_canonical
 from red_common.web.idempotency_key import HEADER, checked_key
+from red_common.web.more_headers import MORE_HEADERS
 from red_common.web.responses import json_response
 from red_service import metrics
 from red_service.idempotency.requests import IdempotentRequests

@@ -21,6 +21,7 @@ from red_stats.web.worker_tokens import HEADER, SCOPE, WorkerTokens
 SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.1
 PASSED: Final = "/v1/live/passed"
+PASSED_ON: Final = ("Retry-After",)  # headers of the owner's answer
 
 
 def is_asked_by_worker(request: web.Request) -> bool:
@@ -116,4 +117,5 @@ class OwnerProxy:
             return None
         if found.status == 503 and b'"not_ready"' in body:
             return None
-        return web.Response(body=body, status=found.status, content_type=found.content_type)
+        told = {name: found.headers[name] for name in PASSED_ON if name in found.headers}
+        return web.Response(body=body, status=found.status, content_type=found.content_type, headers=told)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from red_common.problems import Problem
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
+from red_common.web.more_headers import more_headers
 from red_stats import topics
 from red_stats.domain.stalls import Stall
 from red_stats.faust.role import Resource, Site
@@ -27,6 +28,7 @@ from red_stats.web.owner_proxy import OwnerProxy
 from red_stats.web.owner_views import OwnerViews
 from red_stats.web.pages import documents
 from red_stats.web.rebuild import Rebuild
+from red_stats.web.request_limits import request_limits, test_event_limits
 from red_stats.web.statistics import Statistics
 from red_stats.web.subscriptions import Subscriptions
 from red_stats.web.worker_tokens import WorkerTokens
@@ -76,7 +78,7 @@ class Api:
                 proxy=self._proxy,
             ),
             Statistics(resources, self._read_your_writes),
-            Subscriptions(resources, self._commands.ask, self._send_task),
+            Subscriptions(resources, self._commands.ask, self._send_task, test_event_limits(time.monotonic)),
             Alerts(resources, self._read_your_writes),
             Deliveries(resources),
             Rebuild(resources, live, self._proxy),
@@ -88,7 +90,8 @@ class Api:
             is_public=is_public,
             peer_of=self._tokens.caller_of,
         )
-        return Site([problems(_of_store), known], routes + documents())
+        limits = request_limits(time.monotonic)
+        return Site([more_headers, problems(_of_store), known, limits], routes + documents())
 
     def resources(self) -> list[Resource]:
         """What has to be open for the views to answer."""

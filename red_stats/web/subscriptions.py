@@ -13,6 +13,7 @@ from aiohttp import web
 
 from red_common.kafka.connection import KafkaError
 from red_common.problems import Problem
+from red_common.rate_limits import RateLimits
 from red_common.web.auth import client_of
 from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
@@ -25,6 +26,7 @@ from red_stats.kafka.command_client import SECONDS
 from red_stats.kafka.record_sender import NotSent
 from red_stats.resources import Resources
 from red_stats.web.parameters import known
+from red_stats.web.request_limits import take
 
 MOST_SECONDS = 1 << 53
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -62,10 +64,11 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class Subscriptions:
     """The views of subscriptions; a change is answered once it is in force and can be read."""
 
-    def __init__(self, resources: Resources, ask: Ask, send_task: SendTask) -> None:
+    def __init__(self, resources: Resources, ask: Ask, send_task: SendTask, tests: RateLimits) -> None:
         self._resources = resources
         self._ask = ask
         self._send_task = send_task
+        self._tests = tests
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of these views."""
@@ -131,11 +134,16 @@ class Subscriptions:
         return json_response(self._with_secret(client_id, accepted))
 
     async def test(self, request: web.Request) -> web.Response:
-        """Send a `red.test` event once; the result is at `/v1/deliveries/{delivery_id}`."""
+        """Send a `red.test` event once; the result is at `/v1/deliveries/{delivery_id}`.
+
+        Raises:
+            Problem: 429 `rate_limited`, this process has sent another one within 10 s.
+        """
         client_id = self._client(request)
         found = await self._found(request, client_id)
         if not found.enabled:
             raise Problem("subscription_disabled", "Enable the subscription before you test it.")
+        take(self._tests, found.id, "This subscription has just been tested")
         task = TestTask(
             task_id=str(uuid.uuid4()),
             client_id=client_id,
@@ -146,6 +154,7 @@ class Subscriptions:
         try:
             await self._send_task(client_id, msgspec.json.encode(task))
         except NotSent as error:
+            self._tests.charge(found.id, -1)
             raise Problem("not_stored", "Kafka cannot be reached; try again.") from error
         delivery_id, webhook_id = task.delivery_ids
         where = {"Location": f"/v1/deliveries/{delivery_id}"}

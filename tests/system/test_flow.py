@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections import Counter
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -243,11 +244,13 @@ async def test_a_key_reaches_what_its_scopes_say(stats, kafka):
         assert (status, live["client_id"]) == (200, "somebody")
 
 
-async def test_a_test_event_and_both_secrets_after_a_rotation(api, stats):
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_test_event_and_both_secrets_after_a_rotation(api, stats, which):
     async with Receiver() as receiver:
         subscription = await api.subscribed(stats, receiver.url)
         url = f"{stats.url}/v1/subscriptions/{subscription['id']}"
         _, rotated = await api.call("POST", f"{url}/rotate-secret")
+        receiver.secrets = [(subscription["secret"], rotated["secret"])[which]]
         status, told = await api.call("POST", f"{url}/test")
         assert status == 202
         await receiver.until(1)
@@ -255,11 +258,34 @@ async def test_a_test_event_and_both_secrets_after_a_rotation(api, stats):
         assert got.body["type"] == "red.test"
         assert got.id == told["webhook_id"]
         assert len(got.signatures.split()) == 2
-        for secret in (subscription["secret"], rotated["secret"]):
-            receiver.secrets = [secret]
-            await api.call("POST", f"{url}/test")
-            await receiver.until(len(receiver.got) + 1)
-            assert receiver.got[-1].verified
+        assert got.verified
+
+
+async def test_a_subscription_is_tested_once_in_10_seconds(api, stats):
+    async with Receiver() as receiver:
+        first, other = [await api.subscribed(stats, receiver.url) for _ in range(2)]
+        url = f"{stats.url}/v1/subscriptions/{{}}/test"
+        assert (await api.call("POST", url.format(first["id"])))[0] == 202
+        async with api.session.post(url.format(first["id"]), headers=bearer(api.key)) as refused:
+            assert refused.status == 429
+            assert (await refused.json(content_type=None))["code"] == "rate_limited"
+            assert 1 <= int(refused.headers["Retry-After"]) <= 10
+        assert (await api.call("POST", url.format(other["id"])))[0] == 202
+        await receiver.until(2)
+        assert len({got.id for got in receiver.got}) == 2
+
+
+async def test_a_flood_of_commands_is_refused_and_nothing_else_of_the_client(api, stats, kafka):
+    async with an_api(kafka, stats) as other:
+        one = f"{stats.url}/v1/subscriptions/none"
+        answers = await asyncio.gather(*(api.call("DELETE", one) for _ in range(300)))
+        codes = Counter(problem["code"] for _, problem in answers)
+        assert codes.keys() == {"not_found", "rate_limited"}
+        assert codes["not_found"] >= 100
+        async with api.session.get(f"{stats.url}/v1/subscriptions", headers=bearer(api.key)) as found:
+            assert found.status == 200
+            assert found.headers["RateLimit-Policy"] == '"requests";q=1000;w=10'
+        assert (await other.call("DELETE", one))[0] == 404
 
 
 async def test_a_retry_with_an_idempotency_key_gets_the_first_answer_with_its_secret(api, stats):

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.openapi import SCHEMAS
-from tests.services import a_key, bearer, red, running, worker
+from tests.services import an_api, bearer, red, running, worker
 
 FEW = settings(
     max_examples=30,
@@ -44,9 +44,15 @@ def stats(kafka, tmp_path_factory):
         yield service
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def key(kafka, service, stats):
-    return asyncio.run(a_key(kafka))[1]
+    """Of a client for each operation, so that none is refused for what another one has sent."""
+
+    async def known():
+        async with an_api(kafka, service, stats) as api:
+            return api.key
+
+    return asyncio.run(known())
 
 
 def ask(case, service, key):

@@ -1,0 +1,72 @@
+"""How often a client may call RED_STATS: commands cost a transaction, everything else little."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from red_common.problems import Problem
+from red_common.rate_limits import RateLimits
+from red_common.web.auth import CALLER
+from red_common.web.handlers import Handler
+from red_common.web.more_headers import MORE_HEADERS
+from red_stats.web.worker_tokens import SCOPE
+
+COMMANDS_PER_SECOND: Final = 5.0
+COMMANDS_AT_ONCE: Final = 100
+REQUESTS_PER_SECOND: Final = 100.0
+REQUESTS_AT_ONCE: Final = 1000
+TEST_SECONDS: Final = 10.0  # between two test events of a subscription
+
+ONE: Final = "/v1/subscriptions/{id}"
+COMMANDS: Final = frozenset(
+    [("POST", "/v1/subscriptions"), ("PATCH", ONE), ("DELETE", ONE), ("POST", f"{ONE}/rotate-secret")]
+)
+
+
+def request_limits(monotonic: Callable[[], float]) -> Any:
+    """A middleware behind authentication that limits the requests of each caller's client in this process.
+
+    Commands have a limit of their own; its requests to other addresses share one.
+    """
+    commands = RateLimits("commands", COMMANDS_PER_SECOND, COMMANDS_AT_ONCE, monotonic)
+    requests = RateLimits("requests", REQUESTS_PER_SECOND, REQUESTS_AT_ONCE, monotonic)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        caller = request.get(CALLER)
+        if (
+            caller is not None and SCOPE not in caller.scopes
+        ):  # a worker asks for a client that has paid there
+            limits = commands if _is_command(request) else requests
+            try:
+                take(limits, caller.client_id, "This client has reached its rate limit")
+            finally:
+                request[MORE_HEADERS] = limits.headers(caller.client_id)
+        return await handler(request)
+
+    return middleware
+
+
+def test_event_limits(monotonic: Callable[[], float]) -> RateLimits:
+    """How often each subscription may be tested."""
+    return RateLimits("tests", 1 / TEST_SECONDS, 1, monotonic)
+
+
+def take(limits: RateLimits, who: str, refusal: str) -> None:
+    """Take one from somebody's limit.
+
+    Raises:
+        Problem: 429 `rate_limited`, nothing is left; `refusal` says of what.
+    """
+    wait = math.ceil(limits.wait_seconds(who))
+    if wait:
+        detail = f"{refusal}; try again after Retry-After seconds."
+        raise Problem("rate_limited", detail, retry_after=wait, close=True)
+    limits.charge(who)
+
+
+def _is_command(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and (request.method, resource.canonical) in COMMANDS
