@@ -36,9 +36,8 @@ def request_limits(monotonic: Callable[[], float]) -> Any:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         caller = request.get(CALLER)
-        if (
-            caller is not None and SCOPE not in caller.scopes
-        ):  # a worker asks for a client that has paid there
+        # A worker asks on behalf of a client that was limited where it asked.
+        if caller is not None and SCOPE not in caller.scopes:
             limits = commands if _is_command(request) else requests
             try:
                 take(limits, caller.client_id, "This client has reached its rate limit")

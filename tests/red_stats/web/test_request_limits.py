@@ -12,6 +12,7 @@ from red_common.web.more_headers import more_headers
 from red_stats.web import request_limits
 from red_stats.web.request_limits import COMMANDS, take
 from red_stats.web.subscriptions import Subscriptions
+from red_stats.web.worker_tokens import SCOPE
 
 ONE = "/v1/subscriptions/s"
 
@@ -26,7 +27,8 @@ class Clock:
 @web.middleware
 async def authentication(request, handler):
     if "client" in request.headers:
-        request[CALLER] = Caller(request.headers["client"], "k", frozenset())
+        scopes = frozenset(request.headers.get("scopes", "").split())
+        request[CALLER] = Caller(request.headers["client"], "k", scopes)
     return await handler(request)
 
 
@@ -116,3 +118,9 @@ def test_a_subscription_is_tested_once_in_10_s(clock):
     assert (refused.value.code, refused.value.retry_after) == ("rate_limited", 10)
     clock.now += 9.5
     take(limits, "s", "Tested")
+
+
+async def test_workers_that_ask_each_other_have_no_limit(ask):
+    for _ in range(1100):
+        status, _, _ = await ask("GET", "/v1/none", client="", scopes=SCOPE)
+        assert status == 404
