@@ -73,7 +73,7 @@ def _serve(server: str | None = None) -> None:
 
     import uvloop
 
-    from red_common import failpoints, process_log
+    from red_common import failpoints, open_files, process_log
     from red_common.kafka import patches
     from red_service.app import CannotStart, serve
     from red_service.servers import serve_together
@@ -81,6 +81,7 @@ def _serve(server: str | None = None) -> None:
 
     settings = load()
     os.umask(0o077)  # what is written is for this user alone
+    open_files.raise_limit()
     process_log.set_up(settings.log_level, settings.log_format)
     if server is not None:
         settings = settings.of_server(server)

@@ -10,7 +10,7 @@ from typing import Final
 
 import uvloop
 
-from red_common import failpoints, process_log
+from red_common import failpoints, open_files, process_log
 from red_stats.app import create_process, die
 from red_stats.faust.worker import Worker, quiet_libraries, run
 from red_stats.kafka import scanner
@@ -35,6 +35,7 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     """Run until SIGTERM or Ctrl-C; never returns."""
     os.umask(0o077)  # what is written is for this user alone
     process_log.set_up(settings.log_level, settings.log_format)
+    open_files.raise_limit()
     failpoints.arm(settings.crash_at)
     uvloop.install()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -141,6 +142,17 @@ def until_paused(pid):
                 return
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@contextmanager
+def a_lower_soft_limit_of_files():
+    """What is started within has a soft limit that could be higher."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def hear_interrupts():

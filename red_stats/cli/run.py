@@ -11,12 +11,14 @@ from red_stats.cli.base import app, fail, secret_from
 @app.command
 def up() -> None:
     """Start Kafka, RED and the worker on this machine; Ctrl-C stops everything in order."""
+    from red_common import open_files
     from red_stats.local.data_folder import Unusable, locked
     from red_stats.local.supervisor import supervise
     from red_stats.settings import load
 
     settings = load()
     os.umask(0o077)  # what is written is for this user alone
+    open_files.raise_limit()
 
     def out(text: str) -> None:
         print(text, flush=True)

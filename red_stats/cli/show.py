@@ -48,7 +48,7 @@ def topics(*, as_json: Json = False) -> None:
 
 @app.command
 def doctor(*, as_json: Json = False) -> None:
-    """Check this machine: Python, Java, Kafka's jars, decoders, reader, store, free space, ports."""
+    """Check this machine: Python, Java, Kafka's jars, decoders, reader, store, room, open files, ports."""
     from red_stats.local.doctor import examine
     from red_stats.settings import load
 

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from red_common import open_files
 from red_stats.kafka import scanner
 from red_stats.local.data_folder import MIN_FREE
 from red_stats.local.kafka import KafkaNotReady, find_java
@@ -14,6 +15,9 @@ from red_stats.local.kafka_jars import cache_folder, read_lock
 from red_stats.local.ports import is_free
 from red_stats.settings import Settings
 from red_stats.store.clickhouse import engine_version
+
+FEWEST_FILES: Final = 1024  # what connections, Kafka, store and webhooks fit in
+FEW_FILES: Final = 4096
 
 
 class Finding(NamedTuple):
@@ -34,6 +38,7 @@ def examine(settings: Settings) -> list[Finding]:
         "reader": lambda: (True, f"measurements are read by {scanner.build_and_describe()}"),
         "store": _store,
         "room": lambda: _room(settings.data),
+        "open files": lambda: open_files_of(open_files.hard_limit()),
         "ports": lambda: _ports(settings),
     }
     return [Finding(what, *check()) for what, check in checks.items()]
@@ -72,6 +77,16 @@ def _room(folder: Path) -> tuple[bool, str]:
     existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     return free >= MIN_FREE, f"{free >> 20} MiB free in {existing}"
+
+
+def open_files_of(limit: int) -> tuple[bool, str]:
+    """What a limit of open files is worth: whether it is enough, and in words."""
+    at_once = open_files.connections_within(limit)
+    found = f"{limit} in each process, at most {at_once} of them connections of clients"
+    if limit >= FEW_FILES:
+        return True, found
+    advice = "raise the hard limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=)"
+    return limit >= FEWEST_FILES, f"{found}: low, {advice}"
 
 
 def _ports(settings: Settings) -> tuple[bool, str]:

@@ -57,6 +57,13 @@ def test_the_lines_of_the_readme_work_when_pasted(up):
     assert '"images":' in answers
 
 
+def test_up_and_its_children_may_have_as_many_files_open_as_the_hard_limit_allows(up):
+    process = psutil.Process(up.process.pid)
+    for one in (process, *process.children()):
+        soft, hard = one.rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard, one.cmdline()
+
+
 async def test_an_image_reaches_a_webhook_and_verify_agrees(up, demo):
     async with Receiver() as receiver:
         subscription = await demo.subscribed(type("S", (), {"url": up.stats}), receiver.url)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import free_port
+from tests.services import a_lower_soft_limit_of_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +37,7 @@ class Up:
         return None if self._program[0] == sys.executable else self.folder
 
     def start(self, seconds=90):
-        with self.out.open("wb") as out, self.err.open("wb") as err:
+        with a_lower_soft_limit_of_files(), self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*self._program, "up"],
                 cwd=self._cwd,
