@@ -1,4 +1,4 @@
-"""Connections to webhooks: only to addresses that the rules allow, and none for longer than MOST_AGE.
+"""Connections to webhooks: only to addresses that the rules allow, none for longer than MOST_AGE, few idle.
 
 The resolver refuses a name if any of its addresses is refused; literal addresses never reach a resolver,
 so the socket factory checks every address that is dialled. A name may come to mean another address at any
@@ -17,12 +17,14 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
 from red_stats.delivery.answer_head import AnswerHead
 from red_stats.domain.urls import Network, is_allowed
 
 MOST_AGE: Final = 60.0  # seconds
+MOST_IDLE: Final = 64  # connections kept for the next webhook: each is an open file, however many receivers
 DNS_SECONDS: Final = 3.0
 REFUSED: Final = "the webhook's address is not allowed"
 
@@ -135,6 +137,10 @@ class GuardedConnector(aiohttp.TCPConnector):
                 head_of_answer.set(protocol.head)
                 return connection
             connection.close()
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        idle = sum(one.is_connected() for kept in self._conns.values() for one, _ in kept)
+        super()._release(key, protocol, should_close=should_close or idle >= MOST_IDLE)
 
 
 def _socket(allow: Sequence[Network], info: Any) -> socket.socket:

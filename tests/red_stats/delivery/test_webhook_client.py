@@ -1,12 +1,12 @@
 """Odd receivers: what each of them is told to be, and that none of them gets more than one POST."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
 import struct
-from contextlib import asynccontextmanager
 
 import pytest
 from cryptography import x509
@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from red_stats.delivery.connections import GuardedConnector
+from red_stats.delivery.connections import MOST_IDLE, GuardedConnector
 from red_stats.delivery.webhook_client import WebhookClient
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def a_receiver(answer, tls=None):
     """A server whose connections are handled by `answer(head, writer)` request after request."""
     requests, connections = [], set()
@@ -48,7 +48,7 @@ async def a_receiver(answer, tls=None):
             writer.close()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def a_client(**options):
     client = WebhookClient(GuardedConnector(LOOPBACK, **({"seconds": 3} | options)))
     try:
@@ -166,6 +166,34 @@ async def test_a_connection_is_used_again_while_it_is_young_and_never_beyond_its
         connections = [connection for _, connection in requests]
         assert len(requests) > 20
         assert 3 <= len(set(connections)) <= 8
+
+
+async def test_idle_connections_to_many_receivers_are_bounded():
+    open_ones = set()
+
+    async def serve(reader, writer):
+        open_ones.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(2)
+                await keep(None, writer)
+        open_ones.discard(writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    port = server.sockets[0].getsockname()[1]
+    urls = [f"http://127.0.{number // 250}.{number % 250 + 1}:{port}/" for number in range(500)]
+    async with a_client(seconds=20) as client, asyncio.timeout(60):
+        for begin in range(0, 500, 100):
+            outcomes = await asyncio.gather(
+                *(client.post(url, {}, b"{}") for url in urls[begin : begin + 100])
+            )
+            assert {outcome.status for outcome in outcomes} == {200}
+        while len(open_ones) > MOST_IDLE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert len(open_ones) == MOST_IDLE
+    server.close()
 
 
 async def test_an_idle_connection_is_closed_at_its_age():
