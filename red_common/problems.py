@@ -31,7 +31,7 @@ CATALOGUE: Final[dict[str, tuple[int, str]]] = {
     "scope_missing": (403, "The API key lacks a scope"),
     "not_found": (404, "There is no such resource"),
     "method_not_allowed": (405, "The method is not allowed here"),
-    "request_timeout": (408, "The request body took too long"),
+    "request_timeout": (408, "The request took too long"),
     "idempotency_in_progress": (409, "The first request with this Idempotency-Key has not finished"),
     "subscription_disabled": (409, "The subscription is disabled"),
     "subscription_exists": (409, "The subscription id is in use"),

@@ -14,7 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from red_common import failpoints
+from red_common import failpoints, open_files
 from red_common.kafka.connection import KafkaConnection
 from red_common.process_log import LogFormat
 
@@ -69,6 +69,15 @@ class CommonSettings(BaseSettings):
     storage: str | None = Field(
         None, description="object store for images, such as s3://bucket/prefix; unset: the data folder"
     )
+    idle_seconds: float = Field(
+        30, ge=1, description="seconds after which a connection without a complete request is closed"
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="connections that clients may have to one process; unset: a quarter of the "
+        "files it may have open, at most 1000",
+    )
     metrics_public: bool = Field(False, description="serve /metrics to addresses other than loopback")
     instance: str | None = Field(
         None,
@@ -94,6 +103,11 @@ class CommonSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given as an argument, then the environment, then files of secrets."""
         return named["init_settings"], named["env_settings"], FromFiles(settings_cls)
+
+    @property
+    def connections(self) -> int:
+        """How many connections of clients this process keeps open."""
+        return self.max_connections or open_files.connections_within(open_files.soft_limit())
 
     @property
     def connection(self) -> KafkaConnection:

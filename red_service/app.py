@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
-LINGER_SECONDS = 10.0  # to read the rest of a refused body: a reset could overtake the response
 SWEEP_EVERY = 3600.0
 SWEPT_AFTER = timedelta(days=7)
 GC_THRESHOLDS = (50_000, 20, 100)  # collect rarely: each pause of milliseconds shows in the p99
@@ -182,11 +181,10 @@ async def _every_second(work: Callable[[], None]) -> None:
 async def _listen(settings: Settings, application: web.Application, stack: AsyncExitStack) -> None:
     runner = Runner(
         application,
-        access_log=None,
+        max_connections=settings.connections,
+        keepalive_timeout=settings.idle_seconds,
         auto_decompress=False,
         shutdown_timeout=STOP_SECONDS,
-        keepalive_timeout=settings.idle_seconds,
-        lingering_time=LINGER_SECONDS,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

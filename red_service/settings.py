@@ -33,9 +33,6 @@ class Settings(CommonSettings):
     body_memory: int = Field(
         256 << 20, ge=MAX_BODY, description="bytes that the bodies of all requests may take up together"
     )
-    idle_seconds: float = Field(
-        30, ge=1, description="seconds after which a connection without a complete request is closed"
-    )
     key_lease: float = Field(
         30,
         gt=0,

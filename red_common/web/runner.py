@@ -1,19 +1,42 @@
-"""aiohttp's server, made to answer whoever can be answered, and by a problem where it has its own words."""
+"""aiohttp's server, made to answer whoever can be answered, with as many connections as it can bear."""
 
-from collections.abc import Coroutine
-from typing import Any
+import asyncio
+import logging
+from typing import Any, Final
 
 from aiohttp import web
 
-from red_common.problems import Problem
-from red_common.web.errors import problem_of
-from red_common.web.responses import problem_response
+from red_common.web.connection import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Connection
+
+log = logging.getLogger(__name__)
+
+LOGGED_EVERY: Final = 60.0  # seconds
 
 
 class Runner(web.AppRunner):
-    """Runs an application; takes what AppRunner takes."""
+    """Runs an application; takes what AppRunner takes, and `max_connections`, how many may be open."""
 
     __slots__ = ()
+
+    def __init__(
+        self,
+        application: web.Application,
+        *,
+        max_connections: int,
+        header_seconds: float = HEADER_SECONDS,
+        keepalive_timeout: float = IDLE_SECONDS,
+        lingering_time: float = LINGER_SECONDS,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            application,
+            access_log=None,
+            max_connections=max_connections,
+            header_seconds=header_seconds,
+            keepalive_timeout=keepalive_timeout,
+            lingering_time=lingering_time,
+            **options,
+        )
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -21,56 +44,45 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
+    def __init__(self, *handler: Any, max_connections: int, **options: Any) -> None:
+        super().__init__(*handler, **options)
+        self._max_connections = max_connections
+        self._open: dict[Connection, None] = {}  # in the order in which they were made
+        self._log_at = 0.0
+
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        assert isinstance(handler, Connection)
+        if len(self._open) >= self._max_connections:
+            self._log_crowd()
+            self._close_ending()
+        if len(self._open) >= self._max_connections:
+            (self._spared() or handler).refuse()
+        self._open[handler] = None
 
-class _Connection(web.RequestHandler):
-    __slots__ = ()
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        assert isinstance(handler, Connection)
+        self._open.pop(handler, None)
+        super().connection_lost(handler, exc)
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Keeps the connection open for one more answer if the client has sent a whole request.
+    def _close_ending(self) -> None:
+        for connection in [one for one in self._open if one.is_ending]:
+            connection.close_transport()
+            del self._open[connection]
 
-        A client may end its side of the connection behind its last request. What is cut is not answered.
+    def _spared(self) -> Connection | None:
+        """The connection that is missed least, and on which no request is under way; None if there is none.
+
+        So whoever opens connections and says nothing keeps nobody out.
         """
-        if self._messages:
-            is_whole = self._messages[-1][1].is_eof()
-        elif self._current_request is not None:
-            is_whole = self._current_request.content.is_eof()
-        else:
-            is_whole = self._request_in_progress  # its answer is being sent
-        if is_whole:
-            self.close()  # after this answer
-        return is_whole
+        new = next((one for one in self._open if one.is_new), None)
+        return new or next((one for one in self._open if one.is_idle), None)
 
-    def _handle_request(
-        self, request: web.BaseRequest, *rest: Any
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        self._current_request = request  # from now on, and not only once the task of this coroutine begins
-        return super()._handle_request(request, *rest)
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Sends the response; one that no middleware has seen, such as that to an Expect, as a problem."""
-        if isinstance(resp, web.HTTPException):
-            resp = problem_response(problem_of(resp))
-        return await super().finish_response(request, resp, start_time)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The response to a request that is not HTTP, or to an error that no middleware has seen."""
-        super().handle_error(request, status, exc, message)
-        cause = (message or "").partition("\n")[0].strip(" :.")[:200]
-        if status == 400:
-            problem = Problem("bad_request", f"The request is not HTTP as it should be: {cause}.")
-        else:
-            problem = Problem("internal_error", "Something went wrong; see the service's log.")
-        response = problem_response(problem)
-        response.force_close()
-        return response
+    def _log_crowd(self) -> None:
+        now = self._loop.time()
+        if now >= self._log_at:
+            self._log_at = now + LOGGED_EVERY
+            log.warning("%d connections are open, as many as may be: some give way", len(self._open))

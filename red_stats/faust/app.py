@@ -103,7 +103,7 @@ class StatsApp(faust.App):
         return BatchTransport(self.conf.broker_consumer, self, loop=None)
 
     def _new_web(self) -> Web:
-        return _SiteServer(self, self._site)
+        return _SiteServer(self, self._stats_settings, self._site)
 
 
 async def enter_with_retries(
@@ -127,11 +127,16 @@ async def enter_with_retries(
 class _SiteServer(Web):
     """Faust's web server with our routes only: its own views would show any key to anybody."""
 
-    def __init__(self, app: faust.App, site: Site | None) -> None:
+    def __init__(self, app: faust.App, settings: Settings, site: Site | None) -> None:
         super().__init__(app)
         if site is not None:
             self.web_app.add_routes(site.routes)
-        self._runner = Runner(self.web_app, access_log=None, shutdown_timeout=2)
+        self._runner = Runner(
+            self.web_app,
+            max_connections=settings.connections,
+            keepalive_timeout=settings.idle_seconds,
+            shutdown_timeout=2,
+        )
 
     def _enabled_blueprints(self) -> list[Any]:
         return []

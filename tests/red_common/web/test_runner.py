@@ -22,7 +22,7 @@ async def port():
 
     app = web.Application(middlewares=[problems()])
     app.router.add_post("/echo", echo)
-    runner = Runner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=1)
+    runner = Runner(app, max_connections=100, keepalive_timeout=60, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
