@@ -1,6 +1,7 @@
 """One client's connection to either service: what it may take, in seconds and bytes, and how it ends."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -10,7 +11,9 @@ from aiohttp import web
 
 from red_common.problems import Problem
 from red_common.web.errors import problem_of
-from red_common.web.responses import problem_response
+from red_common.web.responses import guard, problem_response
+
+log = logging.getLogger(__name__)
 
 HEADER_SECONDS: Final = 10.0  # for the header of a request, however its bytes come
 IDLE_SECONDS: Final = 30.0
@@ -91,7 +94,7 @@ class Connection(web.RequestHandler):
     def refuse(self, problem: Problem | None = None) -> None:
         """Answers without a request, by default that another client has the place, and ends."""
         detail = "There are as many connections as may be open; try again later."
-        response = problem_response(problem or Problem("overloaded", detail, retry_after=1))
+        response = guard(problem_response(problem or Problem("overloaded", detail, retry_after=1)))
         assert isinstance(response.body, bytes)
         headers = {**response.headers, "Content-Length": len(response.body), "Connection": "close"}
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -132,6 +135,8 @@ class Connection(web.RequestHandler):
         """
         if isinstance(resp, web.HTTPException):
             resp = problem_response(problem_of(resp))
+        if not resp.prepared:
+            guard(resp)
         forbids = resp.status in (401, 403)
         if forbids:
             resp.force_close()
@@ -154,11 +159,12 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The response to a request that is not HTTP, or to an error that no middleware has seen."""
-        super().handle_error(request, status, exc, message)
-        cause = (message or "").partition("\n")[0].strip(" :.")[:200]
-        if status == 400:
+        if status == 400:  # whose bytes may hold a key: no log shows them
+            log.info("%s sent what is not HTTP: %s", request.remote, type(exc).__name__)
+            cause = (message or "").partition("\n")[0].strip(" :.")[:200]
             problem = Problem("bad_request", f"The request is not HTTP as it should be: {cause}.")
         else:
+            super().handle_error(request, status, exc, message)
             problem = Problem("internal_error", "Something went wrong; see the service's log.")
         response = problem_response(problem)
         response.force_close()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from aiohttp import web
@@ -13,12 +13,24 @@ from red_common.problems import CONTENT_TYPE, Problem
 from red_common.web.handlers import Handler
 
 RETRY_SECONDS: Final = 2  # Retry-After of a 503 that names no other time
+GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "RED"}
+Sent = TypeVar("Sent", bound=web.StreamResponse)
 FILE_TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".css": "text/css",
     ".json": "application/json",
 }
+
+
+def guard(response: Sent) -> Sent:
+    """Adds what every response says unless it says something else: keep it nowhere, and guess no type.
+
+    The name of the server comes without versions, which would tell what it is vulnerable to.
+    """
+    for name, value in GUARDS.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

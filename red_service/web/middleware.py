@@ -24,7 +24,6 @@ def origins(allowed: frozenset[str]) -> Any:
         origin = request.headers.get("Origin", "")
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
-        response.headers["X-Content-Type-Options"] = "nosniff"
         if origin in allowed:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = "Retry-After, RateLimit, RateLimit-Policy"

@@ -15,7 +15,6 @@ POLICY: Final = (
 )
 INLINE: Final = " 'unsafe-inline'"  # the script of /docs sets styles of elements
 HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
