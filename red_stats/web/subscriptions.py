@@ -29,6 +29,7 @@ from red_stats.web.parameters import known
 from red_stats.web.request_limits import take
 
 MOST_SECONDS = 1 << 53
+BODY_SECONDS = 10.0
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 SendTask = Callable[[str, bytes], Awaitable[None]]
 Unset = msgspec.UnsetType
@@ -238,9 +239,14 @@ async def _fields(request: web.Request, kind: type[Body]) -> dict[str, Any]:
     """The fields that a body names, as they stand in a command.
 
     Raises:
-        Problem: 400 `invalid_body`, 422 `threshold_out_of_range`.
+        Problem: 400 `invalid_body`, 408 `request_timeout`, 422 `threshold_out_of_range`.
     """
-    raw = await request.read()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await request.read()
+    except TimeoutError:
+        detail = "The body came too slowly, or its end never came."
+        raise Problem("request_timeout", detail, close=True) from None
     try:
         body = msgspec.json.Decoder(kind, float_hook=exactly).decode(raw)
         given = msgspec.structs.asdict(body)

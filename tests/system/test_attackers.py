@@ -94,3 +94,10 @@ async def test_every_answer_is_guarded_and_names_no_version(api, attacked, raw):
     assert "x-content-type-options: nosniff" in head
     assert [line for line in head if line.startswith("cache-control: no-")]
     assert not [line for line in head if "aiohttp" in line or "python" in line]
+
+
+async def test_a_body_that_never_ends_is_given_up(api, stats):
+    headers = (b"Authorization: Bearer " + api.key.encode(), b"Content-Length: 100")
+    head = await answered(stats, a_request("/v1/subscriptions", *headers, method=b"POST") + b"{")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head.lower()
