@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
@@ -66,17 +67,24 @@ async def until_failed(api, stats, subscription, times=1):
             await asyncio.sleep(0.1)
 
 
-@pytest.fixture
-def patient(kafka, stats, tmp_path):
-    """A worker of role deliver alone whose second attempt would come after an hour."""
+@contextmanager
+def instead_of(stats, kafka, folder, **settings):
+    """A worker with other settings, while the one of this module is stopped."""
     stats.stop()
-    given = {"RED_WEBHOOK_SCHEDULE": "3600", "RED_WEBHOOK_TIMEOUT": "5"}
     try:
-        with running(worker(kafka, tmp_path, **given)) as service:
+        with running(worker(kafka, folder, **settings)) as service:
             yield service
     finally:
         stats.start()
         stats.until_ready()
+
+
+@pytest.fixture
+def patient(kafka, stats, tmp_path):
+    """A worker of role deliver alone whose second attempt would come after an hour."""
+    given = {"RED_WEBHOOK_SCHEDULE": "3600", "RED_WEBHOOK_TIMEOUT": "5"}
+    with instead_of(stats, kafka, tmp_path, **given) as service:
+        yield service
 
 
 async def test_an_endpoint_that_comes_back_is_tried_within_seconds_whatever_the_schedule_says(
@@ -128,13 +136,8 @@ async def test_every_secret_within_its_overlap_signs_newest_first(api, service, 
 @pytest.fixture
 def proving(kafka, stats, tmp_path):
     """A worker that sends nothing to an endpoint that has not proven its consent."""
-    stats.stop()
-    try:
-        with running(worker(kafka, tmp_path, RED_WEBHOOK_VERIFY="1")) as service:
-            yield service
-    finally:
-        stats.start()
-        stats.until_ready()
+    with instead_of(stats, kafka, tmp_path, RED_WEBHOOK_VERIFY="1") as service:
+        yield service
 
 
 async def echo(request):
@@ -231,14 +234,9 @@ async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, servi
 @pytest.fixture
 def roomy(kafka, stats, tmp_path):
     """A worker for which each address of this machine's own network is another host."""
-    stats.stop()
     given = {"RED_WEBHOOK_ALLOW": "127.0.0.0/8", "RED_WEBHOOK_TIMEOUT": "30"}
-    try:
-        with running(worker(kafka, tmp_path, **given)) as service:
-            yield service
-    finally:
-        stats.start()
-        stats.until_ready()
+    with instead_of(stats, kafka, tmp_path, **given) as service:
+        yield service
 
 
 async def test_300_alerts_to_receivers_that_hang_delay_no_webhook_of_another_client(kafka, service, roomy):

@@ -133,7 +133,7 @@ async def test_counts_alerts_and_seq_stand_once(kafka, states):
         count, topics.MEASUREMENTS, [measured(client, n / 10, offset=n) for n in range(10)]
     )
 
-    [window] = states.held[PARTITION].tables.windows.of(client).values()
+    [(_, window)] = states.held[PARTITION].tables.windows.items()
     assert (window.images, window.red_sum) == (10, 45_000)
     assert set(window.subscriptions.values()) == {(10, 4)}
     alerts = await written(kafka, topics.ALERTS)
