@@ -57,7 +57,7 @@ async def test_no_log_shows_the_key_of_a_request_that_is_not_http(api, attacked,
     secret = api.key.encode()
     head = await answered(attacked, a_request(path_of(attacked), line % secret, method=b"POST"))
     assert head.split()[1].startswith(b"4")
-    assert api.key.rpartition("_")[2] not in attacked.log.read_text()
+    assert api.key.split("_", 2)[2] not in attacked.log.read_text()
 
 
 @pytest.mark.parametrize("first", [b"Bearer %s / HTTP/1.1", b"GET /%s HTTP/1.1", b"GET / HTTP/%s", b"%s"])
@@ -66,7 +66,7 @@ async def test_no_log_shows_a_key_in_a_first_line(api, attacked, first):
     await answered(attacked, b"%s\r\nHost: x\r\n\r\n" % (first % secret))
     good = a_request("/health/live")
     await answered(attacked, b"%s%s\r\nHost: x\r\n\r\n" % (good, first % secret))
-    assert api.key.rpartition("_")[2] not in attacked.log.read_text()
+    assert api.key.split("_", 2)[2] not in attacked.log.read_text()
 
 
 async def test_only_workers_ask_whether_a_position_is_passed(api, stats):
