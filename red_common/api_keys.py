@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 
 TOPIC: Final = "red.api-keys"
 
-MOST_UNSIGNED: Final = 1000  # that are remembered
-
 Scope = Literal["measure", "statistics", "subscriptions", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions", "admin")
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions")
@@ -42,6 +40,11 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     created_at: str
     revoked_at: str | None = None
     mac: str = ""
+
+    def is_of(self, key: str) -> bool:
+        """Whether the record is that of this key."""
+        _, key_id, secret = _parts(key)
+        return key_id == self.key_id and hmac.compare_digest(_sha256(secret), self.secret_sha256)
 
     @property
     def signed_bytes(self) -> bytes:
@@ -86,9 +89,11 @@ def revocation_key(key_id: str) -> str:
     return f"revoked/{key_id}"
 
 
-def id_of(key: str) -> str:
-    """The key id in a key."""
-    return key.split("_")[1]
+def _parts(key: str) -> tuple[str, str, str]:
+    """What stands before, the key id, and the secret."""
+    prefix, _, rest = key.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return prefix, key_id, secret
 
 
 def _sha256(secret: str) -> str:
@@ -98,12 +103,12 @@ def _sha256(secret: str) -> str:
 class Keyring:
     """Every key of the topic: `apply` feeds it, `authenticate` asks it. `records` holds them by key id.
 
-    `unsigned` holds records without a signature of ours, which open nothing; `ignored` counts all records
-    that were not taken.
+    `ignored` counts the records that were not taken. With `keep_unsigned`, `unsigned` holds those without a
+    signature of ours, which open nothing: to be looked at, not for services, whose memory anybody could fill.
     """
 
-    def __init__(self, keys: SecretKeys) -> None:
-        self._keys = keys
+    def __init__(self, keys: SecretKeys, *, keep_unsigned: bool = False) -> None:
+        self._keys, self._keep_unsigned = keys, keep_unsigned
         self._revoked: set[str] = set()
         self.records: dict[str, KeyRecord] = {}
         self.unsigned: dict[str, KeyRecord] = {}
@@ -127,9 +132,9 @@ class Keyring:
             return
         is_revoked = found.revoked_at is not None
         if not self._keys.has_signed(TOPIC, found.signed_bytes, found.mac):
-            if len(self.unsigned) < MOST_UNSIGNED:
+            if self._keep_unsigned:
                 self.unsigned[found.key_id] = found
-            self._ignore(record, f"key {found.key_id} is not signed with our secret key")
+            self._ignore(record, f"key {found.key_id[:40]} is not signed with our secret key")
         elif name not in (found.key_id, revocation_key(found.key_id) if is_revoked else found.key_id):
             self._ignore(record, f"key {found.key_id} stands under another record key")
         elif found.key_id in self._revoked and not is_revoked:
@@ -151,8 +156,7 @@ class Keyring:
         Hashes are compared in constant time.
         """
         scheme, _, token = (authorization or "").partition(" ")
-        prefix, _, rest = token.strip().partition("_")
-        key_id, _, secret = rest.partition("_")
+        prefix, key_id, secret = _parts(token.strip())
         record = self.records.get(key_id)
         stored = record.secret_sha256 if record else "0" * 64
         same = hmac.compare_digest(_sha256(secret), stored)

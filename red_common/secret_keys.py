@@ -4,14 +4,14 @@ They come from `RED_SECRET_KEY`, or from `secret.key` in the data folder: 64 hex
 first, then those it has replaced.
 """
 
-import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+from red_common import private_files
 
 KEY_FILE: Final = "secret.key"
 KEY_BYTES: Final = 32
@@ -32,6 +32,11 @@ class SecretKeys:
     def ids(self) -> frozenset[str]:
         """The ids of all keys."""
         return frozenset(self._keys)
+
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """Every key, the one in use first."""
+        return tuple(self._keys.values())
 
     @property
     def current(self) -> bytes:
@@ -71,37 +76,31 @@ def load_keys(data: Path, configured: str | None, *, create: bool = False) -> Se
     path = data / KEY_FILE
     if create and not path.exists():
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(path, [secrets.token_hex(KEY_BYTES)])
+        _write(path, [secrets.token_bytes(KEY_BYTES)])
     try:
         return _parse(path.read_text(), str(path))
     except FileNotFoundError:
         raise SecretKeyError(f"{path} is missing: restore it or set RED_SECRET_KEY") from None
-    except OSError as error:
-        raise SecretKeyError(f"{path} cannot be read ({error.strerror}): restore it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretKeyError(f"{path} cannot be read ({error}): restore it") from error
 
 
 def rotate(data: Path) -> SecretKeys:
     """Puts a new key in front of those in the file; processes use it from their next start.
 
     Raises:
-        SecretKeyError: there is no file, or it cannot be read.
+        SecretKeyError: there is no file, or it cannot be read or written.
     """
-    load_keys(data, None)
-    path = data / KEY_FILE
-    _write(path, [secrets.token_hex(KEY_BYTES), *path.read_text().split()])
-    return load_keys(data, None)
+    keys = [secrets.token_bytes(KEY_BYTES), *load_keys(data, None).all]
+    try:
+        _write(data / KEY_FILE, keys)
+    except OSError as error:
+        raise SecretKeyError(f"{data / KEY_FILE} cannot be written: {error}") from error
+    return SecretKeys(keys)
 
 
-def _write(path: Path, keys: Sequence[str]) -> None:
-    """All or nothing, and readable by its owner only."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with contextlib.suppress(FileNotFoundError):
-        partial.unlink()
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("".join(f"{key}\n" for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def _write(path: Path, keys: Sequence[bytes]) -> None:
+    private_files.write(path, "".join(f"{key.hex()}\n" for key in keys))
 
 
 def _parse(text: str, source: str) -> SecretKeys:

@@ -1,6 +1,6 @@
 """API keys on the compacted topic `red.api-keys`: created, listed and revoked while the system runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -36,7 +36,7 @@ async def read_keyring(connection: KafkaConnection, keys: SecretKeys) -> Keyring
     Raises:
         KafkaError: Kafka cannot be reached.
     """
-    keyring = Keyring(keys)
+    keyring = Keyring(keys, keep_unsigned=True)
     follower = Follower(connection, TOPIC, keyring.apply)
     try:
         await follower.start()
@@ -61,13 +61,17 @@ async def revoke_key(connection: KafkaConnection, key_id: str, now: str, keys: S
     return found
 
 
-async def sign_keys(connection: KafkaConnection, key_ids: Iterable[str], keys: SecretKeys) -> list[KeyRecord]:
+async def sign_keys(
+    connection: KafkaConnection, key_ids: Collection[str], keys: SecretKeys
+) -> list[KeyRecord]:
     """Sign records again with the secret key in use, as they stand; those without a signature become keys.
 
     Raises:
         NoSuchKey: there is no record of one of the ids; nothing has been signed.
         KafkaError: Kafka cannot be reached.
     """
+    if not key_ids:
+        return []
     keyring = await read_keyring(connection, keys)
     known = keyring.unsigned | keyring.records
     missing = [key_id for key_id in key_ids if key_id not in known]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from red_common import private_files
+
 MIN_FREE = 512 << 20
 KEYS_FILE = "keys.json"
 
@@ -66,10 +68,4 @@ def read_keys(folder: Path) -> dict[str, Any] | None:
 
 def write_keys(folder: Path, keys: dict[str, Any]) -> None:
     """Write the keys to a file that only its owner can read."""
-    partial = folder / (KEYS_FILE + ".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(keys, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / KEYS_FILE)
+    private_files.write(folder / KEYS_FILE, json.dumps(keys, indent=2))

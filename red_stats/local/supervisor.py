@@ -13,23 +13,22 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
-from red_common.api_keys import DEFAULT_SCOPES, id_of
 from red_common.child_processes import describe
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaError
-from red_common.secret_keys import SecretKeyError, SecretKeys, load_keys
+from red_common.secret_keys import SecretKeyError, load_keys
 from red_stats.domain.measurements import from_ms
-from red_stats.kafka.api_keys import create_key, read_keyring, sign_keys
 from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
 from red_stats.local.children import Child
-from red_stats.local.data_folder import Unusable, read_keys, write_keys
+from red_stats.local.data_folder import Unusable, read_keys
 from red_stats.local.kafka import Kafka, KafkaNotReady, new_kafka
 from red_stats.local.kafka_jars import JarError
 from red_stats.local.ports import check_ports, free_port
+from red_stats.local.up_keys import keys_of_up
 from red_stats.local.welcome import welcome
 from red_stats.settings import Settings
 
@@ -97,7 +96,8 @@ class Supervisor:
                 settings.replication,
                 settings.measurements_retention_days,
             )
-            self._keys = await self._known_keys(secret_keys) or await self._make_keys(secret_keys)
+            now = rfc3339(from_ms(int(time.time() * 1000)))
+            self._keys = await keys_of_up(settings.connection, settings.data, secret_keys, now)
         except (KafkaNotReady, JarError, TopicMismatch, SecretKeyError) as error:
             raise Unusable(str(error)) from error
         except (KafkaError, OSError) as error:
@@ -196,24 +196,6 @@ class Supervisor:
             await task
         finally:
             task.cancel()
-
-    async def _known_keys(self, secret_keys: SecretKeys) -> dict[str, Any] | None:
-        """The keys that an earlier start has made, signed if that was before keys were signed."""
-        keys = read_keys(self._settings.data)
-        if keys is not None:
-            keyring = await read_keyring(self._settings.connection, secret_keys)
-            ids = {id_of(one["api_key"]) for one in keys.values()} & keyring.unsigned.keys()
-            await sign_keys(self._settings.connection, ids - keyring.records.keys(), secret_keys)
-        return keys
-
-    async def _make_keys(self, secret_keys: SecretKeys) -> dict[str, dict[str, str]]:
-        now = rfc3339(from_ms(int(time.time() * 1000)))
-        connection = self._settings.connection
-        _, demo = await create_key(connection, "demo", DEFAULT_SCOPES, now, secret_keys)
-        _, operator = await create_key(connection, "operator", ("admin",), now, secret_keys)
-        keys = {"demo": {"client_id": "demo", "api_key": demo}, "operator": {"api_key": operator}}
-        write_keys(self._settings.data, keys)
-        return keys
 
     def _environment_of_children(self) -> dict[str, str]:
         given = {

@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from red_common import private_files
 from red_stats.store.clickhouse import Store, StoreError
 
 FILE: Final = "store.json"
@@ -44,12 +45,8 @@ class StoreServer:
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         port = self._runner.addresses[0][1]
-        partial = self._path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"port": port, "token": self._token, "pid": os.getpid()}, file)
-        partial.replace(self._path)
+        where = {"port": port, "token": self._token, "pid": os.getpid()}
+        private_files.write(self._path, json.dumps(where))
 
     async def stop(self) -> None:
         """Remove `store.json` and stop listening."""

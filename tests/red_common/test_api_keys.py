@@ -41,11 +41,13 @@ def test_a_key_that_we_have_signed_opens_under_every_key_of_the_ring(made):
 )
 def test_a_record_that_anybody_has_changed_or_minted_is_ignored_and_counted(made, changes):
     record, key = made
-    keyring = Keyring(OURS)
-    keyring.apply(a_record(msgspec.structs.replace(record, **changes)))
-    assert not opens(keyring, key)
-    assert keyring.ignored == 1
+    keyring, service = Keyring(OURS, keep_unsigned=True), Keyring(OURS)
+    for one in (keyring, service):
+        one.apply(a_record(msgspec.structs.replace(record, **changes)))
+        assert not opens(one, key)
+        assert one.ignored == 1
     assert list(keyring.unsigned) == [record.key_id]
+    assert not service.unsigned  # whoever writes to the topic fills no service's memory
 
 
 def test_a_record_of_another_installation_changes_nothing_about_a_key(made):

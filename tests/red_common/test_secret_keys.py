@@ -33,6 +33,21 @@ def test_what_is_no_key_is_an_error_that_names_the_file(tmp_path, text):
         load_keys(tmp_path, None)
 
 
+def test_what_is_no_text_or_cannot_be_written_is_an_error_too(tmp_path, monkeypatch):
+    (tmp_path / KEY_FILE).write_bytes(b"\xff" * 64)
+    with pytest.raises(SecretKeyError, match="cannot be read"):
+        load_keys(tmp_path, None)
+    (tmp_path / KEY_FILE).write_text(A)
+
+    def full(path, text):
+        raise OSError("no room")
+
+    monkeypatch.setattr("red_common.private_files.write", full)
+    with pytest.raises(SecretKeyError, match="cannot be written"):
+        rotate(tmp_path)
+    assert load_keys(tmp_path, None).all == (bytes.fromhex(A),)
+
+
 def test_without_a_file_and_a_setting_it_is_said_what_to_do(tmp_path):
     for work in (lambda: load_keys(tmp_path, None), lambda: rotate(tmp_path)):
         with pytest.raises(SecretKeyError, match="is missing: restore it or set RED_SECRET_KEY"):

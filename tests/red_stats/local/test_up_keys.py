@@ -1,0 +1,59 @@
+"""What `up` takes for its own keys: only what it has made itself."""
+
+import msgspec
+import pytest
+
+from red_common.api_keys import new_key
+from red_common.kafka.connection import KafkaConnection
+from red_stats.kafka.api_keys import read_keyring
+from red_stats.local.data_folder import read_keys, write_keys
+from red_stats.local.up_keys import SCOPES, keys_of_up
+from tests.services import SECRET_KEYS, published
+
+NOW = "2026-01-01T00:00:00.000Z"
+
+
+async def opened(kafka, keys):
+    """What each key may do; None: nothing."""
+    keyring = await read_keyring(KafkaConnection(kafka), SECRET_KEYS)
+    callers = {name: keyring.authenticate(f"Bearer {keys[name]['api_key']}") for name in SCOPES}
+    return {name: caller and sorted(caller.scopes) for name, caller in callers.items()}
+
+
+async def from_before(kafka, folder, **changes):
+    """Keys without signatures in a folder and on the topic; `changes` are in the demo client's record."""
+    keys = {}
+    for client, scopes in SCOPES.items():
+        record, key = new_key(client, scopes, NOW, SECRET_KEYS)
+        changed = changes if client == "demo" else {}
+        await published(kafka, msgspec.structs.replace(record, mac="", **changed))
+        keys[client] = {"api_key": key}
+    write_keys(folder, keys)
+    return keys
+
+
+async def test_keys_are_made_once_and_open_what_their_scopes_say(kafka, tmp_path):
+    connection = KafkaConnection(kafka)
+    keys = await keys_of_up(connection, tmp_path, SECRET_KEYS, NOW)
+    assert await keys_of_up(connection, tmp_path, SECRET_KEYS, NOW) == keys == read_keys(tmp_path)
+    found = await opened(kafka, keys)
+    assert found == {"demo": ["measure", "statistics", "subscriptions"], "operator": ["admin"]}
+
+
+async def test_keys_from_before_signatures_are_signed_once(kafka, tmp_path):
+    keys = await from_before(kafka, tmp_path)
+    assert await opened(kafka, keys) == {"demo": None, "operator": None}
+    await keys_of_up(KafkaConnection(kafka), tmp_path, SECRET_KEYS, NOW)
+    assert None not in (await opened(kafka, keys)).values()
+    assert read_keys(tmp_path)["signed"] is True
+
+
+@pytest.mark.parametrize(
+    "minted",
+    [{"scopes": ("admin",)}, {"secret_sha256": "0" * 64}, {"client_id": "eve"}],
+    ids=["more scopes", "another secret", "another client"],
+)
+async def test_what_somebody_has_put_under_the_id_of_a_key_is_not_signed(kafka, tmp_path, minted):
+    keys = await from_before(kafka, tmp_path, **minted)
+    await keys_of_up(KafkaConnection(kafka), tmp_path, SECRET_KEYS, NOW)
+    assert await opened(kafka, keys) == {"demo": None, "operator": ["admin"]}
