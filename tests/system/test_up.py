@@ -97,6 +97,12 @@ def until_status(url, key, status):
         time.sleep(0.05)
 
 
+def test_what_is_written_is_for_its_user_alone(up):
+    files = [path for path in (up.folder / "data").rglob("*") if path.is_file()]
+    assert {"keys.json", "secret.key", "store.json"} <= {path.name for path in files}
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
+
+
 def test_keys_are_made_and_revoked_while_the_services_run(up):
     made = json.loads(up.command("keys", "create", "anna", "--scope", "statistics", "--json").stdout)
     assert made["client_id"] == "anna"
