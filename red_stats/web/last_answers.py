@@ -8,7 +8,7 @@ import orjson
 
 from red_stats.domain.windows import minute_of
 from red_stats.tables.live import LiveTables
-from red_stats.tables.partition_state import Mark, PartitionState
+from red_stats.tables.partition_state import PartitionState
 
 MOST: Final = 1000  # answers kept of one partition
 
@@ -37,8 +37,7 @@ class _Kept:
         self._fields: dict[tuple[Answer, str], Fields] = {}
 
     def is_of(self, state: PartitionState[LiveTables], minute: int) -> bool:
-        marks: dict[str, Mark] = state.marks
-        return self._tables is state.tables and self._marks == marks and self._minute == minute
+        return self._tables is state.tables and self._marks == state.marks and self._minute == minute
 
     def fields(self, answer: Answer, client_id: str, now: int) -> Fields:
         asked = answer, client_id

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.openapi import SCHEMAS
-from tests.services import an_api, bearer, red, running, worker
+from tests.services import an_api, bearer
 
 FEW = settings(
     max_examples=30,
@@ -30,18 +30,6 @@ CHECKS = [
 ]
 RED = schemathesis.openapi.from_path(SCHEMAS / "openapi" / "red.json")
 STATS = schemathesis.openapi.from_path(SCHEMAS / "openapi" / "red_stats.json")
-
-
-@pytest.fixture(scope="module")
-def service(kafka, tmp_path_factory):
-    with running(red(kafka, tmp_path_factory.mktemp("fuzz"), RED_DECODE_WORKERS="1")) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def stats(kafka, tmp_path_factory):
-    with running(worker(kafka, tmp_path_factory.mktemp("fuzz-stats"))) as service:
-        yield service
 
 
 @pytest.fixture
