@@ -90,7 +90,7 @@ def client(number: int) -> str:
 
 
 def _records(now: int, clients: int, pending: int, threshold: float) -> Iterator[Record]:
-    _, sealed = SecretBox(load_keys(Path("/nowhere"), KEY)).fresh("any", "any")
+    sealed = SecretBox(load_keys(Path("/nowhere"), KEY)).fresh("any", "any")
     for number in range(clients):
         client_id = client(number)
         subscription = str(uuid.UUID(int=number, version=4))

@@ -163,7 +163,7 @@ def _live(resources: Resources, states: PartitionStates[LiveTables], api: Api) -
         states=states,
         partitions=settings.partitions,
         end_of=ends.end,
-        seal=lambda client, subscription: resources.box.fresh(client, subscription)[1],
+        seal=resources.box.fresh,
         opens=resources.box.opens,
         url_refusal=partial(refusal, allow=settings.allow),
     )

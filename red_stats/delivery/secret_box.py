@@ -56,10 +56,9 @@ class SecretBox:
             return False
         return True
 
-    def fresh(self, client_id: str, subscription_id: str) -> tuple[str, str]:
-        """A new secret: in clear, and sealed."""
-        clear = new_secret(self._entropy(32))
-        return clear, self.seal(client_id, subscription_id, clear)
+    def fresh(self, client_id: str, subscription_id: str) -> str:
+        """A new secret, sealed."""
+        return self.seal(client_id, subscription_id, new_secret(self._entropy(32)))
 
 
 def _bound(client_id: str, subscription_id: str) -> bytes:

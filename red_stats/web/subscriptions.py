@@ -90,7 +90,7 @@ class Subscriptions:
         fields = await _fields(request, NewSubscription)
         asked = _asked(request, "subscribe", fields)
         subscription_id = id_of_new(client_id, asked["command_id"])
-        _, sealed = self._resources.box.fresh(client_id, subscription_id)
+        sealed = self._resources.box.fresh(client_id, subscription_id)
         accepted = await self._command(
             client_id, "subscribe", subscription_id, secret=sealed, **asked, **fields
         )
@@ -130,7 +130,7 @@ class Subscriptions:
         found = await self._found(request, client_id)
         fields = await _fields(request, Rotation) if request.body_exists else {}
         asked = _asked(request, f"rotate_secret/{found.id}", fields)
-        _, sealed = self._resources.box.fresh(client_id, found.id)
+        sealed = self._resources.box.fresh(client_id, found.id)
         accepted = await self._command(client_id, "rotate_secret", found.id, secret=sealed, **asked, **fields)
         return json_response(self._with_secret(client_id, accepted))
 
