@@ -7,13 +7,15 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
 
+from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.end_offsets import LogEnds
 from red_stats import topics
+from red_stats.agents.backlogs import refill
 from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.deliveries import enqueue_deliveries, settle
@@ -21,12 +23,14 @@ from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.connections import GuardedConnector
 from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.delivery.webhook_client import WebhookClient
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.record_batches import FetchSettings
 from red_stats.domain.recorded_tables import RECORDED
 from red_stats.domain.stalls import NOWHERE, Place
 from red_stats.domain.urls import refusal
 from red_stats.faust.app import StatsApp
 from red_stats.faust.role import Fatal, Resource, Role
+from red_stats.kafka.range_reader import read_in_steps
 from red_stats.kafka.stall_watch import StallWatch
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.restore_lost_state import restore_lost_state
@@ -45,6 +49,7 @@ from red_stats.web.server import Api, health_site
 log = logging.getLogger(__name__)
 
 ROLES: Final = ("live", "deliver", "record")
+READ_AT_ONCE: Final = 500  # records between two turns of the loop
 Recorders = Mapping[str, Recorder]
 
 
@@ -82,7 +87,7 @@ def create_process(
     if api is not None:
         declared["live"] = _live(resources, states["live"], api)
     if dispatcher is not None:
-        declared["deliver"] = _deliver(states["deliver"], dispatcher)
+        declared["deliver"] = _deliver(states["deliver"], dispatcher, settings.row_limits)
     if recorders:
         declared["record"] = _record(resources, states["record"], recorders)
     site = api.site() if api is not None else health_site(resources, states, watch.stalls)
@@ -190,6 +195,9 @@ def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) ->
         subscriptions=resources.subscriptions,
         attempts=attempts,
         settle=partial(settle, states=states, schedule=settings.schedule),
+        refill=partial(refill, states=states),
+        read_alerts=partial(_alerts_between, settings.connection),
+        limits=settings.row_limits,
         schedule=settings.schedule,
         partition_of=resources.partition_of,
         now=time.time,
@@ -197,9 +205,19 @@ def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) ->
     )
 
 
-def _deliver(states: PartitionStates[DeliverTables], dispatcher: Dispatcher) -> Role[DeliverTables]:
+def _alerts_between(
+    connection: KafkaConnection, partition: int, start: int, end: int
+) -> AsyncGenerator[list[Any], None]:
+    return read_in_steps(connection, TopicPartition(topics.ALERTS, partition), start, end, READ_AT_ONCE)
+
+
+def _deliver(
+    states: PartitionStates[DeliverTables], dispatcher: Dispatcher, limits: Limits
+) -> Role[DeliverTables]:
     """Alerts and tasks -> pending rows -> signed POSTs -> red.deliveries."""
-    enqueue = partial(enqueue_deliveries, states=states, begin=dispatcher.begin, push=dispatcher.push)
+    enqueue = partial(
+        enqueue_deliveries, states=states, begin=dispatcher.begin, push=dispatcher.push, limits=limits
+    )
     return Role(
         states,
         folds={topics.ALERTS: enqueue, topics.DELIVERY_TASKS: enqueue},

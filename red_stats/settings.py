@@ -7,6 +7,7 @@ from pydantic import Field
 
 from red_common import settings as common
 from red_common.settings import CommonSettings, checked
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.retries import parse_schedule
 from red_stats.domain.urls import Network, parse_networks
 
@@ -40,6 +41,12 @@ class Settings(CommonSettings):
         False,
         description="send nothing to an endpoint before it has echoed the challenge of a `red.verify` event",
     )
+    webhook_rows: int = Field(
+        10_000,
+        ge=20,
+        description="pending deliveries of one endpoint that are kept as rows, about 2 KiB each, and a tenth"
+        " of those of one client; further alerts wait in the log",
+    )
     webhook_timeout: float = Field(15, gt=0, description="seconds that one attempt may take")
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free bytes of disk below which nothing is inserted into the store"
@@ -65,6 +72,11 @@ class Settings(CommonSettings):
     def schedule(self) -> tuple[float, ...]:
         """Seconds between the attempts of a delivery; n of them mean n + 1 attempts."""
         return parse_schedule(self.webhook_schedule)
+
+    @property
+    def row_limits(self) -> Limits:
+        """How many deliveries are kept as rows."""
+        return Limits(self.webhook_rows, own=self.webhook_rows // 20, shared=self.webhook_rows * 5)
 
     @property
     def red_url(self) -> str:

@@ -96,6 +96,7 @@ ALERT_SEQUENCES_CHANGELOG: Final = _changelog("live", "alert_sequences")
 ANSWERS_CHANGELOG: Final = _changelog("live", "answers")
 LIVE_OWNERS: Final = Topic(f"{group_of('live')}-owners", compact=True, single=True)
 PENDING_CHANGELOG: Final = _changelog("deliver", "pending")
+BACKLOGS_CHANGELOG: Final = _changelog("deliver", "backlogs")
 PROVEN_CHANGELOG: Final = _changelog("deliver", "proven")
 RECORD_MARKS_CHANGELOG: Final = _changelog("record", "marks")
 

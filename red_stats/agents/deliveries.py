@@ -8,8 +8,10 @@ import orjson
 
 from red_common.events import InvalidEvent
 from red_stats import metrics, topics
+from red_stats.agents import backlogs
 from red_stats.domain import deliveries
 from red_stats.domain.alerts import uuid5
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.deliveries import Row, Transition
 from red_stats.domain.delivery_kinds import BY_TOPIC, kind_of
@@ -66,10 +68,12 @@ async def enqueue_deliveries(
     states: PartitionStates[DeliverTables],
     begin: Callable[[int, Iterable[Row]], None],
     push: Callable[[int, Iterable[Row]], None],
+    limits: Limits,
 ) -> bool:
     """Make deliveries of one batch of `red.alerts` or `red.delivery-tasks`.
 
-    Committed together: a pending row and its first event for each record, dead letters, and the mark. A
+    Committed together: the first event and a pending row for each record, dead letters, and the mark. An
+    alert whose endpoint or client has too many rows joins the backlog of its subscription instead. A
     record at or below the mark is skipped, so a second delivery changes nothing. No HTTP happens here: the
     row is the promise. A POST that can go out at once begins while the transaction is under way; if that
     is never committed, the record is read and sent again under the same webhook-id, as after a crash
@@ -80,6 +84,7 @@ async def enqueue_deliveries(
         states: the partitions that role deliver holds.
         begin: (partition, rows) starts the POSTs that can go out at once.
         push: (partition, rows) queues the rows, after the commit.
+        limits: how many deliveries have rows.
 
     Returns:
         Whether the batch may be acknowledged; False when the partition is no longer held.
@@ -93,23 +98,25 @@ async def enqueue_deliveries(
             push(batch.partition, [row for row in rows if state.tables.pending.get(row.id) is not None])
             return None  # rows: a transaction whose outcome was unknown had been committed after all
         rows.clear()
+        read_rows: list[tuple[int, Row]] = []
         letters: list[Out] = []
         for record in batch.records:
             if record.offset <= mark.offset:
                 continue
             try:
-                rows.append(read(record.key, record.value, record.timestamp))
+                read_rows.append((record.offset, read(record.key, record.value, record.timestamp)))
             except InvalidEvent as error:
                 letters.append(dead_letter(batch.topic, batch.partition, record, str(error)))
-        transitions = [deliveries.enqueued(row) for row in rows]
-        records = [
-            out
-            for row, transition in zip(rows, transitions, strict=True)
-            for out in _records(states.changelogs["pending"], row, transition)
-        ]
+        kept, waiting = backlogs.divided(read_rows, state.tables, limits)
+        rows.extend(kept)
+        records: list[Out] = [_event_of(row, deliveries.enqueued(row)) for _, row in read_rows]
+        records += [(states.changelogs["pending"], row.id.encode(), deliveries.encode(row)) for row in rows]
+        records += backlogs.records_of(states.changelogs["backlogs"], waiting)
 
         def apply() -> None:
-            _apply(state, zip(rows, transitions, strict=True))
+            for row in rows:
+                state.tables.pending.put(row.id, row)
+            backlogs.apply(state.tables, waiting)
             metrics.DEAD_LETTERS.labels(batch.topic).inc(len(letters))
             push(batch.partition, rows)
 
@@ -232,10 +239,11 @@ def _current(delivery_id: str, table: PendingRows, changed: dict[str, Row | None
 
 def _records(changelog: str, row: Row, transition: Transition) -> tuple[Out, Out]:
     value = None if transition.row is None else deliveries.encode(transition.row)
-    return (
-        (changelog, row.id.encode(), value),
-        (topics.DELIVERIES, row.client_id.encode(), transition.event),
-    )
+    return (changelog, row.id.encode(), value), _event_of(row, transition)
+
+
+def _event_of(row: Row, transition: Transition) -> Out:
+    return (topics.DELIVERIES, row.client_id.encode(), transition.event)
 
 
 def _apply(state: PartitionState[DeliverTables], transitions: Iterable[tuple[Row, Transition]]) -> None:

@@ -13,11 +13,13 @@ from typing import Final, NamedTuple
 
 from red_stats.agents.deliveries import Attempted, Expire, SubscriptionChanged, Update
 from red_stats.delivery.attempt import AttemptSender
+from red_stats.delivery.backlog_reader import BacklogReader, Read, Refill
 from red_stats.delivery.endpoint_queue import EndpointQueue
 from red_stats.delivery.outcome_batches import OutcomeBatcher, Settle
 from red_stats.delivery.shares import Shares
 from red_stats.delivery.tasks import Tasks
 from red_stats.delivery.timers import Timers
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.deliveries import Row, has_moved
 from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
@@ -53,6 +55,9 @@ class Dispatcher:
         subscriptions: of all clients, as they are now.
         attempts: makes the POSTs.
         settle: commits updates of deliveries.
+        refill: commits rows for alerts that waited in the log.
+        read_alerts: (partition, start, end) -> the records of a range of red.alerts, in steps.
+        limits: how many deliveries have rows.
         schedule: seconds between attempts.
         partition_of: client_id -> partition.
         now: the wall clock, in seconds since 1970.
@@ -67,6 +72,9 @@ class Dispatcher:
         subscriptions: SubscriptionCache,
         attempts: AttemptSender,
         settle: Settle,
+        refill: Refill,
+        read_alerts: Read,
+        limits: Limits,
         schedule: Sequence[float],
         partition_of: Callable[[str], int],
         now: Callable[[], float],
@@ -93,6 +101,14 @@ class Dispatcher:
             spawn=self._tasks.spawn,
             on_settled=self._settled,
         )
+        self._backlogs = BacklogReader(
+            states=states,
+            read=read_alerts,
+            refill=refill,
+            push=self.push,
+            spawn=self._tasks.spawn,
+            limits=limits,
+        )
         self._stopping = False
 
     # Called from outside
@@ -113,6 +129,7 @@ class Dispatcher:
             found = self._subscriptions.find(client_id, subscription_id)
             if found is not None:  # else it is told of when it has been read
                 self._apply_subscription(Key(state.partition, client_id, subscription_id), found)
+        self._backlogs.look(state.partition)
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
         """Send nothing more from a partition that was revoked.
@@ -174,6 +191,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """Send nothing more; POSTs under way get STOP_SECONDS to end."""
         self._stopping = True
+        self._backlogs.stop()
         self._timers.cancel_all()
         await self._tasks.stop(STOP_SECONDS)
         await self._attempts.close()
@@ -317,6 +335,7 @@ class Dispatcher:
         for update in updates:
             if isinstance(update, Attempted):
                 self._note_settled(key_of(partition, update.row))
+        self._backlogs.look(partition)
 
     def _note_settled(self, key: Key) -> None:
         queue = self._queues.get(key)

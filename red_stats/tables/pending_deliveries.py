@@ -6,11 +6,15 @@ from red_stats.domain.delivery_kinds import is_known
 
 
 class PendingRows(dict[str, Row]):
-    """Deliveries that have not ended, by id; in `of` also by subscription id, then id."""
+    """Deliveries that have not ended, by id.
+
+    In `of` also by subscription id, then id; `clients` has how many each client has.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.of: dict[str, dict[str, Row]] = {}
+        self.clients: dict[str, int] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Apply one changelog record; a value of None deletes.
@@ -26,6 +30,8 @@ class PendingRows(dict[str, Row]):
     def put(self, delivery_id: str, row: Row | None) -> None:
         """Set the new row of a delivery; None removes it, since it has ended."""
         if row is not None:
+            if delivery_id not in self:
+                self.clients[row.client_id] = self.clients.get(row.client_id, 0) + 1
             self[delivery_id] = row
             self.of.setdefault(row.subscription_id, {})[delivery_id] = row
             return
@@ -35,6 +41,13 @@ class PendingRows(dict[str, Row]):
             del siblings[delivery_id]
             if not siblings:
                 del self.of[old.subscription_id]
+            self.clients[old.client_id] -= 1
+            if not self.clients[old.client_id]:
+                del self.clients[old.client_id]
+
+    def counts(self, client_id: str, subscription_id: str) -> tuple[int, int]:
+        """How many rows an endpoint and its client have."""
+        return len(self.of.get(subscription_id, ())), self.clients.get(client_id, 0)
 
     def encoded(self) -> dict[bytes, bytes]:
         """Every row as its changelog has it, by key."""

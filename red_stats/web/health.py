@@ -84,6 +84,8 @@ class Health:
         waiting = [row for row in rows if not row.held]
         metrics.PENDING.labels("pending").set(len(waiting))
         metrics.PENDING.labels("held").set(len(rows) - len(waiting))
+        backlogs = [one for state in deliver.held.values() for one in state.tables.backlogs.values()]
+        metrics.PENDING.labels("backlog").set(sum(one.alerts for one in backlogs))
         oldest = min((row.due for row in waiting), default=None)
         late = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
         metrics.OLDEST_DUE.set(late)

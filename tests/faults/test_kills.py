@@ -94,6 +94,32 @@ async def test_five_kills_under_load_lose_and_double_nothing(kafka, tmp_path):
             assert len({got.id for got in receiver.got}) == len(over)
 
 
+async def test_kills_while_alerts_wait_in_the_log_lose_none_of_them_and_double_no_delivery(kafka, tmp_path):
+    """An endpoint with 20 rows fails through 600 alerts; its worker dies while they drain, at named points."""
+    settings = {"RED_INSTANCE": NAMED, "RED_WEBHOOK_ROWS": "20"}
+    with running(worker(kafka, tmp_path, **settings)) as stats:
+        async with an_api(kafka, stats) as api, Receiver(500) as receiver:
+            subscription = await api.subscribed(stats, receiver.url, 0)
+            async with Load(kafka, api.client_id, pause=0) as load:
+                while len(load.sent) < 600:
+                    await load.one(0.5)
+            over = [position for position, red in load.sent if red > 0]
+            await until_records(kafka, topics.DELIVERIES, api.client_id, len(over))
+            receiver.answer = 200
+            for point in ("before-transaction#9", "in-transaction#9", "after-transaction#9"):
+                stats.kill()
+                stats.start(RED_CRASH_AT=f"deliver.{point}")
+                await asyncio.to_thread(stats.process.wait, 60)
+            stats.start()
+            await asyncio.to_thread(stats.until_ready)
+            await until_delivered(receiver, len(over), seconds=120)
+            assert {alert["position"] for alert in receiver.alerts()} == set(over)
+            await api.ended(stats, subscription, ("delivered",), count=100)
+            report = await equal(stats, api)
+            [mine] = report["subscriptions"]
+            assert mine["implied"] == mine["sent"] == mine["delivered"] == len(over)
+
+
 async def test_a_threshold_moved_while_the_worker_dies_judges_as_the_log_implies(kafka, tmp_path):
     with running(worker(kafka, tmp_path, RED_INSTANCE=NAMED)) as stats:
         async with an_api(kafka, stats) as api, Receiver() as receiver:

@@ -11,15 +11,18 @@ from aiokafka import TopicPartition
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.end_offsets import LogEnds
 from red_stats import topics
+from red_stats.agents.backlogs import Taken, refill
 from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.deliveries import enqueue_deliveries
-from red_stats.domain.delivery_kinds import ALERT, BY_TOPIC
+from red_stats.domain.backlogs import Backlog, Limits
+from red_stats.domain.delivery_kinds import ALERT, BY_TOPIC, of_alert
 from red_stats.domain.record_batches import TableChange
 from red_stats.kafka import scanner
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.scanner import LogReader
 from red_stats.tables.alert_sequences import SequenceRows
+from red_stats.tables.backlogs import Backlogs
 from red_stats.tables.command_results import AnswerRows
 from red_stats.tables.declarations import changelogs_of, table
 from red_stats.tables.partition_state import PartitionStates
@@ -30,6 +33,7 @@ from tests.builders import a_batch, a_client_of, a_record, an_alert, measured
 from tests.new_topics import new_topics, own
 
 PARTITION = 1
+AMPLE = Limits(endpoint=100, own=5, shared=500)
 
 
 def count_images(readings, rows, *, partition, horizon):
@@ -59,6 +63,7 @@ async def states(kafka, monkeypatch):
         thresholds: ThresholdRows = table(f"{app_id}-thresholds", ThresholdRows)
         answers: AnswerRows = table(f"{app_id}-answers", AnswerRows)
         pending: PendingRows = table(f"{app_id}-pending", PendingRows)
+        backlogs: Backlogs = table(f"{app_id}-backlogs", Backlogs)
         images: SequenceRows = table(f"{app_id}-images", SequenceRows, count_images)
 
     written_to = (topics.ALERTS, topics.COMMAND_RESULTS, topics.DELIVERIES, topics.COUNTS)
@@ -153,6 +158,7 @@ async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
         states=states,
         begin=lambda partition, rows: begun.extend(row.id for row in rows),
         push=lambda partition, rows: pushed.extend(row.id for row in rows),
+        limits=AMPLE,
     )
     records = [a_record(an_alert(), n, b"client") for n in range(8)]
 
@@ -161,6 +167,37 @@ async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
     assert begun == pushed
     assert len(set(pushed)) == len(pushed) == len(states.held[PARTITION].tables.pending) == 8
     assert [event["state"] for event in await written(kafka, topics.DELIVERIES)] == ["pending"] * 8
+
+
+async def test_an_alert_beyond_the_limit_waits_in_the_log_and_gets_its_row_once(kafka, states, monkeypatch):
+    monkeypatch.setitem(BY_TOPIC, topics.ALERTS, ALERT)
+    pushed = []
+    push = lambda partition, rows: pushed.extend(row.id for row in rows)  # noqa: E731
+    enqueue = partial(
+        enqueue_deliveries, states=states, begin=lambda *_: None, push=push,
+        limits=Limits(endpoint=3, own=1, shared=15),
+    )  # fmt: skip
+    records = [a_record(an_alert(subscription_id="s"), n, b"client") for n in range(8)]
+    names = [of_alert(record.key, record.value, record.timestamp).id for record in records]
+
+    await twice_and_cut_anew(enqueue, topics.ALERTS, records)
+
+    tables = states.held[PARTITION].tables
+    assert list(tables.pending) == pushed == names[:3]
+    assert tables.backlogs == {"s": Backlog(client_id="client", first=3, last=7, alerts=5)}
+    assert [event["id"] for event in await written(kafka, topics.DELIVERIES)] == names
+
+    for first, upto in ((3, 5), (3, 5), (5, 5), (5, 8), (3, 5), (5, 8)):
+        rows = [of_alert(one.key, one.value, one.timestamp) for one in records[first:upto]]
+        assert await refill(PARTITION, {"s": Taken(first, upto, rows)}, push, states=states)
+
+    tables = states.held[PARTITION].tables
+    assert (list(tables.pending), tables.backlogs) == (names, {})
+    assert Counter(pushed) >= Counter(names)
+    assert len(await written(kafka, topics.DELIVERIES)) == 8
+    await states.rebalance([PARTITION], 2)
+    tables = states.held[PARTITION].tables
+    assert (sorted(tables.pending), tables.backlogs) == (sorted(names), {})
 
 
 async def test_the_answer_to_a_misplaced_command_stands_where_its_client_looks(kafka, states):

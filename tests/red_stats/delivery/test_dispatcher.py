@@ -6,10 +6,15 @@ from functools import partial
 
 import pytest
 
+from red_common.kafka.connection import KafkaError
 from red_stats import topics
+from red_stats.agents.backlogs import refill
 from red_stats.agents.deliveries import Attempted, enqueue_deliveries, settle
+from red_stats.delivery import backlog_reader
 from red_stats.delivery.dispatcher import Dispatcher
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.deliveries import Row, url_mark
+from red_stats.domain.delivery_kinds import of_alert
 from red_stats.domain.retries import Outcome
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.deliver import DeliverTables
@@ -19,6 +24,7 @@ from tests.builders import a_batch, a_record, a_subscription, an_alert
 OLD, NEW = "https://old.example/", "https://new.example/"
 SCHEDULE = (3600.0, 7200.0)
 HOUR = 3_600_000
+AMPLE, SMALL = Limits(10_000, 500, 50_000), Limits(endpoint=20, own=2, shared=50)
 FAILS, ASKS = Outcome(500, "answered 500", 1), Outcome(503, "answered 503", 1, "3600")
 
 
@@ -42,7 +48,7 @@ class States:
         self.held = {}
         self.is_committing = self.waits = False
         self.unknown = 0
-        self.changelogs = {"pending": "pending", "proven": "proven"}
+        self.changelogs = {"pending": "pending", "proven": "proven", "backlogs": "backlogs"}
 
     async def transact(self, partition, build, generation=None):
         state = self.held.get(partition)
@@ -56,8 +62,8 @@ class States:
         while effects is not None and self.unknown:
             self.unknown -= 1
             for changelog, key, value in effects.records:
-                if changelog == "pending":
-                    state.tables.pending.load(key, value)
+                if changelog in self.changelogs:
+                    getattr(state.tables, changelog).load(key, value)
             state.marks.update(effects.marks)
             effects = await build(state)
         if effects is not None:
@@ -107,16 +113,39 @@ class Attempts:
 class Place:
     """A dispatcher with one subscription of one client; probes of what failed elsewhere go out at once."""
 
-    def __init__(self):
+    def __init__(self, limits=AMPLE):
         self.states, self.state, self.subscriptions = States(), State(), Subscriptions()
+        self.limits, self.log, self.passes = limits, [], 0
         self.attempts = Attempts(self.subscriptions)
         self.states.held[0] = self.state
         self.dispatcher = Dispatcher(
             states=self.states, subscriptions=self.subscriptions, attempts=self.attempts,
             settle=partial(settle, states=self.states, schedule=SCHEDULE), schedule=SCHEDULE,
-            partition_of=lambda _: 0, now=time.time, jitter=lambda: 0.0,
+            partition_of=lambda _: 0, now=time.time, jitter=lambda: 0.0, limits=limits,
+            refill=partial(refill, states=self.states), read_alerts=self.read,
         )  # fmt: skip
         self.move(OLD)
+
+    async def read(self, partition, start, end):
+        """The records of red.alerts in that range, ten at a time; every second pass fails."""
+        self.passes += 1
+        if self.passes % 2:
+            raise KafkaError("away")
+        for first in range(start, end, 10):
+            await asyncio.sleep(0)
+            yield self.log[first : min(first + 10, end)]
+
+    async def raise_alerts(self, *subscriptions):
+        """An alert of each of these (client, subscription), in the log and enqueued."""
+        new = [
+            a_record(an_alert(subscription_id=name), len(self.log) + n, client.encode())
+            for n, (client, name) in enumerate(subscriptions)
+        ]
+        self.log += new
+        await enqueue_deliveries(
+            a_batch(topics.ALERTS, 0, new), states=self.states, begin=self.dispatcher.begin,
+            push=self.dispatcher.push, limits=self.limits,
+        )  # fmt: skip
 
     def move(self, *urls):
         """The client's subscriptions are these now: one for each URL."""
@@ -341,7 +370,9 @@ async def test_an_alert_whose_commit_was_unknown_and_stands_is_sent(place):
     alert = an_alert(subscription_id="s")
     batch = a_batch(topics.ALERTS, 0, [a_record(alert, 0, b"c")])
 
-    await enqueue_deliveries(batch, states=place.states, begin=dispatcher.begin, push=dispatcher.push)
+    await enqueue_deliveries(
+        batch, states=place.states, begin=dispatcher.begin, push=dispatcher.push, limits=AMPLE
+    )
 
     place.attempts.hold.set()
     await place.until(lambda: not place.state.tables.pending)
@@ -364,3 +395,80 @@ async def test_what_an_unknown_transaction_resumed_is_sent(place):
     place.states.unknown = 1
     await place.dispatcher.on_assigned(place.state)
     await place.until(lambda: place.attempts.posts == [("a", OLD)])
+
+
+@pytest.fixture
+async def small(monkeypatch):
+    """A place whose endpoints have 20 rows each, and whose clients have 50 and two for each endpoint."""
+    monkeypatch.setattr(backlog_reader, "RETRY_SECONDS", 0.01)
+    place = Place(SMALL)
+    yield place
+    await place.dispatcher.stop()
+
+
+async def test_alerts_beyond_the_rows_of_an_endpoint_wait_in_the_log_and_go_out_each_once(small):
+    small.attempts.hold.clear()
+    await small.raise_alerts(*[("c", "s")] * 300)
+    assert len(small.state.tables.pending) == 20
+    assert small.state.tables.backlogs["s"].alerts == 280
+
+    small.attempts.hold.set()
+
+    await small.until(lambda: not small.state.tables.pending and not small.state.tables.backlogs)
+    posted = [name for name, _ in small.attempts.posts]
+    assert sorted(posted) == sorted(of_alert(r.key, r.value, r.timestamp).id for r in small.log)
+
+
+async def test_endpoints_that_fail_take_no_rows_from_another_endpoint_of_their_client(small):
+    for row in small.hang("h", *HUNG[:30]):
+        small.state.tables.pending.put(row.id, None)
+    small.attempts.hanging.clear()
+    small.attempts.answers = dict.fromkeys(HUNG, FAILS)
+    fine = a_subscription(id="fine", version=1, webhook_url=NEW)
+    client = small.subscriptions.clients["h"]
+    small.subscriptions.clients["h"] = Client(
+        client_id="h", offset=0, subscriptions=(*client.subscriptions, fine)
+    )
+    await small.raise_alerts(*[("h", f"h{n % 30}") for n in range(900)])
+    assert len(small.state.tables.pending) <= SMALL.shared + 30 * SMALL.own
+
+    for _ in range(10):
+        await small.raise_alerts(*[("h", "fine")] * 30, *[("h", f"h{n}") for n in range(30)])
+        assert len(small.state.tables.pending) <= SMALL.shared + 31 * SMALL.own
+
+    await small.until(lambda: small.posted_to(NEW) == 300)
+    assert "fine" not in small.state.tables.backlogs
+
+
+async def test_what_waits_in_the_log_is_read_after_a_rebalance_too(small):
+    small.attempts.hold.clear()
+    await small.raise_alerts(*[("c", "s")] * 100)
+    for name in list(small.state.tables.pending):  # as after a crash behind the outcomes of all of them
+        small.state.tables.pending.put(name, None)
+
+    small.attempts.hold.set()
+    await small.assigned_again()
+
+    await small.until(lambda: not small.state.tables.pending and not small.state.tables.backlogs)
+    waited = {of_alert(r.key, r.value, r.timestamp).id for r in small.log[20:]}
+    assert waited <= {name for name, _ in small.attempts.posts}
+
+
+async def test_what_waits_in_the_log_for_a_deleted_subscription_is_cancelled(small):
+    small.attempts.hold.clear()
+    await small.raise_alerts(*[("c", "s")] * 100)
+    small.move()
+    small.attempts.hold.set()
+    await small.until(lambda: not small.state.tables.pending and not small.state.tables.backlogs)
+    assert len(small.attempts.posts) <= 4
+
+
+async def test_rows_of_an_unknown_outcome_that_waited_in_the_log_go_out(small):
+    small.attempts.hold.clear()
+    await small.raise_alerts(*[("c", "s")] * 60)
+    small.states.unknown = 40
+    small.attempts.hold.set()
+    await small.until(lambda: not small.state.tables.pending and not small.state.tables.backlogs)
+    assert {of_alert(r.key, r.value, r.timestamp).id for r in small.log} <= {
+        name for name, _ in small.attempts.posts
+    }

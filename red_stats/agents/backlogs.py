@@ -1,0 +1,108 @@
+"""Which new deliveries get a row, which alerts wait in the log, and how those get theirs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from red_stats.domain import backlogs, deliveries
+from red_stats.domain.backlogs import Backlog, Limits
+from red_stats.domain.deliveries import Row
+from red_stats.domain.record_batches import Out
+from red_stats.tables.backlogs import encode
+from red_stats.tables.deliver import DeliverTables
+from red_stats.tables.partition_state import Effects, PartitionState, PartitionStates
+
+Changed = dict[str, Backlog | None]
+
+
+class Taken(NamedTuple):
+    """What one pass over the log found for a subscription.
+
+    `rows` are those of its backlog's alerts from `first`, which was its beginning, up to the offset `next`.
+    """
+
+    first: int
+    next: int
+    rows: list[Row]
+
+
+def divided(
+    rows: Iterable[tuple[int, Row]], tables: DeliverTables, limits: Limits
+) -> tuple[list[Row], Changed]:
+    """The rows to keep, and the backlogs that the others lengthen; each comes with its record's offset.
+
+    Once a subscription has a backlog, everything later joins it. What is no alert is always kept.
+    """
+    kept: list[Row] = []
+    changed: Changed = {}
+    endpoints, clients = Counter[str](), Counter[str]()
+    for offset, row in rows:
+        client_id, name = row.client_id, row.subscription_id
+        waiting = changed.get(name) or tables.backlogs.get(name)
+        of_endpoint, of_client = tables.pending.counts(client_id, name)
+        has_room = backlogs.room(of_endpoint + endpoints[name], of_client + clients[client_id], limits) > 0
+        if row.alert_id and (waiting is not None or not has_room):
+            changed[name] = backlogs.extended(waiting, client_id, offset)
+            continue
+        kept.append(row)
+        endpoints[name] += 1
+        clients[client_id] += 1
+    return kept, changed
+
+
+def records_of(changelog: str, changed: Changed) -> list[Out]:
+    """The changelog records of changed backlogs."""
+    return [
+        (changelog, name.encode(), None if backlog is None else encode(backlog))
+        for name, backlog in changed.items()
+    ]
+
+
+def apply(tables: DeliverTables, changed: Changed) -> None:
+    """Change backlogs in memory."""
+    for name, backlog in changed.items():
+        if backlog is None:
+            tables.backlogs.pop(name, None)
+        else:
+            tables.backlogs[name] = backlog
+
+
+async def refill(
+    partition: int,
+    taken: Mapping[str, Taken],
+    push: Callable[[int, Iterable[Row]], None],
+    *,
+    states: PartitionStates[DeliverTables],
+) -> bool:
+    """Give alerts of backlogs their rows, by subscription, and shorten the backlogs, in one transaction.
+
+    A backlog that does not begin where the pass began has been shortened since, so a second time
+    changes nothing. `push` gets the rows that stand in the table.
+
+    Returns:
+        False when the partition is not held.
+    """
+
+    async def build(state: PartitionState[DeliverTables]) -> Effects | None:
+        tables = state.tables
+        changed: Changed = {}
+        new: list[Row] = []
+        for name, part in taken.items():
+            backlog = tables.backlogs.get(name)
+            if backlog is not None and backlog.first == part.first < part.next:
+                changed[name] = backlogs.shortened(backlog, part.next, len(part.rows))
+                new += part.rows
+        if not changed:
+            push(partition, [row for part in taken.values() for row in part.rows if row.id in tables.pending])
+            return None
+        records = [(states.changelogs["pending"], row.id.encode(), deliveries.encode(row)) for row in new]
+
+        def commit() -> None:
+            for row in new:
+                tables.pending.put(row.id, row)
+            apply(tables, changed)
+            push(partition, new)
+
+        return Effects(records + records_of(states.changelogs["backlogs"], changed), {}, commit)
+
+    return await states.transact(partition, build)
