@@ -95,7 +95,7 @@ async def test_five_kills_under_load_lose_and_double_nothing(kafka, tmp_path):
 
 
 async def test_kills_while_alerts_wait_in_the_log_lose_none_of_them_and_double_no_delivery(kafka, tmp_path):
-    """An endpoint with 20 rows fails through 600 alerts; its worker dies while they drain, at named points."""
+    """An endpoint with 20 rows fails through 600 alerts; its worker dies at named points while they drain."""
     settings = {"RED_INSTANCE": NAMED, "RED_WEBHOOK_ROWS": "20"}
     with running(worker(kafka, tmp_path, **settings)) as stats:
         async with an_api(kafka, stats) as api, Receiver(500) as receiver:
