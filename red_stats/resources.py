@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,10 +20,13 @@ from red_stats.kafka import scanner
 from red_stats.kafka.scanner import LogReader
 from red_stats.kafka.subscription_cache import SubscriptionCache
 from red_stats.settings import Settings
-from red_stats.store.clickhouse import Store
+from red_stats.store import queries
+from red_stats.store.clickhouse import Store, StoreError
 from red_stats.store.queries import Queries, Question
 from red_stats.store.query_server import RemoteStore
 from red_stats.store.query_shares import QueryShares
+
+log = logging.getLogger(__name__)
 
 READERS: Final = 4
 QUERY_SECONDS: Final = 10  # of one question of a client
@@ -51,6 +56,7 @@ class Resources:
         self.log_reader = LogReader(settings.partitions, scanner.load())
         self.writer = ThreadPoolExecutor(1, "store-write")
         self.readers = ThreadPoolExecutor(READERS, "store-read")
+        self._killer = ThreadPoolExecutor(1, "store-kill")
         self._shares = QueryShares(self.readers)
         self.store = _store(settings, roles)
         self.queries: Queries = self.store or RemoteStore(settings.data)
@@ -80,13 +86,19 @@ class Resources:
     async def ask_for(self, client_id: str, question: Question) -> list[tuple[Any, ...]]:
         """Rows of the store for a client, within its share of the store and QUERY_SECONDS.
 
+        If the asker leaves meanwhile (the task is cancelled), the engine stops to work on it.
+
         Raises:
             StoreError: the store is away or refused it, or it took too long.
             Problem: 429 `rate_limited`, too many of the client's queries wait already.
         """
-        sql, parameters = question
-        bounded = f"{sql} SETTINGS max_execution_time = {QUERY_SECONDS}"
-        return await self._shares.run(client_id, partial(self.queries.query, bounded, parameters))
+        name = secrets.token_hex(16)
+        named = queries.named(question, name, QUERY_SECONDS)
+        try:
+            return await self._shares.run(client_id, partial(self.queries.query, *named))
+        except asyncio.CancelledError:
+            self._killer.submit(_kill, self.queries, name)
+            raise
 
     async def ask(self, question: Question) -> list[tuple[Any, ...]]:
         """Rows of the store, without holding up the loop; for questions of our own.
@@ -96,6 +108,13 @@ class Resources:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.readers, self.queries.query, *question)
+
+
+def _kill(store: Queries, name: str) -> None:
+    try:
+        store.query(*queries.killing(name))
+    except StoreError as error:  # then it ends after QUERY_SECONDS
+        log.warning("a question that nobody waits for could not be ended: %s", error)
 
 
 def _store(settings: Settings, roles: tuple[str, ...]) -> Store | None:

@@ -19,6 +19,7 @@ HEADER_SECONDS: Final = 10.0  # for the header of a request, however its bytes c
 IDLE_SECONDS: Final = 30.0
 UNREAD_SECONDS: Final = 30.0  # without progress, until a client is given up that does not read its answer
 LINGER_SECONDS: Final = 10.0  # to read the rest of a refused body: a reset could overtake the response
+LEFT_SECONDS: Final = 1.0  # after which a reader who has ended his side is taken to be gone
 END_SECONDS: Final = 1.0  # the same, for those who have shown no key that would allow it
 LINGER_BYTES: Final = 64 << 20  # the longest body there is: RED takes no more
 
@@ -82,13 +83,20 @@ class Connection(web.RequestHandler):
         """Keeps the connection open for one more answer if the client has sent a whole request.
 
         A client may end its side of the connection behind its last request. What is cut is not answered.
+        Where reads end with their askers, it has left if there is no answer within LEFT_SECONDS.
         """
+        method, is_whole = "", False
         if self._messages:
-            is_whole = self._messages[-1][1].is_eof()
-        else:
-            is_whole = self._current_request is not None and self._current_request.content.is_eof()
+            message, body = self._messages[-1]
+            method, is_whole = getattr(message, "method", ""), body.is_eof()
+        elif self._current_request is not None:
+            method, is_whole = self._current_request.method, self._current_request.content.is_eof()
         if is_whole:
             self.close()  # after this answer
+            reads_end = self._manager is not None and self._manager.handler_cancellation
+            if reads_end and method in ("GET", "HEAD"):
+                self._stop_deadline()
+                self._deadline = self._loop.call_later(LEFT_SECONDS, self.close_transport)
         return is_whole
 
     def refuse(self, problem: Problem | None = None) -> None:

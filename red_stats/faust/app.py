@@ -136,6 +136,7 @@ class _SiteServer(Web):
             max_connections=settings.connections,
             keepalive_timeout=settings.idle_seconds,
             shutdown_timeout=2,
+            handler_cancellation=True,  # who reads and leaves is answered no more; see web/changes.py
         )
 
     def _enabled_blueprints(self) -> list[Any]:

@@ -105,6 +105,17 @@ def deliveries(
     return Question(sql, {"c": client_id, **values})
 
 
+def named(question: Question, name: str, seconds: int) -> Question:
+    """The same question under a name, by which `killing` finds it, and with a limit of time."""
+    sql = f"{question.sql} SETTINGS max_execution_time = {seconds:d}, log_comment = '{name}'"
+    return Question(sql, question.parameters)
+
+
+def killing(name: str) -> Question:
+    """The statement that ends a question that was `named`, wherever it runs in the engine."""
+    return Question("KILL QUERY WHERE Settings['log_comment'] = {name:String} ASYNC", {"name": name})
+
+
 def mark(table: str, partition: int) -> Question:
     """The number of batches recorded of a partition, and the last offset."""
     sql = (

@@ -85,7 +85,7 @@ class ReadYourWrites:
         tp = TopicPartition(topics.ALERTS, number)
         # The end includes what is committed but not yet marked as such. Control records at the end are
         # never recorded, so wait for the last alert before it.
-        end = await self._ends.end(topics.ALERTS, number)
+        end = await asyncio.shield(self._ends.end(topics.ALERTS, number))  # others ask over its connection
         raised = await read_range(self._resources.settings.connection, tp, start, end)
         if raised:
             await self._recorded(topics.ALERTS, number, raised[-1].offset)

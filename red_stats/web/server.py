@@ -21,6 +21,7 @@ from red_stats.store.recorder import Recorder
 from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.alerts import Alerts
 from red_stats.web.at_least import ReadYourWrites
+from red_stats.web.changes import changes_go_on
 from red_stats.web.deliveries import Deliveries
 from red_stats.web.health import Health
 from red_stats.web.live import live_of
@@ -91,7 +92,7 @@ class Api:
             peer_of=self._tokens.caller_of,
         )
         limits = request_limits(time.monotonic)
-        return Site([more_headers, problems(_of_store), known, limits], routes + documents())
+        return Site([more_headers, problems(_of_store), known, limits, changes_go_on()], routes + documents())
 
     def resources(self) -> list[Resource]:
         """What has to be open for the views to answer."""
