@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from red_common import settings as common
-from red_common.settings import CommonSettings, checked
+from red_common.settings import CommonSettings, Port, checked
 from red_stats.domain.backlogs import Limits
 from red_stats.domain.retries import parse_schedule
 from red_stats.domain.urls import Network, parse_networks
@@ -22,6 +22,10 @@ class Settings(CommonSettings):
     )
     clickhouse: str | None = Field(
         None, description="DSN of a ClickHouse server; unset: chDB in the data folder"
+    )
+    deliver_port: Port | None = Field(
+        None,
+        description="port of the process of `up` that sends webhooks: health, metrics; unset: a free one",
     )
     partitions: int = Field(
         4, ge=1, le=1024, description="partitions of every keyed topic; cannot be changed once there is data"
@@ -81,12 +85,12 @@ class Settings(CommonSettings):
     @property
     def red_url(self) -> str:
         """RED's address for people on this machine."""
-        return f"http://{_dialled(self.host)}:{self.port}"
+        return url_of(self.host, self.port)
 
     @property
     def stats_url(self) -> str:
         """RED_STATS' address for people on this machine."""
-        return f"http://{_dialled(self.host)}:{self.stats_port}"
+        return url_of(self.host, self.stats_port)
 
     @property
     def advertised_url(self) -> str:
@@ -94,8 +98,10 @@ class Settings(CommonSettings):
         return (self.stats_url_advertised or self.stats_url).rstrip("/")
 
 
-def _dialled(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+def url_of(host: str, port: int) -> str:
+    """The address for people on this machine of what listens on a host and port."""
+    dialled = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return f"http://{dialled}:{port}"
 
 
 def load() -> Settings:

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import sys
-from typing import Literal
 
 from red_stats.cli.base import app, fail, secret_from
 
 
 @app.command
 def up() -> None:
-    """Start Kafka, RED and the worker on this machine; Ctrl-C stops everything in order."""
+    """Start Kafka, RED and the workers on this machine; Ctrl-C stops everything in order."""
     from red_common import open_files
     from red_stats.local.data_folder import Unusable, locked
     from red_stats.local.supervisor import supervise
@@ -34,16 +33,19 @@ def up() -> None:
 
 
 @app.command
-def worker(*, role: Literal["live", "deliver", "record", "all"] = "all") -> None:
-    """Run one role, or all three, until SIGTERM or Ctrl-C."""
+def worker(*, role: str = "all") -> None:
+    """Run one role (live, deliver or record), several (live,record) or all, until SIGTERM or Ctrl-C."""
     from red_common.secret_keys import SecretKeyError
     from red_stats.app import ROLES
     from red_stats.settings import load
     from red_stats.worker import run_worker
 
     settings = load()
+    wanted = set(ROLES if role == "all" else role.split(","))
+    if unknown := wanted.difference(ROLES):
+        fail(f"there is no role {min(unknown)!r}: use {', '.join(ROLES)}, several with commas, or all", 2)
     try:
-        run_worker(settings, ROLES if role == "all" else (role,))
+        run_worker(settings, tuple(name for name in ROLES if name in wanted))
     except SecretKeyError as error:
         fail(str(error), 2)
 

@@ -1,4 +1,4 @@
-"""`red-stats up`: Kafka, RED and the worker on one machine, kept running until Ctrl-C.
+"""`red-stats up`: Kafka, RED and the workers on one machine, kept running until Ctrl-C.
 
 Children start in order, and stop in reverse. A child that dies is started again, with one line about it;
 five deaths of a child within a minute stop everything, with the reason.
@@ -30,12 +30,12 @@ from red_stats.local.kafka_jars import JarError
 from red_stats.local.ports import check_ports, free_port
 from red_stats.local.up_keys import keys_of_up
 from red_stats.local.welcome import welcome
-from red_stats.settings import Settings
+from red_stats.settings import Settings, url_of
 
 WEBHOOK_ALLOW: Final = "127.0.0.1/32"
 READY_SECONDS: Final = 60.0
 KAFKA_SECONDS: Final = 60.0
-STOP_SECONDS: Final = {"worker": 4.0, "red": 2.5, "kafka": 3.0}
+STOP_SECONDS: Final = {"deliver": 4.0, "worker": 4.0, "red": 2.5, "kafka": 3.0}
 CANNOT_START: Final = 2
 
 
@@ -85,6 +85,8 @@ class Supervisor:
         ports = {"RED_PORT": settings.port, "RED_STATS_PORT": settings.stats_port}
         if settings.kafka is None:
             await asyncio.to_thread(check_ports, "127.0.0.1", {"RED_KAFKA_PORT": settings.kafka_port})
+        if settings.deliver_port is not None:
+            ports["RED_DELIVER_PORT"] = settings.deliver_port
         await asyncio.to_thread(check_ports, settings.host, ports)
         try:
             is_new = read_keys(settings.data) is None
@@ -104,12 +106,15 @@ class Supervisor:
             where = settings.connection
             raise Unusable(f"Kafka at {where} cannot be used ({error!r}): check RED_KAFKA") from error
         red = self._child("red", [sys.executable, "-m", "red_service"])
-        worker = self._child("worker", [sys.executable, "-m", "red_stats", "worker", "--role", "all"])
-        await red.start()
-        await worker.start()
-        self._watch(red)
-        self._watch(worker)
-        await self._until_ready(settings.red_url, settings.stats_url)
+        worker = self._worker("worker", "live,record", settings.stats_port)
+        # whatever a webhook's receiver does to the process that sends it, counts and statistics go on
+        port = settings.deliver_port or free_port()
+        deliver = self._worker("deliver", "deliver", port)
+        self._say(f"health and metrics of webhooks are at port {port} (RED_DELIVER_PORT)")
+        for child in (red, worker, deliver):
+            await child.start()
+            self._watch(child)
+        await self._until_ready(settings.red_url, settings.stats_url, url_of(settings.host, port))
 
     async def _start_kafka(self) -> None:
         if self._settings.kafka is not None:
@@ -124,8 +129,15 @@ class Supervisor:
         self._watch(child)
         await self._or_failed(kafka.until_ready(KAFKA_SECONDS))
 
-    def _child(self, name: str, command: list[str], orphaned: signal.Signals = signal.SIGKILL) -> Child:
-        child = Child(name, command, self._environment, say=self._say, orphaned=orphaned)
+    def _worker(self, name: str, roles: str, port: int) -> Child:
+        command = [sys.executable, "-m", "red_stats", "worker", "--role", roles]
+        return self._child(name, command, RED_STATS_PORT=str(port))
+
+    def _child(
+        self, name: str, command: list[str], orphaned: signal.Signals = signal.SIGKILL, **changes: str
+    ) -> Child:
+        environment = {**self._environment, **changes}
+        child = Child(name, command, environment, say=self._say, orphaned=orphaned)
         self._children.append(child)
         return child
 
@@ -164,7 +176,7 @@ class Supervisor:
         return True
 
     async def _until_ready(self, *urls: str) -> None:
-        self._say("starting RED and the worker")
+        self._say("starting RED and the workers")
         async with aiohttp.ClientSession(trust_env=False) as session:
 
             async def answers(url: str) -> bool:
@@ -183,7 +195,7 @@ class Supervisor:
                 async with asyncio.timeout(READY_SECONDS):
                     await self._or_failed(all_answer())
             except TimeoutError:
-                text = f"RED or the worker was not ready within {READY_SECONDS:.0f} s: see the lines above"
+                text = f"RED or a worker was not ready within {READY_SECONDS:.0f} s: see the lines above"
                 raise Unusable(text) from None
 
     async def _or_failed(self, work: Awaitable[None]) -> None:

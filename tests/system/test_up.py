@@ -137,7 +137,9 @@ def test_a_second_instance_is_told_what_to_do_in_one_line(up, tmp_path, change, 
 
 
 def test_a_child_that_dies_is_named_and_started_again(up):
-    for word, name in (("red_service", "red"), ("red_stats worker", "worker")):
+    for word, name in (
+        ("red_service", "red"), ("worker --role live,record", "worker"), ("worker --role deliver", "deliver"),
+    ):  # fmt: skip
         before = up.child(word)
         before.kill()
         deadline = time.monotonic() + 30
@@ -151,6 +153,22 @@ def test_a_child_that_dies_is_named_and_started_again(up):
                 pass
             time.sleep(0.1)
         assert f"{name} died (killed by SIGKILL) and is started again" in up.err.read_text()
+
+
+async def test_counts_and_statistics_go_on_while_the_process_that_sends_webhooks_hangs(up, demo):
+    red, stats = type("S", (), {"url": up.red}), type("S", (), {"url": up.stats})
+    hung = up.child("worker --role deliver")
+    async with Receiver() as receiver:
+        await demo.subscribed(stats, receiver.url, 0.1)
+        hung.suspend()
+        item = await demo.sent(red, (ROOT / "docs/images/poppies.jpg").read_bytes())
+        span = "from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
+        for view in ("/v1/live?", f"/v1/statistics?{span}&"):
+            status, _ = await demo.call("GET", f"{up.stats}{view}at_least={item['position']}")
+            assert status == 200
+        assert receiver.got == []
+        hung.resume()
+        await receiver.until(1)
 
 
 async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(up, demo):
@@ -184,7 +202,7 @@ async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(u
 
 def test_children_die_with_a_supervisor_that_is_killed(up):
     family = up.family()
-    assert len(family) >= 3
+    assert len(family) >= 4
     up.process.kill()
     up.process.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
