@@ -158,7 +158,7 @@ class _CommandBatch:
             record,
             status="accepted",
             subscription=change.subscription.public(),
-            row=None if change.ended else change.subscription,
+            row=None if change.ended else change.subscription.private(),
             ended=change.ended,
         )
         return command_results.encode(accepted), 200

@@ -8,7 +8,7 @@ import msgspec
 from red_stats.domain import command_results
 from red_stats.domain.command_results import CommandResult
 from red_stats.domain.commands import MISPLACED
-from red_stats.domain.subscriptions import Client, PublicSubscription, Subscription, closed_at, still_needed
+from red_stats.domain.subscriptions import Client, PublicSubscription, closed_at, still_needed
 
 
 class CommandHistory:
@@ -51,7 +51,7 @@ class CommandHistory:
 
 def _changed(client: Client, answer: CommandResult, public: PublicSubscription, offset: int) -> Client:
     old = client.find(public.id)
-    new = answer.row if isinstance(answer.row, Subscription) and answer.ended is not True else None
+    new = answer.made
     changes: dict[str, Any] = {"offset": offset}
     if old is None:
         changes["subscriptions"] = (*client.subscriptions, *([new] if new else []))

@@ -11,7 +11,7 @@ import msgspec
 
 from red_common.events import InvalidEvent, to_basis_points
 from red_stats.domain.bounds import PlaceInLog
-from red_stats.domain.subscriptions import PublicSubscription, Subscription
+from red_stats.domain.subscriptions import Private, PublicSubscription, Subscription
 
 
 class ProblemObject(TypedDict):
@@ -28,7 +28,8 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record on `red.command-results`; its key is the client_id.
 
     `command_position` is the command's partition:offset. An accepted result has `subscription` as clients
-    see it and `row` as role live keeps it (None once it has ended); a rejected one has `problem`.
+    see it and in `row` the rest of it (None once it has ended; earlier versions wrote all of it there); a
+    rejected one has `problem`. Results are kept for ever, so nothing stands there twice.
     """
 
     command_id: str
@@ -36,10 +37,18 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["accepted", "rejected"]
     problem: ProblemObject | msgspec.UnsetType = msgspec.UNSET
     subscription: PublicSubscription | msgspec.UnsetType = msgspec.UNSET
-    row: Subscription | msgspec.UnsetType | None = msgspec.UNSET
+    row: Private | msgspec.UnsetType | None = msgspec.UNSET
     ended: bool | msgspec.UnsetType = msgspec.UNSET
     command_position: PlaceInLog
     fingerprint: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def made(self) -> Subscription | None:
+        """The version that an accepted command made; None if it ended the subscription."""
+        public, rest = self.subscription, self.row
+        if self.ended is True or not isinstance(public, PublicSubscription) or not isinstance(rest, Private):
+            return None
+        return public.whole(rest)
 
     @property
     def command_offset(self) -> int:
@@ -84,6 +93,6 @@ def decode(value: bytes | None) -> CommandResult:
     told = result.subscription if result.status == "accepted" else result.problem
     if isinstance(told, msgspec.UnsetType):
         raise InvalidEvent("an accepted result has a subscription, a rejected one a problem")
-    if isinstance(result.row, Subscription):
-        to_basis_points(result.row.threshold)
+    if isinstance(told, PublicSubscription):
+        to_basis_points(told.threshold)
     return result

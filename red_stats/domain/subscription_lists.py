@@ -53,6 +53,10 @@ class SubscriptionLists:
         client = self._decoded[client_id] = _decode(client_id, value)
         return client
 
+    def size(self, client_id: str) -> int:
+        """How many bytes a client's list has."""
+        return len(self._values.get(client_id, b""))
+
     def values(self) -> Iterable[bytes]:
         """Every list as it is on the topic."""
         return self._values.values()

@@ -58,6 +58,10 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
         threshold_bp = to_basis_points(self.threshold)
         return ThresholdVersion(self.id, self.version, threshold_bp, self.since, None, self.max_age)
 
+    def private(self) -> "Private":
+        """What clients do not see of it."""
+        return Private(secrets=self.secrets, holds=self.holds)
+
     def public(self) -> "PublicSubscription":
         """The subscription as clients see it, without secrets."""
         return PublicSubscription(
@@ -81,7 +85,7 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: int
     webhook_url: str
-    threshold: float
+    threshold: Share
     description: str | None
     enabled: bool
     disabled_reason: str | None
@@ -94,6 +98,32 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
     def since(self) -> int:
         """The offset from which the version is in force."""
         return int(self.in_force_from.partition(":")[2])
+
+    def whole(self, rest: "Private") -> Subscription:
+        """The subscription with what clients do not see of it."""
+        return Subscription(
+            id=self.id,
+            version=self.version,
+            webhook_url=self.webhook_url,
+            threshold=self.threshold,
+            description=self.description,
+            enabled=self.enabled,
+            disabled_reason=self.disabled_reason,
+            holds=rest.holds,
+            max_age=self.max_age,
+            since=self.since,
+            partition=int(self.in_force_from.partition(":")[0]),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            secrets=rest.secrets,
+        )
+
+
+class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What clients do not see of a subscription."""
+
+    secrets: tuple[Secret, ...] = ()
+    holds: bool = False
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from red_common.events import InvalidEvent
 from red_stats.domain import command_results
-from red_stats.domain.subscriptions import PublicSubscription, Subscription, ThresholdVersion
+from red_stats.domain.subscriptions import PublicSubscription, ThresholdVersion
 
 
 class Version(NamedTuple):
@@ -35,16 +35,15 @@ class History:
             answer = command_results.decode(value)
         except InvalidEvent:
             return
-        public, row = answer.subscription, answer.row
+        public, made = answer.subscription, answer.made
         if not isinstance(public, PublicSubscription):
             return
-        raises = isinstance(row, Subscription) and row.raises and answer.ended is not True
         self._versions[public.id, public.version] = Version(
             client_id=answer.client_id,
             subscription_id=public.id,
             version=public.version,
             since=public.since,
-            raises=row.threshold_version if raises and isinstance(row, Subscription) else None,
+            raises=made.threshold_version if made is not None and made.raises else None,
         )
 
     def active_versions(self) -> Mapping[str, Sequence[ThresholdVersion]]:

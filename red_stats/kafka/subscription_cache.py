@@ -90,6 +90,10 @@ class SubscriptionCache:
         """The list of a client, or None."""
         return self._lists[_partition(client_id, len(self._lists))].get(client_id)
 
+    def size(self, client_id: str) -> int:
+        """How many bytes the list of a client has."""
+        return self._lists[_partition(client_id, len(self._lists))].size(client_id)
+
     def find(self, client_id: str, subscription_id: str) -> Subscription | None:
         """A subscription of this client, or None."""
         client = self.get(client_id)

@@ -15,6 +15,8 @@ from red_stats.web.worker_tokens import SCOPE
 
 COMMANDS_PER_SECOND: Final = 5.0
 COMMANDS_AT_ONCE: Final = 100
+COMMAND_BYTES_A_DAY: Final = 256 << 20  # as many at once
+KEPT_BYTES: Final = 16 << 10  # of a command and its answer, which are kept for ever: more than they have
 REQUESTS_PER_SECOND: Final = 100.0
 REQUESTS_AT_ONCE: Final = 1000
 TEST_SECONDS: Final = 10.0  # between two test events of a subscription
@@ -25,11 +27,13 @@ COMMANDS: Final = frozenset(
 )
 
 
-def request_limits(monotonic: Callable[[], float]) -> Any:
+def request_limits(monotonic: Callable[[], float], size_of: Callable[[str], int]) -> Any:
     """A middleware behind authentication that limits the requests of each caller's client in this process.
 
-    Commands have a limit of their own; its requests to other addresses share one.
+    Commands have a limit of their own, and one of what they write: each writes the client's whole list, of
+    which `size_of` gives the bytes. Its requests to other addresses share one limit.
     """
+    written = RateLimits("bytes", COMMAND_BYTES_A_DAY / 86_400, COMMAND_BYTES_A_DAY, monotonic)
     commands = RateLimits("commands", COMMANDS_PER_SECOND, COMMANDS_AT_ONCE, monotonic)
     requests = RateLimits("requests", REQUESTS_PER_SECOND, REQUESTS_AT_ONCE, monotonic)
 
@@ -38,9 +42,14 @@ def request_limits(monotonic: Callable[[], float]) -> Any:
         caller = request.get(CALLER)
         # A worker asks on behalf of a client that was limited where it asked.
         if caller is not None and SCOPE not in caller.scopes:
-            limits = commands if _is_command(request) else requests
+            is_command = _is_command(request)
+            limits = commands if is_command else requests
             try:
+                if is_command:
+                    refuse(written, caller.client_id, "This client's commands have written too much in a day")
                 take(limits, caller.client_id, "This client has reached its rate limit")
+                if is_command:
+                    written.charge(caller.client_id, size_of(caller.client_id) + KEPT_BYTES)
             finally:
                 request[MORE_HEADERS] = limits.headers(caller.client_id)
         return await handler(request)
@@ -59,11 +68,20 @@ def take(limits: RateLimits, who: str, refusal: str) -> None:
     Raises:
         Problem: 429 `rate_limited`, nothing is left; `refusal` says of what.
     """
+    refuse(limits, who, refusal)
+    limits.charge(who)
+
+
+def refuse(limits: RateLimits, who: str, refusal: str) -> None:
+    """Refuse somebody who has nothing left.
+
+    Raises:
+        Problem: 429 `rate_limited`; `refusal` says of what nothing is left.
+    """
     wait = math.ceil(limits.wait_seconds(who))
     if wait:
         detail = f"{refusal}; try again after Retry-After seconds."
         raise Problem("rate_limited", detail, retry_after=wait, close=True)
-    limits.charge(who)
 
 
 def _is_command(request: web.Request) -> bool:

@@ -91,7 +91,7 @@ class Api:
             is_public=is_public,
             peer_of=self._tokens.caller_of,
         )
-        limits = request_limits(time.monotonic)
+        limits = request_limits(time.monotonic, resources.subscriptions.size)
         return Site([more_headers, problems(_of_store), known, limits, changes_go_on()], routes + documents())
 
     def resources(self) -> list[Resource]:

@@ -110,7 +110,7 @@ def a_result(**changes):
     [
         {"command_position": f"1:{ARABIC}"}, {"command_position": "1:x"}, {"command_position": "7"},
         {"public": {"in_force_from": f"1:{ARABIC}"}}, {"public": {"in_force_from": "x"}},
-        {"row": {"threshold": 0.123456}}, {"row": {"threshold": 7}},
+        {"public": {"threshold": 0.123456}}, {"public": {"threshold": 7}}, {"row": {"secrets": "x"}},
     ],
 )  # fmt: skip
 def test_a_result_that_none_of_ours_wrote_stops_no_replay(changes):

@@ -17,6 +17,9 @@ from red_stats.web.worker_tokens import SCOPE
 ONE = "/v1/subscriptions/s"
 
 
+LISTS = {"c": 1000, "other": 1000, "large": 300 << 10}  # bytes of each client's list
+
+
 class Clock:
     now = 1000.0
 
@@ -43,7 +46,7 @@ def clock():
 
 @pytest.fixture
 async def ask(clock):
-    limits = request_limits.request_limits(clock)
+    limits = request_limits.request_limits(clock, LISTS.__getitem__)
     application = web.Application(middlewares=[more_headers, problems(), authentication, limits])
     for route in Subscriptions(None, None, None, None).routes():
         application.router.add_route(route.method, route.path, answer)
@@ -71,6 +74,20 @@ async def test_a_client_sends_100_commands_at_once_and_then_5_a_second(ask, cloc
 
     clock.now += 1
     assert [(await ask("PATCH", ONE, client="c"))[0] for _ in range(6)] == [200] * 5 + [429]
+
+
+async def test_what_a_clients_commands_write_in_a_day_is_bounded_however_large_its_list(ask, clock):
+    sent = 0
+    while (found := await ask("PATCH", ONE, client="large"))[0] == 200:
+        sent += 1
+        clock.now += 0.2
+    assert sent * (316 << 10) <= (256 << 20) + (1 << 20)
+    assert sent > 800
+    assert (found[2]["code"], "in a day" in found[2]["detail"]) == ("rate_limited", True)
+    assert 0 < int(found[1]["Retry-After"]) < 120
+    assert (await ask("PATCH", ONE, client="c"))[0] == 200
+    clock.now += int(found[1]["Retry-After"])
+    assert (await ask("PATCH", ONE, client="large"))[0] == 200
 
 
 async def test_neither_another_client_nor_reads_and_tests_pay_for_a_clients_commands(ask):
