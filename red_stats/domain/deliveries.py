@@ -166,7 +166,8 @@ def _held(row: Row, at: int) -> Row:
 class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record on `red.deliveries`; its key is the client_id.
 
-    `attempt` 0 is a transition without a POST; `ms` is how long the POST took.
+    `attempt` 0 is a transition without a POST; `ms` is how long the POST took. `enqueued_at` is when the
+    delivery was made, the same in all its events; earlier versions did not write it.
     """
 
     id: Name
@@ -182,6 +183,7 @@ class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     ms: Count32
     due_at: str | None
+    enqueued_at: str | None = None
 
 
 def _event(
@@ -208,5 +210,6 @@ def _event(
         error=outcome.error if outcome else None,
         ms=outcome.ms if outcome else 0,
         due_at=rfc3339(from_ms(due)) if due else None,
+        enqueued_at=rfc3339(from_ms(row.since)),
     )
     return _encoder.encode(event)

@@ -73,9 +73,10 @@ def _delivery_reader(partition: int, partitions: int) -> ReadAll:
         if not CLIENT_ID.fullmatch(d.client_id):
             raise InvalidEvent("client_id is not [a-z0-9_-]{1,64}")
         at, due = moment_ms(d.at), moment_ms(d.due_at) if d.due_at else EPOCH
+        enqueued = moment_ms(d.enqueued_at) if d.enqueued_at else at
         return (
             d.client_id, d.id, d.webhook_id, d.alert_id or "", d.subscription_id, d.version, d.state,
-            d.attempt, at, d.status or 0, d.error or "", d.ms, due,
+            d.attempt, at, d.status or 0, d.error or "", d.ms, due, enqueued,
         )  # fmt: skip
 
     return _by_rows(row, len(DELIVERIES.columns))
@@ -103,9 +104,9 @@ DELIVERIES: Final = Recorded(
     "deliveries",
     (
         "client_id", "id", "webhook_id", "alert_id", "subscription_id", "version", "state", "attempt",
-        "at", "status", "error", "ms", "due_at",
+        "at", "status", "error", "ms", "due_at", "enqueued_at",
     ),
-    ("", "", "", "", "", 0, "", 0, EPOCH, 0, "", 0, EPOCH),
+    ("", "", "", "", "", 0, "", 0, EPOCH, 0, "", 0, EPOCH, EPOCH),
     _delivery_reader,
 )  # fmt: skip
 

@@ -18,8 +18,9 @@ ALERT_COLUMNS: Final = (
 DELIVERY_COLUMNS: Final = (
     "id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
     " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
-    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), min(kafka_offset) AS first"
+    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), toUnixTimestamp64Milli(enqueued_at)"
 )
+LAST_STATES: Final = ("delivered", "exhausted", "cancelled")  # after which there is no further row
 
 
 class Queries(Protocol):
@@ -80,29 +81,70 @@ def _alerts(client_id: str, where: str, limit: int, values: dict[str, Any]) -> Q
     return Question(sql, {"c": client_id, **values})
 
 
+class Made(NamedTuple):
+    """When a delivery was made (ms since 1970), and its id: their order is that of pages."""
+
+    at: int
+    id: str
+
+
 def deliveries(
     client_id: str,
     *,
     limit: int,
-    before: int | None = None,
-    delivery_id: str | None = None,
+    before: Made | None = None,
     subscription_id: str | None = None,
-    alert_id: str | None = None,
     state: str | None = None,
+    among: int | None = None,
 ) -> Question:
-    """DELIVERY_COLUMNS of a client's deliveries, newest first; `before`: first offset of the last one."""
-    where = {"id": delivery_id, "subscription_id": subscription_id, "alert_id": alert_id}
-    having = {"first < {first:UInt64}": ("first", before), "s = {s:String}": ("s", state)}
-    values: dict[str, Any] = {name: value for name, value in where.items() if value is not None}
-    conditions = ["client_id = {c:String}", *(f"{name} = {{{name}:String}}" for name in values)]
-    kept = {text: pair for text, pair in having.items() if pair[1] is not None}
-    values |= dict(kept.values())
+    """DELIVERY_COLUMNS of a client's deliveries, newest first, among the newest `among` rows; None: all.
+
+    The last column is how many rows those were: fewer than `among` if there are no more. All rows of a
+    delivery are beside each other, so that the newest are found without reading the others. Those in one of
+    LAST_STATES are found by their last row, always among all.
+    """
+    values: dict[str, Any] = {"c": client_id}
+    where = ["client_id = {c:String}"]
+    if subscription_id is not None:
+        where.append("subscription_id = {subscription:String}")
+        values["subscription"] = subscription_id
+    if before is not None:
+        at = "fromUnixTimestamp64Milli({at:Int64})"
+        where.append(f"enqueued_at <= {at} AND (enqueued_at < {at} OR id < {{id:String}})")
+        values |= {"at": min(before.at, LAST_MS), "id": before.id}
+    having = ""
+    if state is not None:
+        having = " HAVING s = {s:String}"
+        values["s"] = state
+    rows, bound, number = " AND ".join(where), "", "0"
+    if state in LAST_STATES:
+        ended = (
+            f"SELECT enqueued_at, id FROM {DATABASE}.deliveries WHERE {rows} AND state = {{s:String}}"
+            f" ORDER BY enqueued_at DESC, id DESC LIMIT {limit:d}"
+        )
+        rows = f"{rows} AND (enqueued_at, id) IN ({ended})"
+    elif among is not None:
+        newest = (
+            f"SELECT enqueued_at FROM {DATABASE}.deliveries WHERE {rows}"
+            f" ORDER BY enqueued_at DESC LIMIT {among:d}"
+        )
+        bound = f"WITH (SELECT (min(enqueued_at), count()) FROM ({newest})) AS newest "
+        rows, number = f"{rows} AND enqueued_at >= newest.1", "newest.2"
     sql = (
-        f"SELECT {DELIVERY_COLUMNS} FROM {DATABASE}.deliveries WHERE {' AND '.join(conditions)} GROUP BY id"
-        + (f" HAVING {' AND '.join(kept)}" if kept else "")
-        + f" ORDER BY first DESC LIMIT {limit:d}"
+        f"{bound}SELECT {DELIVERY_COLUMNS}, {number} FROM {DATABASE}.deliveries WHERE {rows}"
+        f" GROUP BY enqueued_at, id{having} ORDER BY enqueued_at DESC, id DESC LIMIT {limit:d}"
     )
-    return Question(sql, {"c": client_id, **values})
+    return Question(sql, values)
+
+
+def delivery(client_id: str, *, delivery_id: str | None = None, alert_id: str | None = None) -> Question:
+    """DELIVERY_COLUMNS of a client's delivery with this id, or of this alert."""
+    name, value = ("id", delivery_id) if delivery_id is not None else ("alert_id", alert_id)
+    sql = (
+        f"SELECT {DELIVERY_COLUMNS}, 0 FROM {DATABASE}.deliveries"
+        f" WHERE client_id = {{c:String}} AND {name} = {{i:String}} GROUP BY enqueued_at, id"
+    )
+    return Question(sql, {"c": client_id, "i": value})
 
 
 def named(question: Question, name: str, seconds: int) -> Question:

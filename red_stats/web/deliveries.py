@@ -1,6 +1,7 @@
 """`/v1/deliveries`: the deliveries of a client with all their attempts."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -11,8 +12,11 @@ from red_common.web.responses import json_response
 from red_stats.domain.measurements import from_ms
 from red_stats.resources import Resources
 from red_stats.store import queries
-from red_stats.web.parameters import LARGEST, count_of, invalid, known
+from red_stats.store.queries import LAST_STATES, Made
+from red_stats.web.parameters import count_of, invalid, known
 
+MAX_ID: Final = 200
+_AT: Final = re.compile(r"[0-9]{1,15}")
 STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
 
 
@@ -33,33 +37,68 @@ class Deliveries:
         if given.get("state", "pending") not in STATES:
             raise invalid("state", f"it must be one of {', '.join(STATES)}")
         limit = count_of(given, "limit", 100, 1, 1000)
-        after = count_of(given, "after", LARGEST, 0, LARGEST)
-        question = queries.deliveries(
-            client_id,
-            limit=limit + 1,
-            before=after,
-            subscription_id=given.get("subscription"),
-            alert_id=given.get("alert"),
-            state=given.get("state"),
-        )
-        rows = await self._resources.ask_for(client_id, question)
-        more = len(rows) > limit
+        rows = await self._rows(client_id, given, _place_of(given), limit + 1)
         items = [_delivery(row) for row in rows[:limit]]
-        return json_response({"items": items, "next": str(rows[limit - 1][7]) if more else None})
+        last = rows[limit - 1] if len(rows) > limit else None
+        return json_response({"items": items, "next": f"{last[7]}-{last[0]}" if last is not None else None})
+
+    async def _rows(
+        self, client_id: str, given: dict[str, str], before: Made | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        if "alert" in given:
+            question = queries.delivery(client_id, alert_id=given["alert"])
+            rows = await self._resources.ask_for(client_id, question)
+            return [row for row in rows if _is_asked_for(row, given, before)]
+        is_last = given.get("state") in LAST_STATES
+        for among in (None,) if is_last else (4 * limit, 64 * limit, None):  # a delivery has two rows or more
+            question = queries.deliveries(
+                client_id,
+                limit=limit,
+                before=before,
+                subscription_id=given.get("subscription"),
+                state=given.get("state"),
+                among=among,
+            )
+            rows = await self._resources.ask_for(client_id, question)
+            if len(rows) == limit or (among is not None and rows and rows[0][8] < among):
+                break
+        return rows
 
     async def get(self, request: web.Request) -> web.Response:
         """One delivery; 404 `not_found` if the client has none with this id."""
         client_id = client_of(request, "subscriptions")
         known(request)
-        question = queries.deliveries(client_id, limit=1, delivery_id=request.match_info["id"])
+        question = queries.delivery(client_id, delivery_id=request.match_info["id"])
         rows = await self._resources.ask_for(client_id, question)
         if not rows:
             raise Problem("not_found", "There is no such delivery.")
         return json_response(_delivery(rows[0]))
 
 
+def _place_of(given: dict[str, str]) -> Made | None:
+    """What `after` names; None without it.
+
+    Raises:
+        Problem: 400, it is no `next` of a page.
+    """
+    if "after" not in given:
+        return None
+    at, _, name = given["after"].partition("-")
+    if not _AT.fullmatch(at) or not 0 < len(name) <= MAX_ID:
+        raise invalid("after", "it must be the `next` of a page")
+    return Made(int(at), name)
+
+
+def _is_asked_for(row: tuple[Any, ...], given: dict[str, str], before: Made | None) -> bool:
+    return (
+        given.get("subscription", row[3]) == row[3]
+        and given.get("state", row[4]) == row[4]
+        and (before is None or (row[7], row[0]) < before)
+    )
+
+
 def _delivery(row: tuple[Any, ...]) -> dict[str, Any]:
-    delivery_id, webhook_id, alert_id, subscription, state, attempts, due, _ = row
+    delivery_id, webhook_id, alert_id, subscription, state, attempts, due, *_ = row
     return {
         "id": delivery_id,
         "webhook_id": webhook_id,

@@ -26,8 +26,10 @@ def test_what_a_client_names_is_a_parameter_and_never_part_of_the_text():
         queries.newest_alerts(evil, 10, 5),
         queries.alerts_of(evil, evil, 0, 5),
         queries.deliveries(
-            evil, limit=5, delivery_id=evil, subscription_id=evil, alert_id=evil, state=evil, before=7
+            evil, limit=5, subscription_id=evil, state=evil, before=queries.Made(7, evil), among=9
         ),
+        queries.delivery(evil, delivery_id=evil),
+        queries.delivery(evil, alert_id=evil),
         queries.amounts(1, 0, 10, client_id=evil),
     ]
     for sql, parameters in asked:
