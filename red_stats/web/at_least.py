@@ -1,27 +1,36 @@
 """`at_least=`: an answer waits until the named measurements are folded into what it reads."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from aiohttp import web
 
 from red_common.kafka.connection import KafkaError, TopicPartition
 from red_common.kafka.end_offsets import LogEnds
 from red_common.problems import Problem
+from red_common.web.auth import CALLER
 from red_stats import topics
 from red_stats.kafka.range_reader import read_range
 from red_stats.resources import Resources
 from red_stats.store import queries
 from red_stats.store.clickhouse import StoreError
 from red_stats.store.recorder import Recorder
-from red_stats.web.owner_proxy import SECONDS, OwnerProxy
+from red_stats.web.owner_proxy import SECONDS, OwnerProxy, is_asked_by_worker
 from red_stats.web.parameters import Position
 
 POLL_SECONDS = 0.1
+WAITING: Final = 20  # requests of one client
+LOOK_BACK: Final = 50  # offsets: the last of them may be markers of transactions
 
 
 class ReadYourWrites:
-    """Waits for the marks of live and of the store; every method raises 503 `not_yet` after `seconds`."""
+    """Waits for the marks of live and of the store; every method raises 503 `not_yet` after `seconds`.
+
+    Of each client at most WAITING requests wait at once: all that wait look again at every commit.
+    """
 
     def __init__(
         self,
@@ -35,37 +44,61 @@ class ReadYourWrites:
         self._proxy = proxy
         self._ends = LogEnds(resources.settings.connection)
         self._seconds = seconds
+        self._waiting: Counter[str] = Counter()
 
-    async def live(self, positions: Iterable[Position], request: web.Request) -> None:
+    async def live(self, positions: Sequence[Position], request: web.Request) -> None:
         """Wait until live has counted the measurements, in whichever worker.
 
         Raises:
-            Problem: 503 `not_yet`.
+            Problem: 503 `not_yet`; 429 `rate_limited`, too many requests of the client wait already.
         """
-        await self._within(self._live(positions, request))
+        if positions:
+            await self._within(request, self._live(positions, request))
 
-    async def stored(self, positions: Iterable[Position]) -> None:
+    async def stored(self, positions: Sequence[Position], request: web.Request) -> None:
         """Wait until the table of measurements has them.
 
         Raises:
-            Problem: 503 `not_yet`.
+            Problem: 503 `not_yet`; 429 `rate_limited`, too many requests of the client wait already.
         """
-        waits = [self._recorded(topics.MEASUREMENTS, p.partition, p.offset) for p in positions]
-        await self._within(_all(waits))
+        if positions:
+            await self._within(request, self._stored(positions))
 
-    async def alerts(self, positions: Iterable[Position], request: web.Request) -> None:
+    async def alerts(self, positions: Sequence[Position], request: web.Request) -> None:
         """Wait until live has counted the measurements and all alerts raised by then are recorded.
 
         Raises:
-            Problem: 503 `not_yet`.
+            Problem: 503 `not_yet`; 429 `rate_limited`, too many requests of the client wait already.
         """
-        await self._within(self._alerts(list(positions), request))
+        if positions:
+            await self._within(request, self._alerts(positions, request))
 
     async def stop(self) -> None:
         """Disconnect from Kafka."""
         await self._ends.stop()
 
-    async def _within(self, work: Awaitable[None]) -> None:
+    async def _within(self, request: web.Request, work: Coroutine[Any, Any, None]) -> None:
+        with contextlib.closing(work), self._place(request):
+            await self._in_time(work)
+
+    @contextlib.contextmanager
+    def _place(self, request: web.Request) -> Iterator[None]:
+        if is_asked_by_worker(request):  # for a client that has its place there
+            yield
+            return
+        client_id = request[CALLER].client_id
+        if self._waiting[client_id] >= WAITING:
+            detail = f"{WAITING} requests of this client wait with at_least already; ask fewer at once."
+            raise Problem("rate_limited", detail, retry_after=1)
+        self._waiting[client_id] += 1
+        try:
+            yield
+        finally:
+            self._waiting[client_id] -= 1
+            if not self._waiting[client_id]:
+                del self._waiting[client_id]
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._seconds):
                 await work
@@ -76,7 +109,10 @@ class ReadYourWrites:
     async def _live(self, positions: Iterable[Position], request: web.Request) -> None:
         await _all([self._proxy.passed(position, request) for position in positions])
 
-    async def _alerts(self, positions: list[Position], request: web.Request) -> None:
+    async def _stored(self, positions: Sequence[Position]) -> None:
+        await _all([self._recorded(topics.MEASUREMENTS, p.partition, p.offset) for p in positions])
+
+    async def _alerts(self, positions: Sequence[Position], request: web.Request) -> None:
         await self._live(positions, request)
         await _all([self._alerts_of(number) for number in {p.partition for p in positions}])
 
@@ -86,9 +122,20 @@ class ReadYourWrites:
         # The end includes what is committed but not yet marked as such. Control records at the end are
         # never recorded, so wait for the last alert before it.
         end = await asyncio.shield(self._ends.end(topics.ALERTS, number))  # others ask over its connection
-        raised = await read_range(self._resources.settings.connection, tp, start, end)
-        if raised:
-            await self._recorded(topics.ALERTS, number, raised[-1].offset)
+        last = await self._last_before(tp, start, end)
+        if last is not None:
+            await self._recorded(topics.ALERTS, number, last)
+
+    async def _last_before(self, tp: TopicPartition, start: int, end: int) -> int | None:
+        """The offset of the last record of `[start, end)`; None: it has none."""
+        upto, few = end, LOOK_BACK
+        while start < upto:
+            begin = max(start, upto - few)
+            found = await read_range(self._resources.settings.connection, tp, begin, upto)
+            if found:
+                return int(found[-1].offset)
+            upto, few = begin, few * 4
+        return None
 
     async def _recorded(self, topic: topics.Topic, number: int, offset: int) -> None:
         recorder = self._recorders.get(topic)

@@ -91,7 +91,7 @@ def thresholds_of(request: web.Request) -> list[float]:
 
 
 def positions_of(request: web.Request, partitions: int) -> list[Position]:
-    """All values of `at_least`, in the order given.
+    """What `at_least` names: of each partition the last position, which is passed after the others.
 
     Raises:
         Problem: 400 if one cannot be read or names an unknown partition, or there are more than 100.
@@ -99,16 +99,16 @@ def positions_of(request: web.Request, partitions: int) -> list[Position]:
     texts = request.query.getall("at_least", [])
     if len(texts) > MAX_REPEATED:
         raise invalid("at_least", f"it may be given at most {MAX_REPEATED} times")
-    found = []
+    found: dict[int, int] = {}
     for text in texts:
         matched = _POSITION.fullmatch(text)
         if matched is None:
             raise invalid("at_least", "it must be partition:offset, as in the position of an answer")
-        position = Position(int(matched[1]), int(matched[2]))
-        if position.partition >= partitions:
-            raise invalid("at_least", f"there is no partition {position.partition}")
-        found.append(position)
-    return found
+        number, offset = int(matched[1]), int(matched[2])
+        if number >= partitions:
+            raise invalid("at_least", f"there is no partition {number}")
+        found[number] = max(offset, found.get(number, 0))
+    return [Position(number, offset) for number, offset in found.items()]
 
 
 def count_of(given: dict[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -39,7 +39,8 @@ class Statistics:
         if start > end:
             raise Problem("invalid_parameter", "The parameter from is later than to.", parameter="from")
         thresholds = thresholds_of(request)
-        await self._read_your_writes.stored(positions_of(request, self._resources.settings.partitions))
+        positions = positions_of(request, self._resources.settings.partitions)
+        await self._read_your_writes.stored(positions, request)
         now = int(self._now() * 1000)
         images, over, offset = await self._count(client_id, start, end, thresholds)
         counted = [{"threshold": t, "over": n} for t, n in zip(thresholds, over, strict=True)]

@@ -2,15 +2,17 @@
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import MultiDict
 from yarl import URL
 
 from red_common.problems import Problem
-from red_stats.web.parameters import count_of, positions_of, thresholds_of, time_of
+from red_stats.web.parameters import Position, count_of, positions_of, thresholds_of, time_of
 
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, ms
 
 
-def asked(**query):
+def asked(given=None, /, **query):
+    query = given or query
     return make_mocked_request("GET", str(URL("/v1/x").with_query(query)))
 
 
@@ -18,6 +20,11 @@ def refused(work, *arguments):
     with pytest.raises(Problem) as caught:
         work(*arguments)
     return caught.value.status, caught.value.code
+
+
+def test_of_many_positions_the_last_of_each_partition_is_waited_for():
+    given = MultiDict([("at_least", text) for text in ("1:5", "0:3", "1:9", "1:7")])
+    assert positions_of(asked(given), 4) == [Position(1, 9), Position(0, 3)]
 
 
 def test_the_last_millisecond_of_9999_is_a_time():
