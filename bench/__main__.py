@@ -16,6 +16,7 @@ BENCHES = {
     "overload": "0.6, 1 and 2 times what this machine can take, and one client's flood beside another",
     "latency": "image posted to webhook received at 0.6 of this machine's capacity",
     "deliveries": "a page of deliveries of a client with a million of them, ms",
+    "hostile": "one hostile client in each of many ways beside an honest one, webhook p95",
     "startup": "`red-stats up`: seconds to ready, memory",
 }
 

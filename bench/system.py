@@ -38,10 +38,10 @@ def memory(process: psutil.Process) -> float:
 
 
 class System:
-    """A running `red-stats up`; `ready_seconds` from its start to its ready line."""
+    """A running `red-stats up` of the checkout `tree`."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, tree: str = str(ROOT), **settings: str) -> None:
+        self.folder, self._tree = folder, tree
         ports = {name: str(free_port()) for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
         self.environment = os.environ | {"RED_DATA": str(folder / "data")} | ports | settings
         self.red = f"http://127.0.0.1:{ports['RED_PORT']}"
@@ -55,7 +55,7 @@ class System:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "red_stats", "up"],
-                cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True,
+                cwd=self._tree, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -77,7 +77,9 @@ class System:
     def key(self, client: str) -> str:
         """A new key of a client, known to both services."""
         command = [sys.executable, "-m", "red_stats", "keys", "create", client, "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=self._tree, env=self.environment, capture_output=True, text=True, check=True
+        )
         made: dict[str, Any] = json.loads(done.stdout)
         return str(made["api_key"])
 
@@ -104,9 +106,9 @@ def _by_part(whole: psutil.Process, other: str) -> dict[str, list[psutil.Process
 
 
 @contextmanager
-def a_system(**settings: str) -> Iterator[System]:
+def a_system(*, tree: str = str(ROOT), **settings: str) -> Iterator[System]:
     with TemporaryDirectory(prefix="red-bench-") as folder:
-        system = System(Path(folder), **settings)
+        system = System(Path(folder), tree=tree, **settings)
         system.start()
         try:
             yield system
