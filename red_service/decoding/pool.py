@@ -181,6 +181,7 @@ class DecoderPool:
                     self._slots.append(asyncio.create_task(self._serve(worker)))
         if failures:
             raise failures[0]
+        await asyncio.sleep(0)  # a slot that was cancelled before it began would not kill its worker
 
     async def stop(self) -> None:
         """Kills the workers; the images being decoded or waiting are cancelled."""

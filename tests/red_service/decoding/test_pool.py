@@ -1,6 +1,7 @@
 """A decoder that says something else than a reply costs one more decoder, and never a slot."""
 
 import msgspec
+import psutil
 import pytest
 
 from red_service.decoding import pool
@@ -39,3 +40,13 @@ async def test_a_reply_that_cannot_be_read_is_a_decoder_that_died(unreadable, mo
         assert len(reasons) == unreadable
     finally:
         await decoders.stop()
+
+
+async def test_a_pool_that_is_stopped_at_once_leaves_no_process():
+    before = {child.pid for child in psutil.Process().children()}
+    decoders = pool.DecoderPool(1)
+    await decoders.start()
+
+    await decoders.stop()
+
+    assert {child.pid for child in psutil.Process().children()} <= before
