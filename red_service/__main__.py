@@ -47,7 +47,7 @@ def _print_settings() -> None:
 
 
 def _print_decoders() -> None:
-    from red_service.decoding import fast_jpeg, fast_webp, heic, pillow
+    from red_service.decoding import fast_jpeg, fast_webp, fences, heic, pillow
     from red_service.redness import kernel
 
     jpeg = fast_jpeg.DECODER or f"{pillow.DECODER}, without simplejpeg"
@@ -55,7 +55,9 @@ def _print_decoders() -> None:
     others = f"PNG, GIF by {pillow.DECODER}; AVIF by {pillow.AVIF_DECODER}"
     heif = heic.DECODER or "nothing, without the extra red-stats[heic]"
     counted = kernel.build_and_describe()
-    print(f"JPEG by {jpeg}; WebP by {webp}; {others}; HEIC by {heif}; counted by {counted}")
+    print(
+        f"JPEG by {jpeg}; WebP by {webp}; {others}; HEIC by {heif}; counted by {counted}; {fences.put_up()}"
+    )
 
 
 def _measure(names: list[str], *, as_json: bool) -> int:

@@ -21,6 +21,7 @@ import msgspec
 
 from red_common.problems import Problem
 from red_service.decoding.fair_queue import Cost, ImageQueue, Turn
+from red_service.decoding.fences import Fences
 from red_service.decoding.image import Measured
 from red_service.decoding.worker import LENGTH, Refusal, Verdict, WorkerReply
 from red_service.problems import Rejected
@@ -33,6 +34,7 @@ START_SECONDS: Final = 20.0  # for a worker to load its decoders
 STALLED: Final = 10  # times as long by the clock as an image may take in processor time
 STARVED: Final = "The machine gives the decoder too little processor time; try again later."
 _replies = msgspec.json.Decoder(WorkerReply)
+_fences = msgspec.json.Decoder(Fences)
 
 
 class WorkerDied(Exception):
@@ -61,6 +63,7 @@ class _Job:
 class _Worker:
     process: Process
     memory: mmap.mmap  # shared with the process: one copy moves an image, where a pipe would take many
+    fences: Fences
     images: int = 0
 
     @classmethod
@@ -80,14 +83,13 @@ class _Worker:
             )
         finally:
             os.close(descriptor)
-        worker = cls(process, memory)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await worker.receive()
+                fences = _fences.decode(await _frame(process))
         except BaseException:
-            await worker.kill()
+            await _kill(process, memory)
             raise
-        return worker
+        return cls(process, memory, fences)
 
     async def ask(self, content: bytes) -> WorkerReply:
         """The reply to one image, at most MAX_IMAGE bytes; raises WorkerDied if the process ends instead."""
@@ -101,31 +103,36 @@ class _Worker:
         except OSError:
             raise WorkerDied(await self.process.wait()) from None
         try:
-            reply: WorkerReply = _replies.decode(await self.receive())
+            reply: WorkerReply = _replies.decode(await _frame(self.process))
         except (msgspec.MsgspecError, UnicodeDecodeError):  # an image has made it say something else
             await self.kill()
             raise WorkerDied(None) from None
         return reply
 
-    async def receive(self) -> bytes:
-        """The next frame from the process; raises WorkerDied if the process ends instead."""
-        stdout = self.process.stdout
-        assert stdout is not None
-        try:
-            length = int.from_bytes(await stdout.readexactly(LENGTH))
-            return await stdout.readexactly(length)
-        except (asyncio.IncompleteReadError, OSError):
-            raise WorkerDied(await self.process.wait()) from None
-
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-            with contextlib.suppress(OSError):
-                await self.process.stdin.wait_closed()
-        self.memory.close()
+        await _kill(self.process, self.memory)
+
+
+async def _frame(process: Process) -> bytes:
+    """The next frame from the process; raises WorkerDied if the process ends instead."""
+    stdout = process.stdout
+    assert stdout is not None
+    try:
+        length = int.from_bytes(await stdout.readexactly(LENGTH))
+        return await stdout.readexactly(length)
+    except (asyncio.IncompleteReadError, OSError):
+        raise WorkerDied(await process.wait()) from None
+
+
+async def _kill(process: Process, memory: mmap.mmap) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+        with contextlib.suppress(OSError):
+            await process.stdin.wait_closed()
+    memory.close()
 
 
 def _environment() -> dict[str, str]:
@@ -181,6 +188,8 @@ class DecoderPool:
                     self._slots.append(asyncio.create_task(self._serve(worker)))
         if failures:
             raise failures[0]
+        for fences in {worker.fences for worker in started if isinstance(worker, _Worker)}:
+            log.log(logging.WARNING if fences.missing else logging.INFO, "decoders are %s", fences)
         await asyncio.sleep(0)  # a slot that was cancelled before it began would not kill its worker
 
     async def stop(self) -> None:

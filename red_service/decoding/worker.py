@@ -2,7 +2,7 @@
 
 Once an image is in the memory, its length comes on stdin, as 4 bytes big-endian. The reply goes to
 stdout: its length in the same form, then JSON. `pool.py` starts and watches these processes; their
-environment holds no secrets.
+environment holds no secrets, and before the first image they give up files, network and other processes.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ import msgspec
 from PIL import Image
 
 from red_common.child_processes import die_with
+from red_service.decoding import fences
+from red_service.decoding.fences import Fences
 from red_service.decoding.image import Measured, measure
 from red_service.problems import Rejected
 from red_service.redness import kernel
@@ -92,14 +94,13 @@ def allow_cpu(seconds: float) -> None:
 
 
 def serve(lengths: BinaryIO, memory: mmap.mmap, replies: BinaryIO, seconds: float) -> None:
-    """Replies to one image after another until EOF; a first, empty frame says that everything is loaded.
+    """Replies to one image after another until EOF; the first frame is the Fences of this process.
 
-    Each image may use `seconds` of processor time, or the process dies of SIGPROF.
+    Everything is loaded then. Each image may use `seconds` of processor time, or the process dies of SIGPROF.
     """
     Image.preinit()  # else the first image would wait for Pillow's plug-ins
     kernel.load()  # and for the check of the kernel
-    replies.write(bytes(LENGTH))
-    replies.flush()
+    _reply(replies, fences.put_up())
     spent = time.process_time()
     while header := lengths.read(LENGTH):
         content = memory[: int.from_bytes(header)]
@@ -108,9 +109,13 @@ def serve(lengths: BinaryIO, memory: mmap.mmap, replies: BinaryIO, seconds: floa
         # While a timer runs, the kernel brings this clock up to date only where the process is interrupted
         # or waits: what is missing now is charged to the next image.
         before, spent = spent, time.process_time()
-        encoded = msgspec.json.encode(WorkerReply(verdict, spent - before))
-        replies.write(len(encoded).to_bytes(LENGTH) + encoded)
-        replies.flush()
+        _reply(replies, WorkerReply(verdict, spent - before))
+
+
+def _reply(replies: BinaryIO, reply: WorkerReply | Fences) -> None:
+    encoded = msgspec.json.encode(reply)
+    replies.write(len(encoded).to_bytes(LENGTH) + encoded)
+    replies.flush()
 
 
 def main() -> None:

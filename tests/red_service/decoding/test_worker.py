@@ -38,12 +38,13 @@ from pathlib import Path
 from red_service.redness import kernel
 from red_service.decoding.worker import verdict_on, serve
 
+contents = [Path(path).read_bytes() for path in sys.argv[1:]]
 assert not kernel.load.cache_info().currsize
 serve(io.BytesIO(), mmap.mmap(-1, 1), io.BytesIO(), 1.0)
 assert kernel.load.cache_info().currsize
 loaded = set(sys.modules)
-for path in sys.argv[1:]:
-    verdict_on(Path(path).read_bytes())
+for content in contents:
+    verdict_on(content)
 print(sorted(set(sys.modules) - loaded))
 """
 
