@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ from red_common.web.more_headers import more_headers
 from red_common.web.runner import Runner
 from red_service import metrics
 from red_service.decoding.pool import DecoderPool, Limits
+from red_service.disk_reserve import DiskReserve
 from red_service.idempotency.publisher import TransactionalPublisher
 from red_service.idempotency.requests import IdempotentRequests
 from red_service.idempotency.store import IntentStore
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 3.0
 STOP_SECONDS = 6.0
 SWEEP_EVERY = 3600.0
+RECOUNT_EVERY = 60.0
 SWEPT_AFTER = timedelta(days=7)
 GC_THRESHOLDS = (50_000, 20, 100)  # collect rarely: each pause of milliseconds shows in the p99
 
@@ -86,7 +89,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     stack.push_async_callback(keys.stop)
     await keys.start()
     objects = open_store(settings.storage, settings.data)
-    store = ImageStore(objects, sync=_sync_for(settings))
+    store = ImageStore(objects, sync=_sync_for(settings), quota=settings.image_quota)
+    reserve = DiskReserve(_disks(settings), settings.disk_reserve, now=time.monotonic)
     await store.probe()
     pool = await _decoders(settings, stack)
     transactional = TransactionalPublisher(settings.connection, f"red-keyed-{settings.instance or uuid7()}")
@@ -95,7 +99,13 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
         await transactional.fence(transactional.transactional_id)
     memory, intents = BodyMemory(settings.bodies), IntentStore(objects)
     pipeline = MeasurementPipeline(
-        pool, store, publisher, now=time.time, new_id=uuid7, together=settings.workers
+        pool,
+        store,
+        publisher,
+        now=time.time,
+        new_id=uuid7,
+        check_disk=reserve.check,
+        together=settings.workers,
     )
     idempotent = IdempotentRequests(
         pipeline,
@@ -107,6 +117,11 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     limits = RateLimits("images", settings.rate, settings.rate_burst or 2 * settings.rate, time.monotonic)
     sweeping = asyncio.create_task(_sweep(intents), name="sweep old keyed requests")
     stack.callback(sweeping.cancel)
+    recounting = asyncio.create_task(_recount(store), name="recount images of clients")
+    stack.callback(recounting.cancel)
+
+    async def disk_problem() -> str | None:
+        return reserve.failure()
 
     async def keys_problem() -> str | None:
         return None if keys.is_current else "Kafka is unreachable; API keys stay as last known"
@@ -116,6 +131,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
         metrics.KEYS_IGNORED.set(keyring.ignored)
         metrics.QUEUE.set(pool.waiting)
         metrics.BODIES.set(memory.held)
+        metrics.DISK_FREE.set(reserve.free)
 
     if settings.servers > 1:  # /metrics of another server shows what is written down here
         keeping = asyncio.create_task(_every_second(update_gauges), name="update gauges")
@@ -124,6 +140,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     checks: dict[str, Check] = {
         "kafka": lambda: _failure_of(publisher.check()),
         "storage": lambda: _failure_of(store.probe()),
+        "disk": disk_problem,
         "api_keys": keys_problem,
     }
     application = web.Application(
@@ -160,6 +177,21 @@ def _sync_for(settings: Settings) -> SyncObject | None:
     if not settings.storage_fsync or settings.storage is not None:
         return None
     return partial(sync_file, settings.data / "images")
+
+
+def _disks(settings: Settings) -> list[Path]:
+    """Folders whose disks RED fills: its images, and those of an embedded Kafka."""
+    kafka = settings.data / "kafka"
+    images = [settings.data / "images"] if settings.storage is None else []
+    return [*images, kafka] if kafka.exists() else images
+
+
+async def _recount(store: ImageStore) -> None:
+    """Count the images of clients again and again, in a hundredth of the time."""
+    while True:
+        started = time.monotonic()
+        await store.recount()
+        await asyncio.sleep(max(RECOUNT_EVERY, 99 * (time.monotonic() - started)))
 
 
 async def _sweep(intents: IntentStore) -> None:

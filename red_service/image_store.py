@@ -20,7 +20,10 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from red_service.image_usage import ImageUsage
+
 SECONDS: Final = 10.0  # that one operation may take
+COUNT_SECONDS: Final = 600.0  # that counting the images of a client may take
 PROBE: Final = "v1/.probe"
 
 
@@ -81,25 +84,36 @@ class ImageStore:
     """The images of all clients.
 
     Every method raises StorageError if the store fails or takes longer than `seconds`. With `sync`, an
-    image counts as stored once `sync` has returned for each of its objects.
+    image counts as stored once `sync` has returned for each of its objects. With a `quota`, the images of one
+    client take up at most so many bytes.
     """
 
     def __init__(
-        self, store: ObjectStore, seconds: float = SECONDS, *, sync: SyncObject | None = None
+        self,
+        store: ObjectStore,
+        seconds: float = SECONDS,
+        *,
+        sync: SyncObject | None = None,
+        quota: int = 0,
     ) -> None:
         self._store = store
         self._seconds = seconds
         self._sync = sync
+        self._usage = ImageUsage(quota, self._bytes_of) if quota else None
+        self._writing: dict[str, asyncio.Event] = {}
 
     async def put(self, client_id: str, image_id: str, image: StoredImage, content: bytes) -> None:
         """Stores the bytes and what the id stands for; equal bytes of one client are stored once.
 
         A repeated call writes the same objects again.
+
+        Raises:
+            QuotaExceeded: the bytes are new, and more than the client may keep.
         """
         async with guarded(self._seconds):
             key = _content_key(client_id, image.sha256)
-            if not await self._has(key, len(content)):
-                await obstore.put_async(self._store, key, content, use_multipart=False)
+            async with self._alone(key):
+                await self._write(client_id, key, content)
             name = _id_key(client_id, image_id)
             await obstore.put_async(self._store, name, msgspec.json.encode(image))
             if self._sync is not None:
@@ -130,6 +144,49 @@ class ImageStore:
         """Writes one byte; returns if the store can be written to."""
         async with guarded(self._seconds):
             await obstore.put_async(self._store, PROBE, b"1")
+
+    async def recount(self) -> None:
+        """Counts anew what is kept for each client that a quota was asked for."""
+        if self._usage is not None:
+            await self._usage.recount()
+
+    async def _write(self, client_id: str, key: str, content: bytes) -> None:
+        """Stores the bytes unless they are there."""
+        if await self._has(key, len(content)):
+            return
+        if self._usage is not None:
+            await self._usage.take(client_id, len(content))
+        try:
+            await obstore.put_async(self._store, key, content, use_multipart=False)
+        except BaseException:
+            if self._usage is not None:
+                self._usage.give_back(client_id, len(content))
+            raise
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """Lets equal bytes that come together wait for each other, since a quota counts them once."""
+        while (other := self._writing.get(key)) is not None:
+            await other.wait()
+        done = self._writing[key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._writing[key]
+            done.set()
+
+    async def _bytes_of(self, client_id: str) -> int:
+        """What the images of a client take up, each content once."""
+        async with guarded(COUNT_SECONDS):
+            ids = _id_key(client_id, "")
+            return sum(
+                [
+                    int(meta["size"])
+                    async for page in obstore.list(self._store, f"v1/{client_id}/")
+                    for meta in page
+                    if not meta["path"].startswith(ids)
+                ]
+            )
 
     async def _has(self, key: str, size: int) -> bool:
         """Whether the object exists in full; concurrent writers of a content key write the same bytes."""

@@ -50,6 +50,10 @@ KEYS_FOLLOWED = Gauge(
 KEYS_IGNORED = Gauge(
     "red_key_records_ignored", "Key records ignored", registry=REGISTRY, multiprocess_mode="livemax"
 )
+#: Free bytes of the disk of images, or of Kafka in the data folder: the one with less.
+DISK_FREE = Gauge(
+    "red_disk_free_bytes", "Free bytes of the disk of images", registry=REGISTRY, multiprocess_mode="livemin"
+)
 #: Seconds this clock is ahead of Kafka's, at the last acknowledgement; beyond 300 images do not count.
 CLOCK_AHEAD = Gauge(
     "red_clock_ahead_seconds", "This clock before Kafka's", registry=REGISTRY, multiprocess_mode="livemax"

@@ -16,6 +16,7 @@ from red_service import metrics
 from red_service.decoding.image import Measured
 from red_service.decoding.pool import DecoderPool
 from red_service.image_store import ImageStore, StorageError, StoredImage
+from red_service.image_usage import QuotaExceeded
 from red_service.problems import NotStored, Rejected
 from red_service.publisher import Position, Publisher
 from red_service.upload import Upload
@@ -34,8 +35,8 @@ class Prepared(msgspec.Struct, frozen=True):
 class MeasurementPipeline:
     """Turns uploads into response items; sending an image again makes another image and another event.
 
-    `now` is the clock (Unix seconds) and `new_id` makes image ids. At most `together` images of one
-    request are decoded at a time.
+    `now` is the clock (Unix seconds), `new_id` makes image ids, and `check_disk` raises while there is no
+    room. At most `together` images of one request are decoded at a time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class MeasurementPipeline:
         *,
         now: Callable[[], float],
         new_id: Callable[[], str],
+        check_disk: Callable[[], None],
         together: int,
     ) -> None:
         self._pool = pool
@@ -53,6 +55,7 @@ class MeasurementPipeline:
         self._publisher = publisher
         self._now = now
         self._new_id = new_id
+        self._check_disk = check_disk
         self._together = together
 
     def check_room(self, client_id: str, size: int) -> None:
@@ -67,6 +70,18 @@ class MeasurementPipeline:
             metrics.IMAGES.labels("", problem.code).inc()
             raise
 
+    def check_disk(self) -> None:
+        """Refuses a request of new images that cannot be stored.
+
+        Raises:
+            Problem: 503 `storage_full`.
+        """
+        try:
+            self._check_disk()
+        except Problem as problem:
+            metrics.IMAGES.labels("", problem.code).inc()
+            raise
+
     async def measure(
         self, client_id: str, upload: Upload, trace: str, *, patient: bool = False
     ) -> dict[str, Any]:
@@ -76,7 +91,8 @@ class MeasurementPipeline:
 
         Raises:
             Rejected: it cannot be measured.
-            Problem: 503 `overloaded` or `decoder_lost`, it was not measured.
+            Problem: 503 `overloaded`, `decoder_lost` or `storage_full`, it was not measured; 403
+                `image_quota_exceeded`.
             NotStored: it certainly has no event; sending it again is safe.
             UnknownOutcome: it may have an event; sending it again may count it twice.
         """
@@ -102,7 +118,7 @@ class MeasurementPipeline:
         """Each image measured and stored, or why it cannot be measured, in their order; publishes nothing.
 
         Raises:
-            Problem: 503, one of them found no decoder or could not be stored.
+            Problem: 503 or 403, one of them found no decoder or could not be stored.
         """
         patient = len(uploads) > 1  # or a request would be refused after most of it was measured
         found = await self._each(uploads, lambda upload: self._prepare(client_id, upload, patient))
@@ -115,6 +131,7 @@ class MeasurementPipeline:
         """Measures and stores one image under a new id; publishes nothing. Raises as `measure` does."""
         form = ""
         try:
+            self._check_disk()
             with metrics.DECODE_SECONDS.time():
                 measured = await self._pool.measure(upload.content, client_id, patient=patient)
             form = measured.format
@@ -161,6 +178,10 @@ class MeasurementPipeline:
         image = StoredImage(sha256=event.sha256, format=event.format, bytes=event.bytes)
         try:
             await self._store.put(event.client_id, event.image_id, image, content)
+        except QuotaExceeded as exceeded:
+            used = f"The images of this client take up {exceeded.used} of {exceeded.quota} bytes"
+            detail = f"{used}, and this one has {event.bytes}; ask the operator for room."
+            raise Problem("image_quota_exceeded", detail) from None
         except StorageError as error:
             log.warning("could not store an image: %s", error)
             raise NotStored("The image could not be stored; try again.") from None

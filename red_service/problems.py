@@ -43,12 +43,17 @@ class UnknownOutcome(NotRecorded):
 
 
 def none_measured(items: list[dict[str, Any]]) -> Problem:
-    """The problem if no image of a multipart request was measured: 503 if a retry may help, else 422."""
+    """The problem if no image of a multipart request was measured: 503 if a retry may help, else 422.
+
+    403 if the client's quota alone is in the way.
+    """
     problems = [item["problem"] for item in items]
     codes = [problem["code"] for problem in problems if problem["status"] == 503]
     if codes:
         code = "unknown_outcome" if "unknown_outcome" in codes else codes[0]
         return Problem(code, "No image is known to be stored; see items.", retry_after=2, items=items)
+    if {problem["code"] for problem in problems} == {"image_quota_exceeded"}:
+        return Problem("image_quota_exceeded", problems[0]["detail"], items=items)
     return Problem(
         "no_image_measured", "None of the images could be measured; see items for the reasons.", items=items
     )

@@ -33,6 +33,15 @@ class Settings(CommonSettings):
     body_memory: int = Field(
         256 << 20, ge=MAX_BODY, description="bytes that the bodies of all requests may take up together"
     )
+    image_quota: int = Field(
+        0, ge=0, description="bytes that the stored images of one client may take up; 0: no limit"
+    )
+    disk_reserve: int | None = Field(
+        None,
+        ge=0,
+        description="free bytes of the disk of images, or of Kafka in the data folder, below which no image "
+        "is taken; unset: 2 GiB, or a twentieth of a smaller disk",
+    )
     key_lease: float = Field(
         30,
         gt=0,

@@ -24,7 +24,8 @@ from red_service.upload import Upload
 from red_service.web.auth import client_of
 from red_service.web.uploads import BodyMemory, read_uploads
 
-PACED: Final = ("rate_limited", "overloaded")  # codes whose refusals are delayed (RefusalPacing)
+#: Codes whose refusals are delayed (RefusalPacing).
+PACED: Final = ("rate_limited", "overloaded", "storage_full")
 
 
 class Images:
@@ -63,6 +64,8 @@ class Images:
         key = checked_key(request.headers.getall(HEADER)) if HEADER in request.headers else None
         try:
             self._check_rate(request, client_id)
+            if key is None:  # a retry with a key may have its answer already
+                self._pipeline.check_disk()
             self._pipeline.check_room(client_id, request.content_length or 0)
             with self._memory.share() as share:
                 uploads, multipart = await read_uploads(request, share)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 KEY_REFUSED: Final = (401, 403)
+OF_THE_FILE: Final = "image_quota_exceeded"  # a 403 that says nothing about the key: another file may fit
 RETRIED: Final = (409, 429, 503)
 ATTEMPTS: Final = 20
 MAX_PAUSE: Final = 10.0  # seconds between attempts
@@ -81,7 +82,7 @@ async def _send(
                 body = await answer.json(content_type=None)
                 if answer.status == 200:
                     return Sent(path, body, None)
-                if answer.status in KEY_REFUSED:
+                if answer.status in KEY_REFUSED and body["code"] != OF_THE_FILE:
                     raise KeyRefused(f"{body['code']}: {body['detail']}")
                 last, hint = body, _seconds(answer.headers.get("Retry-After", ""))
                 if answer.status not in RETRIED:

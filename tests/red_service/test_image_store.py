@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 from red_service.idempotency.records import Answer, Intent, Planned
 from red_service.idempotency.store import IntentStore
 from red_service.image_store import ImageDamaged, ImageStore, StorageError, StoredImage, open_store, sync_file
+from red_service.image_usage import QuotaExceeded
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 CONTENT = b"an image"
@@ -162,3 +163,38 @@ async def test_old_requests_are_swept_and_images_are_not(objects, store):
     assert await intents.sweep(datetime.now(UTC) + timedelta(days=1)) == 1
     assert (await intents.recall("anna", "k")).number == -1
     assert await store.get("anna", "i-1") == (IMAGE, CONTENT)
+
+
+def an_image(content):
+    return StoredImage(sha256=hashlib.sha256(content).hexdigest(), format="png", bytes=len(content))
+
+
+async def test_a_client_keeps_as_many_bytes_as_its_quota_and_equal_bytes_are_free(objects):
+    first, second = (ImageStore(objects, quota=20) for _ in range(2))  # as before and after a restart
+    a, b, c = (letter * 10 for letter in (b"a", b"b", b"c"))
+    await asyncio.gather(*(first.put("anna", f"a-{n}", an_image(a), a) for n in range(5)))
+    await first.put("anna", "b", an_image(b), b)
+
+    for store in (first, second):
+        with pytest.raises(QuotaExceeded):
+            await store.put("anna", "c", an_image(c), c)
+        await store.put("anna", "again", an_image(a), a)
+        assert await store.get("anna", "c") is None
+    await second.put("bert", "c", an_image(c), c)
+
+    objects.delete(f"v1/anna/{an_image(a).sha256[:2]}/{an_image(a).sha256}")
+    await second.recount()
+    await second.put("anna", "c", an_image(c), c)
+    assert await second.get("anna", "c") == (an_image(c), c)
+
+
+async def test_equal_images_that_come_together_do_not_slip_past_the_quota(objects):
+    store = ImageStore(objects, quota=9)
+
+    found = await asyncio.gather(
+        *(store.put("anna", f"i-{n}", an_image(b"x" * 10), b"x" * 10) for n in range(5)),
+        return_exceptions=True,
+    )
+
+    assert [type(one) for one in found] == [QuotaExceeded] * 5
+    assert paths(objects) == []

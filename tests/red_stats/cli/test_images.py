@@ -77,6 +77,19 @@ async def test_send_stops_at_a_refused_key_with_one_line(album, status, good):
     assert red.asked <= good + CONCURRENCY
 
 
+async def test_send_goes_on_when_one_file_does_not_fit_the_quota(album):
+    async def over_quota():
+        return web.json_response({"code": "image_quota_exceeded", "detail": "No room."}, status=403)
+
+    red = Red(FILES - 1, over_quota)
+    code, out, err = await ended(*await started(album, red))
+
+    assert code == 1
+    assert "image_quota_exceeded" in out
+    assert "refuses the key" not in err
+    assert red.asked == FILES
+
+
 async def test_an_interrupted_send_ends_in_one_line_with_what_was_done(album):
     async def never():
         await asyncio.Event().wait()
