@@ -8,6 +8,7 @@ from typing import Final
 
 from red_common.kafka.patches.bounded_unpacking import bound_unpacking
 from red_common.kafka.patches.header_keys import tolerate_non_utf8_header_keys
+from red_common.kafka.patches.sasl_in_logs import hide_sasl_in_logs
 from red_common.kafka.patches.transaction_backoff import shorten_transaction_backoff
 from red_common.kafka.patches.zero_copy_receive import enable_zero_copy_receive
 
@@ -32,5 +33,6 @@ def apply(installed: str | None = None) -> None:
         raise UnknownVersion(f"aiokafka {found} is installed, and {AIOKAFKA} is needed: install the pins")
     bound_unpacking()
     tolerate_non_utf8_header_keys()
+    hide_sasl_in_logs()
     shorten_transaction_backoff()
     enable_zero_copy_receive()
