@@ -3,9 +3,9 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from red_common import failpoints, open_files
 from red_common.kafka.connection import KafkaConnection
+from red_common.kafka.security import KafkaSecurity, Mechanism, Protocol
 from red_common.process_log import LogFormat
 
 SECRET: Final[dict[str, Any]] = {"secret": True}  # marks a setting that may be given as a file
@@ -24,9 +25,9 @@ Kind = TypeVar("Kind", bound="CommonSettings")
 
 
 def checked(parse: Any) -> AfterValidator:
-    """A validator that keeps a text if it is empty or `parse` accepts it, else reports the ValueError."""
+    """A validator that keeps a text if there is none or `parse` accepts it, else reports the ValueError."""
 
-    def check(text: str) -> str:
+    def check(text: str | None) -> str | None:
         if text:
             parse(text)
         return text
@@ -43,10 +44,15 @@ class FromFiles(PydanticBaseSettingsSource):
         path = os.environ.get(name)
         if not path or field.json_schema_extra != SECRET:
             return None, field_name, False
+        if os.environ.get(name.removesuffix("_FILE")):
+            raise SettingsError(f"{name.removesuffix('_FILE')} and {name} are both set: unset one of them")
         try:
-            return Path(path).read_text().strip(), field_name, False
+            text = Path(path).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: {path} cannot be read: {error}") from error
+        if not text:
+            raise SettingsError(f"{name}: {path} is empty")
+        return text, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Every secret that is in a file."""
@@ -66,6 +72,29 @@ class CommonSettings(BaseSettings):
     stats_port: Port = Field(6066, description="RED_STATS' port: views, health, metrics and the page")
     kafka: str | None = Field(None, description="an existing cluster: host:port[,host:port]")
     kafka_port: Port = Field(9092, description="port of the embedded Kafka")
+    kafka_security: Protocol = Field(
+        "PLAINTEXT",
+        description="how clients reach the cluster of RED_KAFKA: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )
+    kafka_mechanism: Mechanism | None = Field(
+        None, description="how they log in with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_username: str | None = Field(None, description="who this process is in the cluster, with SASL")
+    kafka_password: str | None = Field(
+        None,
+        repr=False,
+        json_schema_extra=SECRET,
+        description="password of RED_KAFKA_USERNAME, or RED_KAFKA_PASSWORD_FILE",
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="certificates (PEM) that sign those of the brokers; unset: those the system trusts"
+    )
+    kafka_cert_file: Path | None = Field(
+        None, description="this process's own certificate (PEM), for a cluster that asks for one"
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="the private key (PEM, not encrypted) of RED_KAFKA_CERT_FILE"
+    )
     storage: str | None = Field(
         None, description="object store for images, such as s3://bucket/prefix; unset: the data folder"
     )
@@ -112,7 +141,28 @@ class CommonSettings(BaseSettings):
     @property
     def connection(self) -> KafkaConnection:
         """The cluster of RED_KAFKA, else the embedded Kafka on this machine."""
-        return KafkaConnection(self.kafka or f"127.0.0.1:{self.kafka_port}")
+        return KafkaConnection(self.kafka or f"127.0.0.1:{self.kafka_port}", self._security)
+
+    @property
+    def _security(self) -> KafkaSecurity:
+        return KafkaSecurity(
+            self.kafka_security,
+            self.kafka_mechanism,
+            self.kafka_username,
+            self.kafka_password,
+            self.kafka_ca_file,
+            self.kafka_cert_file,
+            self.kafka_key_file,
+        )
+
+    @model_validator(mode="after")
+    def _check_security(self) -> Self:
+        self._security.check()
+        if self.kafka is None and self.kafka_security != "PLAINTEXT":
+            raise ValueError(
+                f"RED_KAFKA_SECURITY={self.kafka_security} needs RED_KAFKA: the embedded Kafka has no locks"
+            )
+        return self
 
 
 def load(kind: type[Kind], program: str) -> Kind:
@@ -125,12 +175,21 @@ def load(kind: type[Kind], program: str) -> Kind:
         return kind()
     except ValidationError as error:
         for problem in error.errors():
-            name = "RED_" + "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"{program}: {name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+            print(f"{program}: {_told(kind, problem)}", file=sys.stderr)
         raise SystemExit(2) from None
     except SettingsError as error:
         print(f"{program}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _told(kind: type[CommonSettings], problem: Any) -> str:
+    """What is wrong with a setting, without the value of a secret; or with several that do not fit."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    is_secret = kind.model_fields[name].json_schema_extra == SECRET
+    return f"RED_{name.upper()}: {message}" + ("" if is_secret else f" (got {problem['input']!r})")
 
 
 def described(kind: type[CommonSettings]) -> list[dict[str, Any]]:

@@ -15,7 +15,9 @@ from aiohttp import web
 
 from red_common.api_keys import TOPIC as API_KEYS
 from red_common.api_keys import Keyring
+from red_common.kafka.connection import KafkaError
 from red_common.kafka.follower import Follower
+from red_common.kafka.refusals import why_failed
 from red_common.rate_limits import RateLimits
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.auth import authentication
@@ -60,7 +62,8 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests in progress are answered first, within STOP_SECONDS.
 
     Raises:
-        CannotStart: Kafka or the image store is unavailable, there is no secret key, or the port is taken.
+        CannotStart: Kafka or the image store is unavailable or refuses RED, there is no secret key, or the
+            port is taken.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,6 +75,10 @@ async def serve(settings: Settings) -> None:
             await _open(settings, stack)
         except (KafkaUnavailable, SecretKeyError, StorageError) as error:
             raise CannotStart(str(error)) from error
+        except KafkaError as error:
+            why = await why_failed(settings.connection, error)
+            where = settings.connection
+            raise CannotStart(why or f"Kafka at {where} cannot be used ({error})") from error
         gc.collect()
         gc.freeze()  # what is loaded by now is never garbage
         log.info("RED is listening on http://%s:%d", settings.host, settings.port)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from red_common import events
 from red_common.kafka.connection import KafkaConnection, KafkaError, Producer, RecordMetadata, TopicPartition
 from red_common.kafka.partitioner import partition_of
+from red_common.kafka.refusals import denied, refusal
 from red_common.kafka.shutdown import abandon, ended
 from red_common.trace_context import TRACEPARENT
 from red_service import metrics
@@ -27,7 +28,7 @@ CLOCK_SECONDS: Final = 60.0  # ahead of Kafka's clock before it is logged: long 
 
 
 class KafkaUnavailable(Exception):
-    """Raised when Kafka does not answer, or lacks the topic; it was given nothing."""
+    """Raised when Kafka does not answer, refuses RED, or lacks the topic; it was given nothing."""
 
 
 class Position(NamedTuple):
@@ -67,7 +68,7 @@ class Publisher:
         """Waits until Kafka answers and has the topic.
 
         Raises:
-            KafkaUnavailable: it did not within `wait_seconds`.
+            KafkaUnavailable: it did not within `wait_seconds`, or will not have RED.
         """
         deadline = asyncio.get_running_loop().time() + wait_seconds
         is_logged = False
@@ -76,6 +77,9 @@ class Publisher:
                 await self.check()
                 return
             except KafkaUnavailable:
+                refused = await refusal(self._connection)
+                if refused is not None:  # waiting does not mend a wrong password
+                    raise KafkaUnavailable(refused) from None
                 if asyncio.get_running_loop().time() >= deadline:
                     raise
             if not is_logged:
@@ -109,7 +113,9 @@ class Publisher:
         except (KafkaError, OSError, TimeoutError):
             raise KafkaUnavailable(f"Kafka at {self._connection} does not answer") from None
         if not cluster.partitions_for_topic(events.TOPIC):
-            raise KafkaUnavailable(f"Kafka has no topic {events.TOPIC}: create it with `red-stats topics`")
+            raise KafkaUnavailable(
+                f"Kafka has no topic {events.TOPIC}, or an ACL hides it: create it with `red-stats topics`"
+            )
 
     async def publish(self, client_id: str, value: bytes, trace: str) -> Position:
         """Publishes one event; returns its position once every in-sync replica has it.
@@ -195,8 +201,9 @@ class Publisher:
         starting = self._starting
         try:
             return await asyncio.shield(starting)
-        except (KafkaError, OSError, TimeoutError):
-            raise KafkaUnavailable(f"Kafka at {self._connection} cannot be reached") from None
+        except (KafkaError, OSError, TimeoutError) as error:
+            why = denied(error) or f"Kafka at {self._connection} cannot be reached"
+            raise KafkaUnavailable(why) from None
 
     async def _start_producer(self) -> Producer:
         producer = self._connection.producer(

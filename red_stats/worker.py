@@ -1,5 +1,6 @@
 """`red-stats worker`: the roles of one process, set up and run."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -11,6 +12,7 @@ from typing import Final
 import uvloop
 
 from red_common import failpoints, open_files, process_log
+from red_common.kafka.refusals import refusal
 from red_stats.app import create_process, die
 from red_stats.faust.worker import Worker, quiet_libraries, run
 from red_stats.kafka import scanner
@@ -19,6 +21,10 @@ from red_stats.settings import Settings
 # Unpacked records are garbage-collected objects that live for a batch: with the default thresholds
 # the collector walks the whole heap many times a second and takes half the speed of role live.
 GC_THRESHOLDS: Final = (100_000, 50, 1000)
+
+
+class Refused(Exception):
+    """Raised when Kafka will not have this worker, whose clients would ask for ever; the text says why."""
 
 
 @contextlib.contextmanager
@@ -32,7 +38,12 @@ def without_gc() -> Iterator[None]:
 
 
 def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
-    """Run until SIGTERM or Ctrl-C; never returns."""
+    """Run until SIGTERM or Ctrl-C; never returns.
+
+    Raises:
+        Refused: Kafka is there, and does not let this worker in.
+        SecretKeyError: there is no secret key.
+    """
     os.umask(0o077)  # what is written is for this user alone
     process_log.set_up(settings.log_level, settings.log_format)
     open_files.raise_limit()
@@ -40,6 +51,9 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
     uvloop.install()
     gc.set_threshold(*GC_THRESHOLDS)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    refused = asyncio.run(refusal(settings.connection))
+    if refused is not None:
+        raise Refused(refused)
     reader = scanner.build_and_describe()
     apps, shared = create_process(settings, roles, loading=without_gc)
     gc.freeze()  # what is loaded by now stays

@@ -219,9 +219,9 @@ async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):
         yield api
 
 
-def verified(service, *arguments, seconds=120):
-    """The exit code and report of `red-stats verify` for the data of a worker."""
-    environment = os.environ | service.environment()
+def verified(service, *arguments, seconds=120, **changes):
+    """The exit code and report of `red-stats verify` for the data of a worker, with changed settings."""
+    environment = os.environ | service.environment() | changes
     done = subprocess.run(
         [sys.executable, "-m", "red_stats", "verify", "--json", *arguments],
         env=environment,

@@ -31,6 +31,16 @@ async def ends_of_logs(
         return await ends.ends(partitions)
 
 
+async def until_known(consumer: Consumer, topics: Iterable[str]) -> None:
+    """Wait until the consumer knows the topics: asked for an offset in another one, it would ask for 40 s.
+
+    Raises:
+        KafkaError: a topic is not there, or an ACL hides it.
+    """
+    for topic in set(topics):
+        await consumer._client._wait_on_metadata(topic)
+
+
 class LogEnds:
     """Answers where partitions end; connects on the first question, and again after `stop`.
 
@@ -106,9 +116,7 @@ class LogEnds:
             consumer = self._consumer or await self._start()
         try:
             async with asyncio.timeout(self._answer_seconds):
-                # end_offsets would pause for a topic it does not know
-                for topic in {tp.topic for tp in partitions}:
-                    await consumer._client._wait_on_metadata(topic)
+                await until_known(consumer, (tp.topic for tp in partitions))
                 found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
                 return found
         except BaseException:

@@ -20,6 +20,7 @@ from red_common.kafka.connection import (
     TopicPartition,
 )
 from red_common.kafka.partitioner import partition_of
+from red_common.kafka.refusals import denied
 from red_common.kafka.shutdown import abandon, ended
 from red_common.trace_context import TRACEPARENT
 from red_service.problems import FromFuture, NotStored, UnknownOutcome
@@ -115,7 +116,8 @@ class TransactionalPublisher:
                 finally:
                     await abandon(other)
         except FAILURES as error:
-            raise KafkaUnavailable(f"Kafka at {self._connection} does not answer") from error
+            why = denied(error) or f"Kafka at {self._connection} does not answer"
+            raise KafkaUnavailable(why) from error
 
     async def find(self, partition: int, start: int, image_ids: Iterable[str]) -> dict[str, Position]:
         """The positions of the committed events of these images, in a partition from offset `start` on.

@@ -67,9 +67,12 @@ def run(work: Coroutine[Any, Any, Result], connection: KafkaConnection) -> Resul
     import logging
 
     from red_common.kafka.connection import KafkaError
+    from red_common.kafka.refusals import why_failed
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(work)
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {connection} cannot be used ({error}): start `red-stats up` or set RED_KAFKA", 2)
+        refused = asyncio.run(why_failed(connection, error))
+        advice = "start `red-stats up`, or set RED_KAFKA and RED_KAFKA_SECURITY"
+        fail(refused or f"Kafka at {connection} cannot be used ({error}): {advice}", 2)

@@ -38,7 +38,7 @@ def worker(*, role: str = "all") -> None:
     from red_common.secret_keys import SecretKeyError
     from red_stats.app import ROLES
     from red_stats.settings import load
-    from red_stats.worker import run_worker
+    from red_stats.worker import Refused, run_worker
 
     settings = load()
     wanted = set(ROLES if role == "all" else role.split(","))
@@ -46,7 +46,7 @@ def worker(*, role: str = "all") -> None:
         fail(f"there is no role {min(unknown)!r}: use {', '.join(ROLES)}, several with commas, or all", 2)
     try:
         run_worker(settings, tuple(name for name in ROLES if name in wanted))
-    except SecretKeyError as error:
+    except (Refused, SecretKeyError) as error:
         fail(str(error), 2)
 
 

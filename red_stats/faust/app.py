@@ -7,13 +7,17 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.types import TP
+from faust.types.auth import CredentialsT
 from faust.web.drivers.aiohttp import Web
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
+from red_common.kafka.refusals import denied
+from red_common.kafka.security import KafkaSecurity
 from red_common.web.runner import Runner
 from red_stats.faust.agent import fold_agent, recording_agent
 from red_stats.faust.batch_consumer import BatchConsumer, BatchTransport
@@ -74,9 +78,14 @@ class StatsApp(faust.App):
     async def rebalance(self, partitions: set[int], generation: int) -> None:
         """Take every assigned partition anew; called again for the same generation, it does nothing."""
         role = self.role
-        await role.states.rebalance(
-            partitions, generation, on_assigned=role.on_assigned, on_revoked=role.on_revoked
-        )
+        try:
+            await role.states.rebalance(
+                partitions, generation, on_assigned=role.on_assigned, on_revoked=role.on_revoked
+            )
+        except KafkaError as error:
+            if (refused := denied(error)) is not None:
+                role.states.fatal(refused)
+            raise
 
     def resume_offset(self, tp: TP) -> int:
         """The offset at which a source partition goes on after an assignment."""
@@ -109,13 +118,18 @@ class StatsApp(faust.App):
 async def enter_with_retries(
     stack: AsyncExitStack, resource: Resource, owner: str, should_stop: Callable[[], bool], fatal: Fatal
 ) -> None:
-    """Open a resource on a stack, retrying every 0.5 s while Kafka is away; any other failure is fatal."""
+    """Open a resource on a stack, retrying every 0.5 s while Kafka is away; any other failure is fatal.
+
+    So is one that an ACL has caused: nobody changes it by waiting.
+    """
     waited = False
     while not should_stop():
         try:
             await stack.enter_async_context(resource())
             return
         except (KafkaError, OSError) as error:
+            if (refused := denied(error)) is not None:
+                fatal(f"{owner}: {refused}")
             if not waited:
                 log.warning("%s: waiting for Kafka: %r", owner, error)
                 waited = True
@@ -157,6 +171,7 @@ def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, An
         }
     return options | {
         "broker": f"kafka://{settings.connection.bootstrap.replace(',', ';')}",
+        "broker_credentials": _credentials(settings.connection.security),
         "broker_session_timeout": settings.session_timeout,
         "broker_heartbeat_interval": settings.session_timeout / 5,
         # a dead connection is noticed after this; Faust's default is 90 s
@@ -177,3 +192,15 @@ def _options(settings: Settings, app_id: str, site: Site | None) -> dict[str, An
         # on another port would get; our addresses are on a topic (kafka/partition_owners.py).
         "canonical_url": URL(f"http://{app_id}"),
     }
+
+
+def _credentials(security: KafkaSecurity) -> CredentialsT | None:
+    """How Faust's own consumer and producer are let in; None without locks."""
+    if security.has_sasl:
+        return SASLCredentials(
+            mechanism=security.mechanism,
+            username=security.username,
+            password=security.password,
+            ssl_context=security.ssl_context,
+        )
+    return SSLCredentials(security.ssl_context) if security.has_tls else None

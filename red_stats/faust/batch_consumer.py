@@ -8,6 +8,7 @@ which are pinned; `tests/red_stats/faust/test_batch_consumer.py` tests it.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,11 +16,15 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from red_common.kafka.connection import Consumer, TopicPartition
+from red_common.kafka.connection import Consumer, KafkaError, TopicPartition
+from red_common.kafka.refusals import denied
 from red_stats.domain.record_batches import Parcel, PartitionBatch, RecordBatch
 from red_stats.faust.role import Role
 from red_stats.kafka.packed_batches import PackedFetches
 
+log = logging.getLogger(__name__)
+
+ERROR_SECONDS = 0.5  # between two looks at whether the group refuses this process
 PAUSED_SECONDS = 0.02  # between two looks at whether a paused partition was resumed
 
 
@@ -39,6 +44,26 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _seek_sources(self, offsets: Mapping[TP, int], generation: int) -> None:
         self.sought = generation  # nothing is awaited between here and the seeks
         await self._seek_wait(self._ensure_consumer(), offsets)
+
+    async def on_start(self) -> None:
+        """Start the consumer, and watch over its membership of the group."""
+        await super().on_start()
+        self.add_future(self._tell_errors())
+
+    async def _tell_errors(self) -> None:
+        """End the process if an ACL keeps it out of its group.
+
+        aiokafka waits with the error for somebody to ask for records, and whoever is kept out never does.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        while not self.should_stop:
+            await asyncio.sleep(ERROR_SECONDS)
+            try:
+                coordinator.check_errors()
+            except KafkaError as error:
+                if (refused := denied(error)) is not None:
+                    _role(self.app).states.fatal(refused)
+                log.warning("%s: %r", self.app.conf.id, error)
 
     async def on_thread_stop(self) -> None:
         """Leave the group, even as a static member, so that an orderly stop frees the partitions at once.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from red_common.kafka.connection import ConsumerRecord, KafkaConnection, TopicPartition
+from red_common.kafka.end_offsets import until_known
 from red_common.kafka.shutdown import ended
 from red_stats.domain.record_batches import Record
 from red_stats.kafka.packed_batches import PackedFetches
@@ -80,6 +81,7 @@ async def _read(
     if packed:
         consumer._fetcher._records = PackedFetches(consumer._fetcher._records)
     try:
+        await until_known(consumer, (tp.topic for tp in partitions))
         consumer.assign(partitions)
         ends = ends or await consumer.end_offsets(partitions)
         assert ends is not None

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Final, NamedTuple, get_args
 
 from red_common.kafka.connection import AdminClient, KafkaConnection, TopicPartition
-from red_common.kafka.end_offsets import ends_of_logs
+from red_common.kafka.end_offsets import ends_of_logs, until_known
 from red_stats import topics
 from red_stats.domain.stalls import AFTER_SECONDS
 from red_stats.kafka.range_reader import read_in_steps
@@ -68,6 +68,7 @@ async def lag_of(
                     for topic in topics.read_by(role)
                     for number in range(partitions)
                 ]
+                await until_known(consumer, topics.read_by(role))
                 ends = await consumer.end_offsets(tps)
                 starts = await consumer.beginning_offsets(tps)
                 for tp in tps:

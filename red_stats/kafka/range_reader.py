@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.end_offsets import until_known
 from red_common.kafka.shutdown import ended
 
 
@@ -15,6 +16,7 @@ async def beginning_of(connection: KafkaConnection, tp: TopicPartition) -> int:
         KafkaError: Kafka cannot be reached.
     """
     async with connection.consumer(enable_auto_commit=False) as consumer:
+        await until_known(consumer, [tp.topic])
         return int((await consumer.beginning_offsets([tp]))[tp])
 
 
@@ -45,6 +47,7 @@ async def read_in_steps(
     )
     await consumer.start()
     try:
+        await until_known(consumer, [tp.topic])
         consumer.assign([tp])
         if end is None:
             end = int((await consumer.end_offsets([tp]))[tp])

@@ -20,6 +20,7 @@ import aiohttp
 from red_common.child_processes import describe
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaError
+from red_common.kafka.refusals import why_failed
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_stats.domain.measurements import from_ms
 from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
@@ -104,7 +105,10 @@ class Supervisor:
             raise Unusable(str(error)) from error
         except (KafkaError, OSError) as error:
             where = settings.connection
-            raise Unusable(f"Kafka at {where} cannot be used ({error!r}): check RED_KAFKA") from error
+            refused = await why_failed(where, error)
+            raise Unusable(
+                refused or f"Kafka at {where} cannot be used ({error!r}): check RED_KAFKA"
+            ) from error
         red = self._child("red", [sys.executable, "-m", "red_service"])
         worker = self._worker("worker", "live,record", settings.stats_port)
         # whatever a webhook's receiver does to the process that sends it, counts and statistics go on

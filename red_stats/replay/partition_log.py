@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Generic, TypeVar
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.end_offsets import until_known
 from red_stats import topics
 from red_stats.domain.measurements import BatchReader
 from red_stats.replay.expected_state import ExpectedState
@@ -43,6 +44,7 @@ class PartitionLog(Generic[Fold]):
             fetch_max_wait_ms=100,
         )
         await self._consumer.start()
+        await until_known(self._consumer, [self._tp.topic])
         self._consumer.assign([self._tp])
         self.beginning = int((await self._consumer.beginning_offsets([self._tp]))[self._tp])
         self.end = int((await self._consumer.end_offsets([self._tp]))[self._tp])
