@@ -1,17 +1,29 @@
 """Every setting of RED_STATS, listed by `red-stats settings`."""
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from red_common import settings as common
-from red_common.settings import CommonSettings, Port, checked
+from red_common.settings import SECRET, CommonSettings, Port, checked
 from red_stats.domain.backlogs import Limits
 from red_stats.domain.retries import parse_schedule
+from red_stats.domain.store_urls import parse_store_url
 from red_stats.domain.urls import Network, parse_networks
 
 SCHEDULE = "5,30,300,1800,7200,18000,36000,50400,72000,86400"
+
+
+def _check_store(url: str) -> None:
+    ca = parse_store_url(url).options.get("ca_cert")
+    if ca is None:
+        return
+    try:
+        ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise ValueError(f"ca_cert={ca} cannot be used: {error}") from error
 
 
 class Settings(CommonSettings):
@@ -20,8 +32,12 @@ class Settings(CommonSettings):
     stats_url_advertised: str | None = Field(
         None, description="URL at which other workers reach this one; unset: http://RED_HOST:RED_STATS_PORT"
     )
-    clickhouse: str | None = Field(
-        None, description="DSN of a ClickHouse server; unset: chDB in the data folder"
+    clickhouse: Annotated[str | None, checked(_check_store)] = Field(
+        None,
+        repr=False,
+        json_schema_extra=SECRET,
+        description="a ClickHouse server: https://user:password@host:8443, with ?ca_cert=FILE if need be,"
+        " or RED_CLICKHOUSE_FILE; unset: chDB in the data folder",
     )
     deliver_port: Port | None = Field(
         None,

@@ -1,5 +1,7 @@
 """The checks of `red-stats doctor`: everything that `up` needs."""
 
+import asyncio
+import logging
 import shutil
 import subprocess
 import sys
@@ -8,13 +10,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from red_common import open_files
+from red_common.kafka.connection import KafkaConnection, KafkaError
+from red_common.kafka.refusals import refusal
 from red_stats.kafka import scanner
 from red_stats.local.data_folder import MIN_FREE
 from red_stats.local.kafka import KafkaNotReady, find_java
 from red_stats.local.kafka_jars import cache_folder, read_lock
 from red_stats.local.ports import is_free
 from red_stats.settings import Settings
-from red_stats.store.clickhouse import engine_version
+from red_stats.store import queries
+from red_stats.store.clickhouse import Store, StoreError, engine_version
 
 FEWEST_FILES: Final = 1024  # what connections, Kafka, store and webhooks fit in
 FEW_FILES: Final = 4096
@@ -36,11 +41,13 @@ def examine(settings: Settings) -> list[Finding]:
         "kafka jars": _jars,
         "decoders": _decoders,
         "reader": lambda: (True, f"measurements are read by {scanner.build_and_describe()}"),
-        "store": _store,
+        "store": lambda: _server(settings.clickhouse) if settings.clickhouse else _store(),
         "room": lambda: _room(settings.data),
         "open files": lambda: open_files_of(open_files.hard_limit()),
         "ports": lambda: _ports(settings),
     }
+    if settings.kafka is not None:
+        checks["kafka"] = lambda: _kafka(settings.connection)
     return [Finding(what, *check()) for what, check in checks.items()]
 
 
@@ -49,6 +56,23 @@ def _java() -> tuple[bool, str]:
         return True, find_java()
     except KafkaNotReady as error:
         return False, str(error)
+
+
+def _kafka(connection: KafkaConnection) -> tuple[bool, str]:
+    """Whether a cluster of one's own lets this process in; the embedded one starts with `up`."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return asyncio.run(_reached(connection))
+
+
+async def _reached(connection: KafkaConnection) -> tuple[bool, str]:
+    admin = connection.admin()
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        return False, await refusal(connection) or f"Kafka at {connection} does not answer ({error})"
+    finally:
+        await admin.close()
+    return True, f"{connection} by {connection.security.protocol}"
 
 
 def _jars() -> tuple[bool, str]:
@@ -71,6 +95,18 @@ def _store() -> tuple[bool, str]:
         return True, f"chdb {engine_version()}"
     except ImportError as error:
         return False, f"chdb cannot be loaded: {error}"
+
+
+def _server(url: str) -> tuple[bool, str]:
+    """Whether a ClickHouse server of one's own lets this process in."""
+    store = Store(url)
+    try:
+        store.query(*queries.alive())
+        return True, "the server of RED_CLICKHOUSE answers"
+    except StoreError as error:
+        return False, f"RED_CLICKHOUSE cannot be used: {' '.join(str(error).split())[:300]}"
+    finally:
+        store.close()
 
 
 def _room(folder: Path) -> tuple[bool, str]:

@@ -17,6 +17,7 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from red_stats.domain.store_urls import parse_store_url
 from red_stats.store import native_format
 from red_stats.store.disk_guard import DiskGuard, free_bytes
 from red_stats.store.memory_file import SUPPORTED, MemoryFile
@@ -40,6 +41,7 @@ class Store:
     def __init__(self, dsn: str, *, min_free_bytes: int = 1 << 30) -> None:
         self.dsn = dsn
         self.embedded = dsn.startswith("chdb:")
+        self._server = {} if self.embedded else parse_store_url(dsn).arguments()
         self._min_free_bytes = min_free_bytes
         self._local = threading.local()
         self._clients: list[Any] = []
@@ -216,8 +218,8 @@ class Store:
 
     def _client(self) -> Any:
         if getattr(self._local, "epoch", None) != self._epoch:
-            options: dict[str, Any] = {"interface": "chdb"} if self.embedded else {}
-            client = clickhouse_connect.get_client(dsn=self.dsn, **options)
+            where = {"interface": "chdb", "dsn": self.dsn} if self.embedded else self._server
+            client = clickhouse_connect.get_client(**where)
             with self._lock:
                 self._clients.append(client)
             self._local.client, self._local.epoch = client, self._epoch
