@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import uvloop
 
 from red_common import failpoints, open_files, process_log
-from red_common.kafka.refusals import refusal
+from red_common.kafka.refusals import refusal, why_failed
 from red_stats.app import create_process, die
 from red_stats.faust.worker import Worker, quiet_libraries, run
 from red_stats.kafka import scanner
@@ -61,9 +62,10 @@ def run_worker(settings: Settings, roles: tuple[str, ...]) -> None:
         quiet_libraries()
     if scanner.load() is None:
         print(f"worker: measurements are read by {reader}", file=sys.stderr)
+    refusing = partial(why_failed, settings.connection)
     # the log is ours already, and mode leaves it alone
     options = {"override_logging": False, "redirect_stdouts": False}
-    code = run(lambda: Worker(*apps, shared=shared, fatal=die, **options))
+    code = run(lambda: Worker(*apps, shared=shared, fatal=die, refused=refusing, **options))
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, cast
 
 import faust
@@ -16,7 +17,7 @@ from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
 from red_common.kafka.connection import KafkaError
-from red_common.kafka.refusals import denied
+from red_common.kafka.refusals import denied, why_failed
 from red_common.kafka.security import KafkaSecurity
 from red_common.web.runner import Runner
 from red_stats.faust.agent import fold_agent, recording_agent
@@ -62,9 +63,10 @@ class StatsApp(faust.App):
         """Open the role's resources in order, waiting for Kafka if necessary."""
         await super().on_start()
         role, stack = self.role, self._exit_stack
+        refused = partial(why_failed, self._stats_settings.connection)
         for resource in role.resources:
             await enter_with_retries(
-                stack, resource, role.states.app_id, lambda: self.should_stop, role.states.fatal
+                stack, resource, role.states.app_id, lambda: self.should_stop, role.states.fatal, refused
             )
         stack.push_async_callback(role.states.close, role.on_revoked)
         for step in role.stopping:
@@ -116,11 +118,16 @@ class StatsApp(faust.App):
 
 
 async def enter_with_retries(
-    stack: AsyncExitStack, resource: Resource, owner: str, should_stop: Callable[[], bool], fatal: Fatal
+    stack: AsyncExitStack,
+    resource: Resource,
+    owner: str,
+    should_stop: Callable[[], bool],
+    fatal: Fatal,
+    refused: Callable[[Exception], Awaitable[str | None]],
 ) -> None:
     """Open a resource on a stack, retrying every 0.5 s while Kafka is away; any other failure is fatal.
 
-    So is one that an ACL has caused: nobody changes it by waiting.
+    So is one behind which `refused` finds that Kafka will not have this process: waiting mends no password.
     """
     waited = False
     while not should_stop():
@@ -128,8 +135,8 @@ async def enter_with_retries(
             await stack.enter_async_context(resource())
             return
         except (KafkaError, OSError) as error:
-            if (refused := denied(error)) is not None:
-                fatal(f"{owner}: {refused}")
+            if (why := await refused(error)) is not None:
+                fatal(f"{owner}: {why}")
             if not waited:
                 log.warning("%s: waiting for Kafka: %r", owner, error)
                 waited = True

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -21,15 +21,26 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 9
 
 
+async def only_away(error: Exception) -> None:
+    """What `refused` says of a Kafka without locks."""
+
+
 class Worker(mode.Worker):
     """Opens what its apps share, starts them side by side, and closes it after them.
 
     Started one after the other, each app would wait until those before it had loaded their state.
     """
 
-    def __init__(self, *apps: StatsApp, shared: Sequence[Resource], fatal: Fatal, **options: Any) -> None:
+    def __init__(
+        self,
+        *apps: StatsApp,
+        shared: Sequence[Resource],
+        fatal: Fatal,
+        refused: Callable[[Exception], Awaitable[str | None]] = only_away,
+        **options: Any,
+    ) -> None:
         super().__init__(*apps, **options)
-        self._shared, self._fatal = shared, fatal
+        self._shared, self._fatal, self._refused = shared, fatal, refused
         self._exit_stack = AsyncExitStack()
 
     async def on_start(self) -> None:
@@ -37,7 +48,7 @@ class Worker(mode.Worker):
         await super().on_start()
         for resource in self._shared:
             await enter_with_retries(
-                self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal
+                self._exit_stack, resource, "worker", lambda: self.should_stop, self._fatal, self._refused
             )
         if not self.should_stop:  # else the roles would start without what they share
             await asyncio.gather(*(app.maybe_start() for app in self.services))

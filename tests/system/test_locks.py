@@ -126,7 +126,7 @@ async def test_processes_with_the_acls_of_the_docs_do_all_they_are_for(allowed, 
     with (
         running(red(where, tmp_path, **settings("red"), RED_INSTANCE="one")) as service,
         running(worker(where, tmp_path, "record", **settings("record"))) as record,
-        running(worker(where, tmp_path, "deliver", **settings("deliver"))) as deliver,
+        running(worker(where, tmp_path, "deliver", **settings("deliver"), RED_LOG_LEVEL="DEBUG")) as deliver,
         running(worker(where, tmp_path, "live", **settings("live"))) as live,
     ):
         key = operated(allowed, "keys", "create", "somebody").split()[0]
