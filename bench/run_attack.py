@@ -1,4 +1,4 @@
-"""`python -m bench.run_attack WAY RED STATS KAFKA KEY`: a hostile client at work; says `begun`, ends when stopped.
+"""`python -m bench.run_attack WAY RED STATS KAFKA KEY`: a hostile client at work, until it is stopped.
 
 It takes care to cost this machine little itself: what is measured is what it takes from another client.
 """

@@ -48,7 +48,7 @@ def test_a_rotation_says_what_is_in_use_and_needs_a_key_to_begin_with(tmp_path):
 
 
 def test_a_role_that_does_not_exist_is_one_line():
-    command = [sys.executable, "-m", "red_stats", "worker", "--role", "live,recrod"]
+    command = [sys.executable, "-m", "red_stats", "worker", "--role", "live,sink"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "'recrod'" in done.stderr
+    assert "'sink'" in done.stderr
