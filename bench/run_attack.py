@@ -45,13 +45,13 @@ class Attack:
                 return await answer.json()
         return None
 
-    async def subscribed(self, url_of: Callable[[int], str], count: int) -> list[str]:
-        """The ids of so many subscriptions that alert about every image; those there were are deleted."""
+    async def subscribed(self, url_of: Callable[[int], str], count: int, threshold: float = 0) -> list[str]:
+        """The ids of so many subscriptions, which alert about every image; those there were are deleted."""
         for one in (await self.call("GET", "/v1/subscriptions"))["items"]:
             await self.call("DELETE", f"/v1/subscriptions/{one['id']}")
         made = []
         while len(made) < count:
-            body = {"webhook_url": url_of(len(made)), "threshold": 0}
+            body = {"webhook_url": url_of(len(made)), "threshold": threshold}
             answer = await self.call("POST", "/v1/subscriptions", json=body)
             if "id" in answer:
                 made.append(answer["id"])
@@ -127,7 +127,7 @@ async def endless_continue(attack: Attack) -> Awaitable[Any]:
 
 
 async def live(attack: Attack) -> Awaitable[Any]:
-    await attack.subscribed(lambda n: f"http://127.0.2.{n + 1}:9/", SUBSCRIPTIONS)
+    await attack.subscribed(lambda n: f"http://127.0.2.{n + 1}:9/", SUBSCRIPTIONS, threshold=1)
     await attack.had_images(24 * 60)
     return attack.for_ever(32, lambda n: attack.call("GET", "/v1/live"), 0.1)
 
