@@ -20,7 +20,7 @@ from bench.load import an_image, known_key, quantile
 from bench.run_attack import HOSTILE, WAYS
 from bench.runs import ROOT
 from bench.senders import Senders
-from bench.system import System, a_system, bearer, until_known
+from bench.system import System, a_system, bearer, spent, until_known
 
 A_SECOND = 5  # images of the honest client; each alerts
 SECONDS = 15.0
@@ -96,12 +96,14 @@ def main() -> None:
     print(f"{'':64} alone         under attack", flush=True)
     for way in ways:
         with a_system(tree=tree, RED_WEBHOOK_ALLOW="127.0.0.0/8", RED_RATE="0") as system:
-            alone, attacked = asyncio.run(_measured(system, way))
+            alone, attacked, shares = asyncio.run(_measured(system, way))
         ratio = quantile(attacked.took, 95) / quantile(alone.took, 95)
         print(f"{WAYS[way][0]:<64} {alone!s:<13} {attacked!s:<30} {ratio:6.1f}   (goal <= 2)", flush=True)
+        busy = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares.items()))
+        print(f"  of a core meanwhile: {busy}", flush=True)
 
 
-async def _measured(system: System, way: str) -> tuple[Seen, Seen]:
+async def _measured(system: System, way: str) -> tuple[Seen, Seen, dict[str, float]]:
     async with _an_honest_client(system) as honest:
         await honest.seen(WARM_SECONDS)
         alone = await honest.seen(SECONDS)
@@ -115,7 +117,11 @@ async def _measured(system: System, way: str) -> tuple[Seen, Seen]:
             async with asyncio.timeout(300):
                 assert await attack.stdout.readline(), "the attack did not begin"
             await asyncio.sleep(WARM_SECONDS)
-            return alone, await honest.seen(SECONDS)
+            before, began = spent(), time.perf_counter()
+            attacked = await honest.seen(SECONDS)
+            seconds = time.perf_counter() - began
+            shares = {part: (used - before.get(part, 0)) / seconds for part, used in spent().items()}
+            return alone, attacked, shares
         finally:
             with contextlib.suppress(ProcessLookupError):
                 attack.kill()

@@ -24,6 +24,7 @@ WORDS = (  # the first that fits names a process
     ("kafka", "kafka.Kafka"),
     ("decoders", "red_service.decoding.worker"),
     ("red", "-m red_service"),
+    ("hostile client", "bench.run_attack"),
     ("deliver", "worker --role deliver"),
     ("worker", "red_stats worker"),
 )

@@ -23,7 +23,7 @@ class RateLimits:
         self._monotonic = monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when it had them
 
-    def charge(self, who: str, count: int = 1) -> None:
+    def charge(self, who: str, count: float = 1) -> None:
         """Takes tokens for what will be done whatever is left; a debt delays what comes later."""
         if self._rate:
             self._put(who, self._tokens(who) - count)

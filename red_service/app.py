@@ -19,6 +19,7 @@ from red_common.kafka.connection import KafkaError
 from red_common.kafka.follower import Follower
 from red_common.kafka.refusals import why_failed
 from red_common.rate_limits import RateLimits
+from red_common.refusal_pacing import RefusalPacing
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
@@ -35,7 +36,6 @@ from red_service.image_store import ImageStore, StorageError, SyncObject, open_s
 from red_service.pipeline import MeasurementPipeline
 from red_service.publisher import KafkaUnavailable, Publisher
 from red_service.redness import kernel
-from red_service.refusal_pacing import RefusalPacing
 from red_service.settings import Settings
 from red_service.web.auth import is_public
 from red_service.web.health import Check, Health

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
+import orjson
+
 from red_common.api_keys import Keyring
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
@@ -25,6 +27,8 @@ from red_stats.store.clickhouse import Store, StoreError
 from red_stats.store.queries import Queries, Question
 from red_stats.store.query_server import RemoteStore
 from red_stats.store.query_shares import QueryShares
+
+Row = tuple[Any, ...]
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +87,23 @@ class Resources:
         """The partition of everything about a client."""
         return partition_of(client_id, self.settings.partitions)
 
-    async def ask_for(self, client_id: str, question: Question) -> list[tuple[Any, ...]]:
+    async def ask_for(
+        self, client_id: str, question: Question, item_of: Callable[[Row], Any] | None = None
+    ) -> list[Row]:
         """Rows of the store for a client, within its share of the store and QUERY_SECONDS.
+
+        With `item_of`, what that makes of a row stands behind it as JSON; making it counts to the share.
 
         If the asker leaves meanwhile (the task is cancelled), the engine stops to work on it.
 
         Raises:
             StoreError: the store is away or refused it, or it took too long.
-            Problem: 429 `rate_limited`, too many of the client's queries wait already.
+            Problem: 429 `rate_limited`, too many of the client's queries wait, or its time is used up.
         """
         name = secrets.token_hex(16)
         named = queries.named(question, name, QUERY_SECONDS)
         try:
-            return await self._shares.run(client_id, partial(self.queries.query, *named))
+            return await self._shares.run(client_id, partial(_rows, self.queries, named, item_of))
         except asyncio.CancelledError:
             self._killer.submit(_kill, self.queries, name)
             raise
@@ -108,6 +116,13 @@ class Resources:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.readers, self.queries.query, *question)
+
+
+def _rows(store: Queries, question: Question, item_of: Callable[[Row], Any] | None) -> list[Row]:
+    rows = store.query(*question)
+    if item_of is None:
+        return rows
+    return [(*row, orjson.Fragment(orjson.dumps(item_of(row)))) for row in rows]
 
 
 def _kill(store: Queries, name: str) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from red_common.problems import Problem
 from red_common.rate_limits import RateLimits
+from red_common.refusal_pacing import RefusalPacing
 from red_common.trace_context import TRACEPARENT, continued
 from red_common.uuids import is_canonical
 from red_common.web.idempotency_key import HEADER, checked_key
@@ -19,7 +20,6 @@ from red_service.idempotency.requests import IdempotentRequests
 from red_service.image_store import ImageDamaged, ImageStore, StorageError
 from red_service.pipeline import MeasurementPipeline
 from red_service.problems import none_measured, rejected_item
-from red_service.refusal_pacing import RefusalPacing
 from red_service.upload import Upload
 from red_service.web.auth import client_of
 from red_service.web.uploads import BodyMemory, read_uploads

@@ -42,11 +42,11 @@ class Alerts:
         await self._read_your_writes.alerts(positions, request)
         if subscription is None:
             rows = await self._resources.ask_for(
-                client_id, queries.newest_alerts(client_id, cursor, limit + 1)
+                client_id, queries.newest_alerts(client_id, cursor, limit + 1), _alert
             )
             return _page(rows, limit, 10)
         rows = await self._resources.ask_for(
-            client_id, queries.alerts_of(client_id, subscription, after, limit + 1)
+            client_id, queries.alerts_of(client_id, subscription, after, limit + 1), _alert
         )
         if not rows and not await self._is_known(client_id, subscription):
             raise Problem("not_found", "There is no such subscription.")
@@ -65,7 +65,7 @@ def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:
     more = len(rows) > limit
     return json_response(
         {
-            "items": [_alert(row) for row in rows[:limit]],
+            "items": [row[-1] for row in rows[:limit]],
             "next": str(rows[limit - 1][cursor]) if more else None,
         }
     )

@@ -38,7 +38,7 @@ class Deliveries:
             raise invalid("state", f"it must be one of {', '.join(STATES)}")
         limit = count_of(given, "limit", 100, 1, 1000)
         rows = await self._rows(client_id, given, _place_of(given), limit + 1)
-        items = [_delivery(row) for row in rows[:limit]]
+        items = [row[-1] for row in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return json_response({"items": items, "next": f"{last[7]}-{last[0]}" if last is not None else None})
 
@@ -47,7 +47,7 @@ class Deliveries:
     ) -> list[tuple[Any, ...]]:
         if "alert" in given:
             question = queries.delivery(client_id, alert_id=given["alert"])
-            rows = await self._resources.ask_for(client_id, question)
+            rows = await self._resources.ask_for(client_id, question, _delivery)
             return [row for row in rows if _is_asked_for(row, given, before)]
         is_last = given.get("state") in LAST_STATES
         for among in (None,) if is_last else (4 * limit, 64 * limit, None):  # a delivery has two rows or more
@@ -59,7 +59,7 @@ class Deliveries:
                 state=given.get("state"),
                 among=among,
             )
-            rows = await self._resources.ask_for(client_id, question)
+            rows = await self._resources.ask_for(client_id, question, _delivery)
             if len(rows) == limit or (among is not None and rows and rows[0][8] < among):
                 break
         return rows
@@ -69,10 +69,10 @@ class Deliveries:
         client_id = client_of(request, "subscriptions")
         known(request)
         question = queries.delivery(client_id, delivery_id=request.match_info["id"])
-        rows = await self._resources.ask_for(client_id, question)
+        rows = await self._resources.ask_for(client_id, question, _delivery)
         if not rows:
             raise Problem("not_found", "There is no such delivery.")
-        return json_response(_delivery(rows[0]))
+        return json_response(rows[0][-1])
 
 
 def _place_of(given: dict[str, str]) -> Made | None:

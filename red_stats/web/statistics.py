@@ -63,5 +63,5 @@ class Statistics:
         [row] = await self._resources.ask_for(
             client_id, queries.counts(client_id, partition, start, end, thresholds)
         )
-        offset, images, *over = (int(value) for value in row)
-        return images, over, offset
+        offset, images, over = row
+        return int(images), [int(count) for count in over], int(offset)

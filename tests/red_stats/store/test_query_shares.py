@@ -102,3 +102,45 @@ async def test_who_leaves_just_as_its_turn_comes_passes_it_on(executor):
     assert await asyncio.wait_for(last, 5) == "mine"
     await running
     await until(lambda: not shares._shares)
+
+
+#: Of a question: seconds by the clock, of the processor, and charged.
+TIMES = [(2.0, 0.01, 2.0), (0.2, 0.15, 0.15), (0.01, 0.01, 0.01)]
+
+
+class Clocks:
+    """Work takes `wall` seconds by the clock and `used` of the processor."""
+
+    now = processor = 1000.0
+
+    def work(self, wall, used):
+        def work():
+            self.now += wall
+            self.processor += used
+
+        return work
+
+
+async def until_refused(shares, work):
+    """How often it runs until it is refused, and the refusal."""
+    for done in range(100_000):
+        try:
+            await shares.run("eve", work)
+        except Problem as refused:
+            return done, refused
+        await asyncio.sleep(0)
+    raise AssertionError("it is never refused")
+
+
+@pytest.mark.parametrize(("wall", "used", "charged"), TIMES)
+async def test_a_client_has_five_seconds_at_once_and_a_quarter_of_every_second(executor, wall, used, charged):
+    clocks = Clocks()
+    shares = QueryShares(executor, lambda: clocks.now, lambda: clocks.processor)
+    started = clocks.now
+    done, refused = await until_refused(shares, clocks.work(wall, used))
+    assert refused.code == "rate_limited"
+    earned = (clocks.now - started) / 4
+    assert 4 - charged <= done * charged - earned <= 5 + charged
+    assert await shares.run("anna", lambda: "answer") == "answer"
+    clocks.now += refused.retry_after
+    await shares.run("eve", clocks.work(0, 0))

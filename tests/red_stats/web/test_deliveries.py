@@ -11,6 +11,7 @@ from red_common.api_keys import Caller
 from red_common.web.auth import CALLER
 from red_common.web.errors import problems
 from red_stats.domain.recorded_tables import DELIVERIES
+from red_stats.resources import _rows
 from red_stats.store.clickhouse import Store
 from red_stats.web import deliveries
 
@@ -71,11 +72,8 @@ def made(store):
 @pytest.fixture
 async def ask(store):
     class Resources:
-        asked = 0
-
-        async def ask_for(self, client_id, question):
-            self.asked += 1
-            return await asyncio.to_thread(store.query, *question)
+        async def ask_for(self, client_id, question, item_of=None):
+            return await asyncio.to_thread(_rows, store, question, item_of)
 
     @web.middleware
     async def known(request, handler):

@@ -90,6 +90,21 @@ async def test_what_a_clients_commands_write_in_a_day_is_bounded_however_large_i
     assert (await ask("PATCH", ONE, client="large"))[0] == 200
 
 
+async def test_who_asks_again_at_once_over_many_connections_is_refused_50_times_a_second(ask, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(request_limits.asyncio, "sleep", sleep)
+    for _ in range(400):
+        await ask("DELETE", ONE, client="c")
+    assert len(slept) == 300
+    assert slept == pytest.approx([n / 50 for n in range(300)])
+    await ask("DELETE", ONE, client="other")
+    assert len(slept) == 300
+
+
 async def test_neither_another_client_nor_reads_and_tests_pay_for_a_clients_commands(ask):
     for _ in range(101):
         status, *_ = await ask("DELETE", ONE, client="c")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from red_service.refusal_pacing import RefusalPacing
+from red_common.refusal_pacing import RefusalPacing
 
 
 class Clock:
