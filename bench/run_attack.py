@@ -200,7 +200,7 @@ async def slow_bodies(attack: Attack) -> Awaitable[Any]:
 
 
 async def deliveries(attack: Attack) -> Awaitable[Any]:
-    await dead_webhooks(attack)
+    await attack.subscribed(lambda n: f"http://127.0.2.{n + 1}:9/", SUBSCRIPTIONS)
     return asyncio.gather(
         attack.images(2),
         attack.for_ever(32, lambda n: attack.call("GET", "/v1/deliveries?limit=1000"), 0.1),
