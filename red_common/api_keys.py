@@ -8,7 +8,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -62,6 +62,14 @@ class Caller(msgspec.Struct, frozen=True):
     def may(self, scope: str) -> bool:
         """Whether the key has this scope; `admin` includes every scope."""
         return scope in self.scopes or "admin" in self.scopes
+
+
+class Refused(NamedTuple):
+    """Why a request has no caller; the key's id and client only if the key is one of ours."""
+
+    reason: Literal["missing", "malformed", "unknown", "wrong_secret", "revoked"]
+    key_id: str | None = None
+    client_id: str | None = None
 
 
 def new_key(
@@ -149,19 +157,24 @@ class Keyring:
         self.ignored += 1
         log.warning("%s: skipped offset %s: %s", TOPIC, record.offset, why)
 
-    def authenticate(self, authorization: str | None) -> Caller | None:
-        """The caller that an `Authorization` header identifies.
+    def authenticate(self, authorization: str | None) -> Caller | Refused:
+        """The caller that an `Authorization` header identifies, or why there is none.
 
-        None without a header, for a malformed one, an unknown key, a wrong secret or a revoked key.
         Hashes are compared in constant time.
         """
-        scheme, _, token = (authorization or "").partition(" ")
+        if not authorization:
+            return Refused("missing")
+        scheme, _, token = authorization.partition(" ")
         prefix, key_id, secret = _parts(token.strip())
         record = self.records.get(key_id)
         stored = record.secret_sha256 if record else "0" * 64
         same = hmac.compare_digest(_sha256(secret), stored)
-        if scheme.lower() != "bearer" or prefix != "red" or not same or record is None:
-            return None
+        if scheme.lower() != "bearer" or prefix != "red":
+            return Refused("malformed")  # what stands where the id does may be a secret
+        if record is None:
+            return Refused("unknown")
+        if not same:
+            return Refused("wrong_secret", key_id, record.client_id)
         if record.revoked_at is not None:
-            return None
+            return Refused("revoked", key_id, record.client_id)
         return Caller(record.client_id, key_id, frozenset(record.scopes))

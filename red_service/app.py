@@ -15,6 +15,7 @@ from aiohttp import web
 
 from red_common.api_keys import TOPIC as API_KEYS
 from red_common.api_keys import Keyring
+from red_common.kafka.audit_log import AuditWriter
 from red_common.kafka.connection import KafkaError
 from red_common.kafka.follower import Follower
 from red_common.kafka.refusals import why_failed
@@ -91,6 +92,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     publisher = Publisher(settings.connection, now=time.time)
     stack.push_async_callback(publisher.stop)
     await publisher.start(settings.kafka_wait)
+    audit = AuditWriter(settings.connection, now=time.time)
+    await stack.enter_async_context(audit.written())
     keyring = Keyring(secret_keys)
     keys = Follower(settings.connection, API_KEYS, keyring.apply)
     stack.push_async_callback(keys.stop)
@@ -155,7 +158,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
             origins(settings.origins),
             more_headers,
             problems(),
-            authentication(keyring, is_known=lambda: keys.running, is_public=is_public),
+            authentication(keyring, is_known=lambda: keys.running, is_public=is_public, note=audit.count),
         ]
     )
     pacing = RefusalPacing(time.monotonic)

@@ -4,10 +4,10 @@ import os
 import sys
 
 from red_common.kafka import patches
-from red_stats.cli import images, keys, operate, rebuild, run, secrets, show, verify
+from red_stats.cli import audit, images, keys, operate, rebuild, run, secrets, show, verify
 from red_stats.cli.base import app
 
-__all__ = ["images", "keys", "operate", "rebuild", "run", "secrets", "show", "verify"]
+__all__ = ["audit", "images", "keys", "operate", "rebuild", "run", "secrets", "show", "verify"]
 
 
 def main() -> None:

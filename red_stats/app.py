@@ -93,7 +93,7 @@ def create_process(
     site = api.site() if api is not None else health_site(resources, states, watch.stalls)
     apps = [StatsApp(settings, declared[role], site=None if n else site) for n, role in enumerate(roles)]
     changed = dispatcher.on_subscription_changed if dispatcher is not None else lambda client_id: None
-    shared: list[Resource] = [resources.keys.followed] if api is not None else []
+    shared: list[Resource] = [resources.keys.followed, api.audit.written] if api is not None else []
     if api is not None or dispatcher is not None:
         shared.append(partial(resources.subscriptions_opened, changed))
     return Process(apps, [*shared, watch.watched])

@@ -89,6 +89,7 @@ DELIVERIES: Final = Topic(
     retention_ms=30 * DAY_MS,
 )  # fmt: skip
 API_KEYS: Final = Topic("red.api-keys", compact=True, single=True)
+AUDIT: Final = Topic("red.audit", retention_ms=400 * DAY_MS, single=True)
 DEAD_LETTERS: Final = Topic("red.dead-letters", retention_ms=30 * DAY_MS, max_bytes=DEAD_LETTER_BYTES)
 
 WINDOWS_CHANGELOG: Final = _changelog("live", "windows")

@@ -1,14 +1,20 @@
 """What all commands share: the app, `--json`, and one line with a non-zero exit code for every error."""
 
 import asyncio
+import os
+import pwd
+import socket
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from cyclopts import App, Parameter
 
+from red_common.audit import Act, AuditRecord, Name
+from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaConnection
 from red_common.secret_keys import SecretKeyError, SecretKeys, load_keys
 from red_common.settings import CommonSettings
@@ -60,6 +66,38 @@ def secret_keys_of(settings: CommonSettings) -> SecretKeys:
         return load_keys(settings.data, settings.secret_key)
     except SecretKeyError as error:
         fail(str(error), 2)
+
+
+def time_from(name: str, text: str | None) -> int | None:
+    """The time that the option `name` gives, as ms since 1970; one line and exit code 2 if it is none."""
+    from red_common.problems import Problem
+    from red_stats.web.parameters import time_of
+
+    try:
+        return None if text is None else time_of({name: text}, name)
+    except Problem as problem:
+        fail(problem.detail, 2)
+
+
+def now_text() -> str:
+    """The time now, as RFC 3339."""
+    return rfc3339(datetime.now(UTC))
+
+
+def operator() -> str:
+    """Who runs this command, for `red.audit`: not what the environment says, but whose the process is."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a user that has no name
+        user = str(os.getuid())
+    return f"operator:{user}@{socket.gethostname()}"
+
+
+def done_now(act: Name, target: str) -> AuditRecord:
+    """The record of `red.audit` about what this command does."""
+    from red_common.kafka.audit_log import new_id
+
+    return Act(operator(), act, target).once(new_id(), now_text())
 
 
 def run(work: Coroutine[Any, Any, Result], connection: KafkaConnection) -> Result:

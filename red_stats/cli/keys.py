@@ -1,22 +1,16 @@
 """`red-stats keys`: API keys of clients."""
 
 import json
-import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from red_common.api_keys import DEFAULT_SCOPES, KeyRecord, Scope
-from red_common.events import CLIENT_ID, rfc3339
-from red_stats.cli.base import Json, app, fail, run, secret_keys_of
-from red_stats.domain.measurements import from_ms
+from red_common.events import CLIENT_ID
+from red_stats.cli.base import Json, app, fail, now_text, operator, run, secret_keys_of
 
 keys = App(name="keys", help="Create, list and revoke API keys while the system runs.")
 app.command(keys)
-
-
-def _now() -> str:
-    return rfc3339(from_ms(int(time.time() * 1000)))
 
 
 @keys.command
@@ -36,7 +30,7 @@ def create(
     settings = load()
     scopes = tuple(dict.fromkeys(scope or DEFAULT_SCOPES))
     secret_keys = secret_keys_of(settings)
-    work = create_key(settings.connection, client, scopes, _now(), secret_keys)
+    work = create_key(settings.connection, client, scopes, now_text(), secret_keys, operator())
     record, key = run(work, settings.connection)
     if as_json:
         shown = {"client_id": client, "key_id": record.key_id, "api_key": key, "scopes": list(scopes)}
@@ -73,7 +67,7 @@ def revoke(key_id: str, /, *, as_json: Json = False) -> None:
     settings = load()
     secret_keys = secret_keys_of(settings)
     try:
-        work = revoke_key(settings.connection, key_id, _now(), secret_keys)
+        work = revoke_key(settings.connection, key_id, now_text(), secret_keys, operator())
         record = run(work, settings.connection)
     except NoSuchKey as error:
         fail(str(error))
@@ -92,8 +86,10 @@ def sign(*key_ids: str) -> None:
     if not key_ids:
         fail("name the ids of the keys to sign: see `red-stats keys list`", 2)
     settings = load()
+    secret_keys = secret_keys_of(settings)
     try:
-        records = run(sign_keys(settings.connection, key_ids, secret_keys_of(settings)), settings.connection)
+        work = sign_keys(settings.connection, key_ids, now_text(), secret_keys, operator())
+        records = run(work, settings.connection)
     except NoSuchKey as error:
         fail(str(error))
     for record in records:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from red_stats.cli.base import Json, app, fail, run
+from red_stats.cli.base import Json, app, done_now, fail, run
 
 if TYPE_CHECKING:
     from red_stats.kafka.dead_letters import Letter
@@ -88,7 +88,9 @@ def replay(
         fail(f"{value} cannot be read: {error.strerror}", 2)
     settings = load()
     try:
-        now = run(send(settings.connection, settings.partitions, one, corrected), settings.connection)
+        audit = done_now("dead_letter_replayed", position)
+        work = send(settings.connection, settings.partitions, one, corrected, audit)
+        now = run(work, settings.connection)
     except NoSuchLetter as error:
         fail(str(error))
     result = {"replayed": one.at, "topic": one.topic, "position": now}

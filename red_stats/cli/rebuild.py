@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from red_stats.cli.base import Json, app, fail, saved_key, secret_from
+from red_stats.cli.base import Json, app, done_now, fail, run, saved_key, secret_from
 
 Fold = Literal["live", "record", "all"]
 
@@ -30,8 +30,12 @@ def rebuild(
     live are counts, alert sequences, subscriptions and answers; record is the statistics store. Everything
     else goes on; views answer from the old state until the new one replaces it.
     """
+    from red_common.kafka.audit_log import write
     from red_stats.local.rebuild_client import NotRebuilt
+    from red_stats.settings import load
 
+    connection = load().connection
+    run(write(connection, [done_now("rebuild", fold)]), connection)
     try:
         found = asyncio.run(_rebuilt(fold, url, key))
     except NotRebuilt as error:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from red_stats.cli.base import Json, app, fail, run
+from red_stats.cli.base import Json, app, fail, run, time_from
 
 
 @app.command
@@ -26,7 +26,7 @@ def verify(
     from red_stats.store.clickhouse import StoreError, StoreUnusable
 
     settings = load()
-    scope = Scope(client, _time("--from", from_), _time("--to", to))
+    scope = Scope(client, time_from("--from", from_), time_from("--to", to))
     try:
         with store_opened(settings) as store:
             report = run(compare(settings, store, scope, say=_progress()), settings.connection)
@@ -37,16 +37,6 @@ def verify(
     else:
         _show(report)
     raise SystemExit(0 if report["equal"] else 1)
-
-
-def _time(name: str, text: str | None) -> int | None:
-    from red_common.problems import Problem
-    from red_stats.web.parameters import time_of
-
-    try:
-        return None if text is None else time_of({name: text}, name)
-    except Problem as problem:
-        fail(problem.detail, 2)
 
 
 def _progress() -> Callable[[str], None]:

@@ -1,10 +1,15 @@
-"""API keys on the compacted topic `red.api-keys`: created, listed and revoked while the system runs."""
+"""API keys on the compacted topic `red.api-keys`: created, listed and revoked while the system runs.
+
+`now` is an RFC 3339 time; with `who`, it is what `red.audit` says of the act.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from red_common.api_keys import TOPIC, KeyRecord, Keyring, Scope, new_key, revocation_key, signed
+from red_common.audit import Act, Name
+from red_common.kafka import audit_log
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
 from red_common.secret_keys import SecretKeys
@@ -15,9 +20,9 @@ class NoSuchKey(Exception):
 
 
 async def create_key(
-    connection: KafkaConnection, client_id: str, scopes: Iterable[Scope], now: str, keys: SecretKeys
+    connection: KafkaConnection, client_id: str, scopes: Iterable[Scope], now: str, keys: SecretKeys, who: str
 ) -> tuple[KeyRecord, str]:
-    """Create a key for a client; both services accept it within a second. `now` is an RFC 3339 time.
+    """Create a key for a client; both services accept it within a second.
 
     Returns:
         The record on the topic, and the key itself, which is stored nowhere.
@@ -26,6 +31,7 @@ async def create_key(
         KafkaError: Kafka cannot be reached; do not use the key.
     """
     record, key = new_key(client_id, scopes, now, keys)
+    await _audited(connection, who, "key_created", now, [record])
     await _publish(connection, {record.key_id: record})
     return record, key
 
@@ -45,7 +51,9 @@ async def read_keyring(connection: KafkaConnection, keys: SecretKeys) -> Keyring
     return keyring
 
 
-async def revoke_key(connection: KafkaConnection, key_id: str, now: str, keys: SecretKeys) -> KeyRecord:
+async def revoke_key(
+    connection: KafkaConnection, key_id: str, now: str, keys: SecretKeys, who: str
+) -> KeyRecord:
     """Revoke a key: within a second both services refuse it. Revoking it again changes nothing.
 
     Raises:
@@ -57,12 +65,13 @@ async def revoke_key(connection: KafkaConnection, key_id: str, now: str, keys: S
         raise NoSuchKey(f"there is no key {key_id}: see `red-stats keys list`")
     if found.revoked_at is None:
         found = signed(msgspec.structs.replace(found, revoked_at=now), keys)
+        await _audited(connection, who, "key_revoked", now, [found])
         await _publish(connection, {key_id: found, revocation_key(key_id): found})
     return found
 
 
 async def sign_keys(
-    connection: KafkaConnection, key_ids: Collection[str], keys: SecretKeys
+    connection: KafkaConnection, key_ids: Collection[str], now: str, keys: SecretKeys, who: str
 ) -> list[KeyRecord]:
     """Sign records again with the secret key in use, as they stand; those without a signature become keys.
 
@@ -80,8 +89,17 @@ async def sign_keys(
     records = [signed(known[key_id], keys) for key_id in key_ids]
     again = {record.key_id: record for record in records}
     gone = {revocation_key(record.key_id): record for record in records if record.revoked_at is not None}
+    await _audited(connection, who, "key_signed", now, records)
     await _publish(connection, again | gone)
     return records
+
+
+async def _audited(
+    connection: KafkaConnection, who: str, act: Name, now: str, records: Iterable[KeyRecord]
+) -> None:
+    """Written before the keys are: what has not been written down does not happen."""
+    acts = [Act(who, act, record.key_id, record.client_id) for record in records]
+    await audit_log.write(connection, [one.once(audit_log.new_id(), now) for one in acts])
 
 
 async def _publish(connection: KafkaConnection, records: Mapping[str, KeyRecord]) -> None:

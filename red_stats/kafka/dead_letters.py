@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
+from red_common.audit import AuditRecord
 from red_common.events import InvalidEvent
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_common.kafka.partitioner import partition_of
@@ -62,8 +63,10 @@ async def letters(connection: KafkaConnection, partitions: int) -> list[Letter]:
     return sorted(marked, key=lambda letter: letter.time)
 
 
-async def replay(connection: KafkaConnection, partitions: int, letter: Letter, value: bytes | None) -> str:
-    """Send the record to its topic again, with another value if one is given.
+async def replay(
+    connection: KafkaConnection, partitions: int, letter: Letter, value: bytes | None, audit: AuditRecord
+) -> str:
+    """Send the record to its topic again, with another value if one is given, and `audit` to red.audit.
 
     Returns:
         The new position of the record, partition:offset.
@@ -92,6 +95,7 @@ async def replay(connection: KafkaConnection, partitions: int, letter: Letter, v
         sent = await producer.send_and_wait(
             letter.topic, letter.value if value is None else value, letter.key, partition=number
         )
+        await producer.send_and_wait(topics.AUDIT, msgspec.json.encode(audit))
         at = int(letter.at.partition(":")[0])
         await producer.send_and_wait(
             topics.DEAD_LETTERS, orjson.dumps({"replayed": letter.at}), letter.key, partition=at

@@ -10,6 +10,7 @@ from red_common.secret_keys import SecretKeys
 from red_stats.kafka.api_keys import create_key, read_keyring, sign_keys
 from red_stats.local.data_folder import read_keys, write_keys
 
+WHO: Final = "up"
 SCOPES: Final[Mapping[str, tuple[Scope, ...]]] = {"demo": DEFAULT_SCOPES, "operator": ("admin",)}
 
 
@@ -27,7 +28,7 @@ async def keys_of_up(
     keys = read_keys(data)
     if keys is None:
         made = {
-            client: (await create_key(connection, client, scopes, now, secret_keys))[1]
+            client: (await create_key(connection, client, scopes, now, secret_keys, WHO))[1]
             for client, scopes in SCOPES.items()
         }
         keys = {
@@ -38,7 +39,7 @@ async def keys_of_up(
         return keys
     else:
         keyring = await read_keyring(connection, secret_keys)
-        await sign_keys(connection, _unsigned(keys, keyring), secret_keys)
+        await sign_keys(connection, _unsigned(keys, keyring), now, secret_keys, WHO)
     keys["signed"] = True
     write_keys(data, keys)
     return keys

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from red_common.problems import Problem
-from red_common.web.auth import CALLER
+from red_common.web.auth import ACT, CALLER, act_of
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.rebuild_store import StoreReplay
 from red_stats.resources import Resources
@@ -50,6 +50,7 @@ class Rebuild:
             if owner is None:
                 raise Problem("not_ready", "No worker holds this partition now; try again.")
             return web.Response(status=307, headers={"Location": f"{owner}{request.rel_url}"})
+        request[ACT] = act_of(request, "rebuild", target=f"live/{number}", client_id=None)
         replay = LiveReplay(
             self._states,
             number,

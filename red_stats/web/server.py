@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from red_common.kafka.audit_log import AuditWriter
 from red_common.problems import Problem
 from red_common.web.auth import authentication
 from red_common.web.errors import problems
@@ -57,6 +58,7 @@ class Api:
         self._stalls = stalls
         self._resources, self._states = resources, states
         self._sender = RecordSender(connection)
+        self.audit = AuditWriter(connection, now=time.time)
         self._commands = CommandClient(connection, self._sender)
         self._owners = PartitionOwners(connection, self._sender, resources.settings.advertised_url)
         self._tokens = WorkerTokens(resources.secret_keys, time.time)
@@ -89,6 +91,7 @@ class Api:
             resources.keyring,
             is_known=lambda: keys.running,
             is_public=is_public,
+            note=self.audit.count,
             peer_of=self._tokens.caller_of,
         )
         limits = request_limits(time.monotonic, resources.subscriptions.size)

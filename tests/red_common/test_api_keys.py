@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from red_common.api_keys import Keyring, new_key, revocation_key, signed
+from red_common.api_keys import Caller, Keyring, Refused, new_key, revocation_key, signed
 from red_common.secret_keys import SecretKeys
 
 NOW, LATER = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
@@ -23,7 +23,7 @@ def made():
 
 
 def opens(keyring, key):
-    return keyring.authenticate(f"Bearer {key}") is not None
+    return isinstance(keyring.authenticate(f"Bearer {key}"), Caller)
 
 
 def test_a_key_that_we_have_signed_opens_under_every_key_of_the_ring(made):
@@ -90,3 +90,20 @@ def test_a_removed_key_opens_nothing(made):
     keyring.apply(a_record(record))
     keyring.apply(a_record(None, record.key_id))
     assert not opens(keyring, key)
+
+
+def test_a_refusal_says_why_and_names_only_keys_of_ours(made):
+    record, key = made
+    keyring = Keyring(OURS)
+    keyring.apply(a_record(record))
+    secret = key.split("_", 2)[2]
+    known = ("wrong_secret", record.key_id, "anna")
+    assert keyring.authenticate(None) == keyring.authenticate("") == Refused("missing")
+    for header in (key, f"Basic {key}", f"Bearer {secret}", f"Bearer sk_{record.key_id}_{secret}", "Bearer"):
+        assert keyring.authenticate(header) == Refused("malformed")
+    for header in (f"Bearer red_{secret}", f"Bearer red_{secret}_x", "Bearer red_"):
+        assert keyring.authenticate(header) == Refused("unknown")
+    assert keyring.authenticate(f"Bearer {key}x") == Refused(*known)
+    keyring.apply(a_record(signed(msgspec.structs.replace(record, revoked_at=LATER), OURS)))
+    assert keyring.authenticate(f"Bearer {key}") == Refused("revoked", *known[1:])
+    assert keyring.authenticate(f"Bearer {key}x") == Refused(*known)

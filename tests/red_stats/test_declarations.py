@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from red_common import api_keys, events
+from red_common import api_keys, audit, events
 from red_stats import topics
 from red_stats.app import ROLES, create_process
 from red_stats.domain.delivery_kinds import BY_TOPIC
@@ -74,3 +74,4 @@ def test_every_topic_that_becomes_deliveries_has_a_kind():
 def test_topics_that_both_services_know_have_one_name():
     assert topics.MEASUREMENTS == events.TOPIC
     assert topics.API_KEYS == api_keys.TOPIC
+    assert topics.AUDIT == audit.TOPIC

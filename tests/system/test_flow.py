@@ -474,6 +474,7 @@ TOPIC_SCHEMAS = {
     topics.DELIVERY_TASKS: "delivery-task",
     topics.DELIVERIES: "delivery",
     topics.API_KEYS: "api-key",
+    topics.AUDIT: "audit",
     topics.DEAD_LETTERS: "dead-letter",
 }
 
@@ -506,7 +507,7 @@ def read(raw):
 
 async def everything(kafka, topic):
     found = []
-    partitions = range(1 if topic == topics.API_KEYS else PARTITIONS)
+    partitions = range(1 if topic.single else PARTITIONS)
     await read_to_end(
         KafkaConnection(kafka), {TopicPartition(topic, number): found.append for number in partitions}
     )

@@ -17,7 +17,7 @@ from tests.conftest import PARTITIONS, free_port
 from tests.locked_kafka import EVERYTHING, a_locked_kafka
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import SECRET_KEY, an_api, red, running, verified, worker
+from tests.services import SECRET_KEY, an_api, bearer, red, running, verified, worker
 from tests.system.test_flow import ALL
 from tests.system.up import ROOT, Up
 
@@ -134,6 +134,9 @@ async def test_processes_with_the_acls_of_the_docs_do_all_they_are_for(allowed, 
             await flowed(api, service, live)
             await disabled(api, service, live)
             await counted_once(api, service)
+            for url in (f"{service.url}/red/images/x", f"{live.url}/v1/live"):
+                async with api.session.get(url, headers=bearer(f"{api.key}x")) as answer:
+                    assert answer.status == 401
             await mended(allowed, live, record, api, tmp_path)
             code, report = await asyncio.to_thread(verified, record, **settings("operator"))
             assert (code, report["equal"]) == (0, True), report
@@ -143,6 +146,10 @@ async def test_processes_with_the_acls_of_the_docs_do_all_they_are_for(allowed, 
         shown = [
             " ".join(psutil.Process(one.process.pid).cmdline()) + one.log.read_text() for one in services
         ]
+    acts = json.loads(operated(allowed, "audit", "--json"))  # the services have written what they counted
+    refused = [one["count"] for one in acts if one.get("target") == api.key.split("_")[1]]
+    assert {"key_created", "dead_letter_replayed"} <= {one["act"] for one in acts}
+    assert sum(refused) == 2
     assert not [one for one in shown if "password-of" in one]
     assert not [one for one in shown if "AuthorizationFailed" in one or "not authorized" in one]
 

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from red_common.api_keys import new_key
+from red_common.api_keys import Caller, new_key
 from red_common.kafka.connection import KafkaConnection
 from red_stats.kafka.api_keys import read_keyring
+from red_stats.kafka.audit_log import acts_since
 from red_stats.local.data_folder import read_keys, write_keys
 from red_stats.local.up_keys import SCOPES, keys_of_up
 from tests.services import SECRET_KEYS, published
@@ -17,7 +18,10 @@ async def opened(kafka, keys):
     """What each key may do; None: nothing."""
     keyring = await read_keyring(KafkaConnection(kafka), SECRET_KEYS)
     callers = {name: keyring.authenticate(f"Bearer {keys[name]['api_key']}") for name in SCOPES}
-    return {name: caller and sorted(caller.scopes) for name, caller in callers.items()}
+    return {
+        name: sorted(caller.scopes) if isinstance(caller, Caller) else None
+        for name, caller in callers.items()
+    }
 
 
 async def from_before(kafka, folder, **changes):
@@ -38,6 +42,15 @@ async def test_keys_are_made_once_and_open_what_their_scopes_say(kafka, tmp_path
     assert await keys_of_up(connection, tmp_path, SECRET_KEYS, NOW) == keys == read_keys(tmp_path)
     found = await opened(kafka, keys)
     assert found == {"demo": ["measure", "statistics", "subscriptions"], "operator": ["admin"]}
+
+
+async def test_the_keys_that_up_makes_are_in_the_audit_log(kafka, tmp_path):
+    connection = KafkaConnection(kafka)
+    keys = await keys_of_up(connection, tmp_path, SECRET_KEYS, NOW)
+    made = {keys[name]["api_key"].split("_")[1] for name in SCOPES}
+    records = (await acts_since(connection, NOW)).records
+    found = {one.target: (one.who, one.act, one.at) for one in records if one.target in made}
+    assert found == dict.fromkeys(made, ("up", "key_created", NOW))
 
 
 async def test_keys_from_before_signatures_are_signed_once(kafka, tmp_path):
