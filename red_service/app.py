@@ -39,11 +39,11 @@ from red_service.publisher import KafkaUnavailable, Publisher
 from red_service.redness import kernel
 from red_service.settings import Settings
 from red_service.web.auth import is_public
+from red_service.web.body_memory import BodyMemory
 from red_service.web.health import Check, Health
 from red_service.web.images import Images
 from red_service.web.middleware import origins
 from red_service.web.openapi import openapi_routes
-from red_service.web.uploads import BodyMemory
 
 log = logging.getLogger(__name__)
 

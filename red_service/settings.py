@@ -9,6 +9,7 @@ from red_common import settings as common
 from red_common.settings import CommonSettings
 
 MAX_BODY: Final = 64 << 20  # bytes of a request
+MIN_BODIES: Final = 2 * MAX_BODY  # one client has at most half of it
 
 
 class Settings(CommonSettings):
@@ -31,7 +32,10 @@ class Settings(CommonSettings):
         None, ge=1, description="images one client may send at once; unset: two seconds' worth"
     )
     body_memory: int = Field(
-        256 << 20, ge=MAX_BODY, description="bytes that the bodies of all requests may take up together"
+        256 << 20,
+        ge=MIN_BODIES,
+        description="bytes that the bodies of all requests may take up together, those of one client half"
+        " of it; at least 128 MiB in each of RED_SERVERS",
     )
     image_quota: int = Field(
         0, ge=0, description="bytes that the stored images of one client may take up; 0: no limit"
@@ -71,8 +75,8 @@ class Settings(CommonSettings):
 
     @property
     def bodies(self) -> int:
-        """How many bytes of bodies this server holds at once: its share, at least one request."""
-        return max(MAX_BODY, self.body_memory // self.servers)
+        """How many bytes of bodies this server holds at once: its share, at least MIN_BODIES."""
+        return max(MIN_BODIES, self.body_memory // self.servers)
 
     def of_server(self, number: str) -> "Settings":
         """The settings of one of several servers, which has a stable name of its own if RED has one."""

@@ -22,7 +22,8 @@ from red_service.pipeline import MeasurementPipeline
 from red_service.problems import none_measured, rejected_item
 from red_service.upload import Upload
 from red_service.web.auth import client_of
-from red_service.web.uploads import BodyMemory, read_uploads
+from red_service.web.body_memory import BodyMemory
+from red_service.web.uploads import read_uploads
 
 #: Codes whose refusals are delayed (RefusalPacing).
 PACED: Final = ("rate_limited", "overloaded", "storage_full")
@@ -67,7 +68,7 @@ class Images:
             if key is None:  # a retry with a key may have its answer already
                 self._pipeline.check_disk()
             self._pipeline.check_room(client_id, request.content_length or 0)
-            with self._memory.share() as share:
+            with self._memory.share(client_id) as share:
                 uploads, multipart = await read_uploads(request, share)
                 # Others may have come while the body was received.
                 self._pipeline.check_room(client_id, len(uploads[0].content))

@@ -5,8 +5,8 @@ counted here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -16,6 +16,7 @@ from red_common.problems import Problem
 from red_service.settings import MAX_BODY
 from red_service.upload import MAX_IMAGE, Upload
 from red_service.web import form_parts
+from red_service.web.body_memory import Share
 
 MAX_PARTS: Final = 16
 MAX_FIELDS: Final = 100  # plain fields beside the images, which are ignored
@@ -26,47 +27,6 @@ CHUNK: Final = 256 << 10
 SECONDS: Final = 10.0  # for a body, and one more for each MiB received
 PLAIN_ENCODINGS: Final = ("", "identity")
 PLAIN_TRANSFERS: Final = ("", "binary", "8bit", "7bit")
-
-
-class BodyMemory:
-    """Bounds the bytes that the bodies of all requests hold together, from first byte to response."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.held = 0
-
-    @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """One request's share, which is given back when the block ends."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.held -= share.held
-
-    def claim(self, size: int) -> None:
-        """Counts `size` more bytes as held.
-
-        Raises:
-            Problem: 503 `overloaded`, all requests together would hold more than the limit.
-        """
-        if self.held + size > self._limit:
-            detail = "Too many request bodies are being received; try again later."
-            raise Problem("overloaded", detail, retry_after=1, close=True)
-        self.held += size
-
-
-class Share:
-    """The bytes that one request holds of a BodyMemory."""
-
-    def __init__(self, memory: BodyMemory) -> None:
-        self._memory = memory
-        self.held = 0
-
-    def claim(self, size: int) -> None:
-        """Counts `size` more bytes as held; raises what `BodyMemory.claim` raises."""
-        self._memory.claim(size)
-        self.held += size
 
 
 class _Body:

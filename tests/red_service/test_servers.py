@@ -118,7 +118,7 @@ def test_settings_name_a_server_and_share_what_there_is():
     assert (given.workers, given.bodies) == (2, 256 << 20)
     assert given.of_server("3").instance == "here-3"
     assert Settings(servers=4, decode_workers=1).workers == 1
-    assert Settings(servers=4).bodies == 64 << 20
+    assert Settings(servers=4).bodies == 128 << 20
     assert Settings().of_server("3").instance is None
 
 
