@@ -39,8 +39,11 @@ async def write(
             await producer.start()
             sent = [await producer.send(TOPIC, msgspec.json.encode(record)) for record in records]
             await asyncio.gather(*sent)
-    except BaseException:
+    except BaseException as error:
         await abandon(producer)
+        if isinstance(error, TimeoutError):
+            advice = "if there is no such topic, make it with `red-stats topics`"
+            raise TimeoutError(f"no record came into {TOPIC} within {seconds:g} s; {advice}") from None
         raise
     await ended(producer.stop())
 

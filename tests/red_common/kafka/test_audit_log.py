@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from red_common.audit import TOPIC, Act
+from red_common.kafka import audit_log
 from red_common.kafka.audit_log import AuditWriter
 from red_common.kafka.connection import KafkaConnection
 from red_stats.kafka.audit_log import acts_since
@@ -55,7 +56,8 @@ async def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(kafka, 
         if len(written) == 1:
             raise TimeoutError
 
-    write = audit_log_write(monkeypatch, unanswered)
+    write = audit_log.write
+    monkeypatch.setattr(audit_log, "write", unanswered)
     with pytest.raises(TimeoutError):
         await writer._write(10)
     writer.count(act)
@@ -66,12 +68,10 @@ async def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(kafka, 
     assert await times(connection, [act]) == [2]
 
 
-def audit_log_write(monkeypatch, instead):
-    from red_common.kafka import audit_log
-
-    write = audit_log.write
-    monkeypatch.setattr(audit_log, "write", instead)
-    return write
+async def test_a_topic_that_is_not_there_is_named_with_what_to_do(kafka, monkeypatch):
+    monkeypatch.setattr(audit_log, "TOPIC", own("none"))
+    with pytest.raises(TimeoutError, match=r"none-.* `red-stats topics`"):
+        await audit_log.write(KafkaConnection(kafka), [an_act().once("id", BEGINNING)], seconds=1)
 
 
 async def test_kafka_may_go_away_and_come_back_and_nothing_is_lost_or_doubled(tmp_path):
