@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import topics
 from red_stats.kafka.range_reader import read_range
-from tests.conftest import a_broker, free_port
+from tests.conftest import PARTITIONS, a_broker, free_port
 from tests.new_topics import own
 from tests.red_service import builders as b
 from tests.services import an_api, bearer
@@ -116,6 +116,20 @@ async def test_what_a_key_may_not_do_is_told_by_its_id(stats, api):
 
     records = await until_counted(stats, 2, who=f"key:{key_id}", reason="admin_only")
     assert {one["target"] for one in records if one["who"] == f"key:{key_id}"} == {"/v1/live", "/v1/rebuild"}
+
+
+async def test_a_rebuild_is_told_of_the_operator_and_of_the_key_that_it_uses(kafka, stats, tmp_path):
+    async with an_api(kafka, stats, scopes=("admin",)) as admin:
+        key = tmp_path / "key"
+        key.write_text(admin.key)
+        began = datetime.now(UTC).isoformat(timespec="milliseconds")
+        await done(stats, "rebuild", "live", "--url", stats.url, "--key", f"@{key}")
+        who = f"key:{admin.key.split('_')[1]}"
+        await until_counted(stats, PARTITIONS, "--since", began, who=who, act="rebuild")
+        records = await audited(stats, "--since", began)
+    assert told(records, target="live") == [(OPERATOR, "rebuild", None, 1)]
+    targets = {one["target"] for one in records if one["who"] == who}
+    assert targets == {f"live/{number}" for number in range(PARTITIONS)}
 
 
 @pytest.fixture(scope="module")
