@@ -17,6 +17,7 @@ from pydantic_settings import (
 from red_common import failpoints, open_files
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.security import KafkaSecurity, Mechanism, Protocol
+from red_common.networks import Network, parse_networks
 from red_common.process_log import LogFormat
 
 SECRET: Final[dict[str, Any]] = {"secret": True}  # marks a setting that may be given as a file
@@ -107,6 +108,9 @@ class CommonSettings(BaseSettings):
         description="connections that clients may have to one process; unset: a quarter of the "
         "files it may have open, at most 1000",
     )
+    trusted_proxies: Annotated[str, checked(parse_networks)] = Field(
+        "", description="CIDRs, comma-separated, of proxies whose X-Forwarded-For is believed"
+    )
     metrics_public: bool = Field(False, description="serve /metrics to addresses other than loopback")
     instance: str | None = Field(
         None,
@@ -137,6 +141,11 @@ class CommonSettings(BaseSettings):
     def connections(self) -> int:
         """How many connections of clients this process keeps open."""
         return self.max_connections or open_files.connections_within(open_files.soft_limit())
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Networks of the proxies that say truly who their clients are."""
+        return parse_networks(self.trusted_proxies)
 
     @property
     def connection(self) -> KafkaConnection:

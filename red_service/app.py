@@ -23,6 +23,7 @@ from red_common.rate_limits import RateLimits
 from red_common.refusal_pacing import RefusalPacing
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.auth import authentication
+from red_common.web.clients import known_clients
 from red_common.web.errors import problems
 from red_common.web.more_headers import more_headers
 from red_common.web.runner import Runner
@@ -155,6 +156,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     }
     application = web.Application(
         middlewares=[
+            known_clients(settings.proxies),
             origins(settings.origins),
             more_headers,
             problems(),

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from red_common import settings as common
+from red_common.networks import Network, parse_networks
 from red_common.settings import SECRET, CommonSettings, Port, checked
 from red_stats.domain.backlogs import Limits
 from red_stats.domain.retries import parse_schedule
 from red_stats.domain.store_urls import parse_store_url
-from red_stats.domain.urls import Network, parse_networks
 
 SCHEDULE = "5,30,300,1800,7200,18000,36000,50400,72000,86400"
 

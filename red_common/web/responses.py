@@ -1,7 +1,6 @@
 """The responses both services send: JSON, problems, metrics and files of the package."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -10,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from red_common.problems import CONTENT_TYPE, Problem
+from red_common.web.clients import is_local
 from red_common.web.handlers import Handler
 
 RETRY_SECONDS: Final = 2  # Retry-After of a 503 that names no other time
@@ -64,10 +64,9 @@ def metrics_response(request: web.Request, registry: CollectorRegistry, *, publi
     """Every metric of `registry` in Prometheus' text format.
 
     Raises:
-        Problem: 403, the request comes from another machine and the metrics are not `public`.
+        Problem: 403, the client is not on this machine and the metrics are not `public`.
     """
-    loopback = request.remote is not None and ip_address(request.remote).is_loopback
-    if not loopback and not public:
+    if not public and not is_local(request):
         raise Problem(
             "metrics_private",
             "Metrics are served to this machine only; set RED_METRICS_PUBLIC=true to change that.",

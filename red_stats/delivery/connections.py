@@ -20,8 +20,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
+from red_common.networks import Network
 from red_stats.delivery.answer_head import AnswerHead
-from red_stats.domain.urls import Network, is_allowed
+from red_stats.domain.urls import is_allowed
 
 MOST_AGE: Final = 60.0  # seconds
 MOST_IDLE: Final = 64  # connections kept for the next webhook: each is an open file, however many receivers

@@ -5,12 +5,11 @@ IPv6 is denied by default: only global unicast passes, so no transition family c
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from red_common.networks import Address, Network, is_in
 
 MAX_URL: Final = 2048
 PORTS: Final = (443, 8443)
@@ -33,18 +32,9 @@ _SPECIAL_NAMES: Final = frozenset(
 )
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated CIDRs (RED_WEBHOOK_ALLOW).
-
-    Raises:
-        ValueError: one of them is not a network.
-    """
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
 def is_allowed(address: Address, allow: Sequence[Network] = ()) -> bool:
     """Whether an address may be dialled: it is public, or in a network that the operator allows."""
-    if any(address.version == network.version and address in network for network in allow):
+    if is_in(address, allow):
         return True
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:

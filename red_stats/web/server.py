@@ -8,6 +8,7 @@ from typing import Any, Final
 from red_common.kafka.audit_log import AuditWriter
 from red_common.problems import Problem
 from red_common.web.auth import authentication
+from red_common.web.clients import known_clients
 from red_common.web.errors import problems
 from red_common.web.more_headers import more_headers
 from red_stats import topics
@@ -41,7 +42,8 @@ States = Mapping[str, PartitionStates[Any]]
 
 def health_site(resources: Resources, states: States, stalls: Callable[[], Sequence[Stall]]) -> Site:
     """What a process without role live answers; everything else is 404."""
-    return Site([problems(_of_store)], Health(resources, states, checks={}, stalls=stalls).routes())
+    clients = known_clients(resources.settings.proxies)
+    return Site([clients, problems(_of_store)], Health(resources, states, checks={}, stalls=stalls).routes())
 
 
 class Api:
@@ -95,7 +97,15 @@ class Api:
             peer_of=self._tokens.caller_of,
         )
         limits = request_limits(time.monotonic, resources.subscriptions.size)
-        return Site([more_headers, problems(_of_store), known, limits, changes_go_on()], routes + documents())
+        middlewares = [
+            known_clients(resources.settings.proxies),
+            more_headers,
+            problems(_of_store),
+            known,
+            limits,
+            changes_go_on(),
+        ]
+        return Site(middlewares, routes + documents())
 
     def resources(self) -> list[Resource]:
         """What has to be open for the views to answer."""

@@ -1,6 +1,7 @@
 import pytest
 
-from red_stats.domain.urls import parse_networks, refusal
+from red_common.networks import parse_networks
+from red_stats.domain.urls import refusal
 
 OK = """https://example.com/h https://example.com:8443/h https://8.8.8.8/h
 https://[2001:4860:4860::8888]/h https://xn--bcher-kva.example/h HTTPS://EXAMPLE.COM/h"""

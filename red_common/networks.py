@@ -1,0 +1,21 @@
+"""Networks that an operator names. Pure."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Comma-separated CIDRs.
+
+    Raises:
+        ValueError: one of them is not a network.
+    """
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def is_in(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether one of the networks has the address."""
+    return any(address.version == network.version and address in network for network in networks)
