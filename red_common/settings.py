@@ -14,7 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from red_common import failpoints, open_files
+from red_common import failpoints, open_files, tls
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.security import KafkaSecurity, Mechanism, Protocol
 from red_common.networks import Network, parse_networks
@@ -108,6 +108,17 @@ class CommonSettings(BaseSettings):
         description="connections that clients may have to one process; unset: a quarter of the "
         "files it may have open, at most 1000",
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="certificate (PEM, with its chain) of both services, which then speak HTTPS only;"
+        " unset: HTTP",
+    )
+    tls_key: Path | None = Field(None, description="the private key (PEM, not encrypted) of RED_TLS_CERT")
+    tls_ca: Path | None = Field(
+        None,
+        description="certificates (PEM) that sign those of other workers; unset: they must show RED_TLS_CERT"
+        " itself, or without one what the system trusts",
+    )
     trusted_proxies: Annotated[str, checked(parse_networks)] = Field(
         "", description="CIDRs, comma-separated, of proxies whose X-Forwarded-For is believed"
     )
@@ -143,9 +154,20 @@ class CommonSettings(BaseSettings):
         return self.max_connections or open_files.connections_within(open_files.soft_limit())
 
     @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How the services are spoken to."""
+        return "http" if self.tls_cert is None else "https"
+
+    @property
     def proxies(self) -> tuple[Network, ...]:
         """Networks of the proxies that say truly who their clients are."""
         return parse_networks(self.trusted_proxies)
+
+    def open_certificate(self) -> tls.ServerCertificate | None:
+        """The certificate of this process; None if it speaks HTTP."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return tls.ServerCertificate(self.tls_cert, self.tls_key)
 
     @property
     def connection(self) -> KafkaConnection:
@@ -171,6 +193,15 @@ class CommonSettings(BaseSettings):
             raise ValueError(
                 f"RED_KAFKA_SECURITY={self.kafka_security} needs RED_KAFKA: the embedded Kafka has no locks"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("RED_TLS_CERT and RED_TLS_KEY belong together: one is missing")
+        self.open_certificate()
+        if self.tls_ca is not None:
+            tls.client_context(self.tls_ca)
         return self
 
 

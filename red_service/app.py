@@ -83,7 +83,7 @@ async def serve(settings: Settings) -> None:
             raise CannotStart(why or f"Kafka at {where} cannot be used ({error})") from error
         gc.collect()
         gc.freeze()  # what is loaded by now is never garbage
-        log.info("RED is listening on http://%s:%d", settings.host, settings.port)
+        log.info("RED is listening on %s://%s:%d", settings.scheme, settings.host, settings.port)
         await stopping.wait()
         log.info("RED is stopping")
 
@@ -226,6 +226,7 @@ async def _listen(settings: Settings, application: web.Application, stack: Async
     runner = Runner(
         application,
         max_connections=settings.connections,
+        certificate=settings.open_certificate(),
         keepalive_timeout=settings.idle_seconds,
         auto_decompress=False,
         shutdown_timeout=STOP_SECONDS,

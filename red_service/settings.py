@@ -86,7 +86,7 @@ class Settings(CommonSettings):
     def origins(self) -> frozenset[str]:
         """The origins of RED_STATS' page, the only page that may call RED from a browser."""
         hosts = (self.host, "localhost", "127.0.0.1")
-        return frozenset(f"http://{host}:{self.stats_port}" for host in hosts)
+        return frozenset(f"{self.scheme}://{host}:{self.stats_port}" for host in hosts)
 
 
 def load() -> Settings:

@@ -2,9 +2,9 @@
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from red_common import settings as common
 from red_common.networks import Network, parse_networks
@@ -30,7 +30,8 @@ class Settings(CommonSettings):
     """The settings of RED_STATS, besides those that both services share."""
 
     stats_url_advertised: str | None = Field(
-        None, description="URL at which other workers reach this one; unset: http://RED_HOST:RED_STATS_PORT"
+        None,
+        description="URL at which other workers reach this one; unset: http(s)://RED_HOST:RED_STATS_PORT",
     )
     clickhouse: Annotated[str | None, checked(_check_store)] = Field(
         None,
@@ -101,23 +102,28 @@ class Settings(CommonSettings):
     @property
     def red_url(self) -> str:
         """RED's address for people on this machine."""
-        return url_of(self.host, self.port)
+        return self.url_of_port(self.port)
 
     @property
     def stats_url(self) -> str:
         """RED_STATS' address for people on this machine."""
-        return url_of(self.host, self.stats_port)
+        return self.url_of_port(self.stats_port)
 
     @property
     def advertised_url(self) -> str:
         """RED_STATS' address for the other workers."""
         return (self.stats_url_advertised or self.stats_url).rstrip("/")
 
+    @model_validator(mode="after")
+    def _check_advertised(self) -> Self:
+        if self.tls_cert is not None and not self.advertised_url.lower().startswith("https://"):
+            raise ValueError("RED_STATS_URL_ADVERTISED must begin with https://, as there is RED_TLS_CERT")
+        return self
 
-def url_of(host: str, port: int) -> str:
-    """The address for people on this machine of what listens on a host and port."""
-    dialled = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
-    return f"http://{dialled}:{port}"
+    def url_of_port(self, port: int) -> str:
+        """The address for people on this machine of a process of ours that listens on a port."""
+        dialled = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return f"{self.scheme}://{dialled}:{port}"
 
 
 def load() -> Settings:

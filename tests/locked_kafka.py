@@ -77,6 +77,11 @@ def _pem(certificate):
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def tls_of(files):
+    """The settings of a service with a certificate of an Authority."""
+    return {"RED_TLS_CERT": str(files[0]), "RED_TLS_KEY": str(files[1])}
+
+
 class LockedKafka(Kafka):
     """A broker with three doors beside the one for the test: users with TLS, users without, certificates."""
 

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -30,11 +32,19 @@ SECRET_KEYS = SecretKeys([bytes.fromhex(SECRET_KEY)])
 DOCUMENTS = {}  # base URL of a service -> the OpenAPI document that tells its answers
 
 
+def trusted_with(environment):
+    """Whom a client of services with these settings trusts: their authority; None without TLS."""
+    if "RED_TLS_CERT" not in environment:
+        return None
+    return ssl.create_default_context(cafile=Path(environment["RED_TLS_CERT"]).with_name("ca.pem"))
+
+
 class Service:
     """A process of ours with its log in a file."""
 
     def __init__(self, arguments, folder, port, **environment):
-        self.url = f"http://127.0.0.1:{port}"
+        self.trusted = trusted_with(environment)
+        self.url = f"{'https' if self.trusted else 'http'}://127.0.0.1:{port}"
         self.port = port
         self.last_answer = ""
         self.folder = folder
@@ -67,7 +77,9 @@ class Service:
 
     def is_ready(self):
         try:
-            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"{self.url}/health/ready", timeout=5, context=self.trusted
+            ) as answer:
                 return answer.status == 200
         except urllib.error.HTTPError as error:
             self.last_answer = error.read().decode()
@@ -211,7 +223,8 @@ class Api:
 async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):
     """A new client with a key that every given service knows."""
     client_id, key, _ = await a_key(bootstrap, client_id, scopes)
-    async with aiohttp.ClientSession() as session, asyncio.timeout(300):
+    connector = aiohttp.TCPConnector(ssl=(services and services[0].trusted) or True)
+    async with aiohttp.ClientSession(connector=connector) as session, asyncio.timeout(300):
         api = Api(session, key, client_id)
         for service in services:
             while (await api.call("GET", f"{service.url}/red/images/x"))[0] == 401:  # noqa: ASYNC110

@@ -27,7 +27,7 @@ LINGER_BYTES: Final = 64 << 20  # the longest body there is: RED takes no more
 class Connection(web.RequestHandler):
     """Takes what RequestHandler takes, and `header_seconds`."""
 
-    __slots__ = ("_begun", "_deadline", "_header_seconds", "_left")
+    __slots__ = ("_begun", "_deadline", "_header_seconds", "_left", "_since")
 
     def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -35,6 +35,7 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None  # of a header, or of the connection
         self._begun = False  # a header
         self._left = LINGER_BYTES
+        self._since = self._loop.time()  # with TLS, of the handshake
 
     @property
     def is_new(self) -> bool:
@@ -57,7 +58,7 @@ class Connection(web.RequestHandler):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
         super().connection_made(transport)
         if not self._force_close:
-            self._deadline = self._loop.call_later(self._header_seconds, self._end_header)
+            self._deadline = self._loop.call_at(self._since + self._header_seconds, self._end_header)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the client."""
@@ -82,9 +83,12 @@ class Connection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keeps the connection open for one more answer if the client has sent a whole request.
 
-        A client may end its side of the connection behind its last request. What is cut is not answered.
+        A client may end its side of the connection behind its last request, except with TLS, where both sides
+        end together. What is cut is not answered.
         Where reads end with their askers, it has left if there is no answer within LEFT_SECONDS.
         """
+        if self.transport is None or not self.transport.can_write_eof():
+            return False
         method, is_whole = "", False
         if self._messages:
             message, body = self._messages[-1]

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from red_stats.cli.base import Json, app, fail, saved_key, secret_from
 
 if TYPE_CHECKING:
+    from red_common.web.trust import Trust
     from red_stats.local.image_sender import Sent
 
 
@@ -55,10 +56,10 @@ def send(
         fail("there are no image files: name files or folders", 2)
     if concurrency < 1:
         fail("--concurrency must be at least 1", 2)
-    where, key = _target(url, client_key)
+    where, key, trusted = _target(url, client_key)
     found: list[Sent] = []
     try:
-        in_order = asyncio.run(_sent(paths, where, key, concurrency, found.append))
+        in_order = asyncio.run(_sent(paths, where, key, trusted, concurrency, found.append))
     except KeyRefused as refused:
         fail(
             f"RED at {where} refuses the key: {refused} {_sum(found)}, {len(paths) - len(found)} not sent", 2
@@ -75,17 +76,25 @@ def send(
     raise SystemExit(any(one.problem for one in found))
 
 
-def _target(url: str | None, client_key: str | None) -> tuple[str, str]:
+def _target(url: str | None, client_key: str | None) -> "tuple[str, str, Trust]":
+    """Address, key, and whom to believe there."""
+    from red_common.web.trust import trust
     from red_stats.settings import load
 
     settings = load()
     instead = "give --client-key, or run `red-stats up` first"
     key = secret_from(client_key) if client_key is not None else saved_key(settings.data, "demo", instead)
-    return (url or settings.red_url).rstrip("/"), key
+    trusted = trust(None, settings.tls_ca) if url else trust(settings.tls_cert)
+    return (url or settings.red_url).rstrip("/"), key, trusted
 
 
 async def _sent(
-    paths: list[Path], url: str, key: str, concurrency: int, on_sent: "Callable[[Sent], None]"
+    paths: list[Path],
+    url: str,
+    key: str,
+    trusted: "Trust",
+    concurrency: int,
+    on_sent: "Callable[[Sent], None]",
 ) -> "list[Sent]":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -101,7 +110,9 @@ async def _sent(
             progress.advance(task)
             on_sent(one)
 
-        return await image_sender.send(paths, url=url, key=key, concurrency=concurrency, on_sent=sent)
+        return await image_sender.send(
+            paths, url=url, key=key, trusted=trusted, concurrency=concurrency, on_sent=sent
+        )
 
 
 def _show(found: "list[Sent]") -> None:

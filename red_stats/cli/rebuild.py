@@ -69,10 +69,9 @@ async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, An
             progress.update(tasks[what], completed=done, total=max(total, 1))
 
         if fold in ("live", "all"):
-            where = (url or settings.stats_url).rstrip("/")
             instead = "give --key of a client with the scope admin"
             admin = secret_from(key) if key else saved_key(settings.data, "operator", instead)
-            found["live"] = await rebuild_live(settings, where, admin, on_progress)
+            found["live"] = await rebuild_live(settings, url, admin, on_progress)
         if fold in ("record", "all"):
             found["record"] = await rebuild_record(settings, on_progress)
     return found

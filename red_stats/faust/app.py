@@ -155,6 +155,7 @@ class _SiteServer(Web):
         self._runner = Runner(
             self.web_app,
             max_connections=settings.connections,
+            certificate=settings.open_certificate(),
             keepalive_timeout=settings.idle_seconds,
             shutdown_timeout=2,
             handler_cancellation=True,  # who reads and leaves is answered no more; see web/changes.py

@@ -6,8 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from cryptography import x509
 
 from red_common import open_files
 from red_common.kafka.connection import KafkaConnection, KafkaError
@@ -48,6 +51,9 @@ def examine(settings: Settings) -> list[Finding]:
     }
     if settings.kafka is not None:
         checks["kafka"] = lambda: _kafka(settings.connection)
+    if settings.tls_cert is not None:
+        certificate = settings.tls_cert
+        checks["certificate"] = lambda: _certificate(certificate, datetime.now(UTC))
     return [Finding(what, *check()) for what, check in checks.items()]
 
 
@@ -73,6 +79,18 @@ async def _reached(connection: KafkaConnection) -> tuple[bool, str]:
     finally:
         await admin.close()
     return True, f"{connection} by {connection.security.protocol}"
+
+
+def _certificate(path: Path, now: datetime) -> tuple[bool, str]:
+    """What RED_TLS_CERT names, and until when; the settings have been read, so its key fits."""
+    found = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        told = ", ".join(str(one.value) for one in names)
+    except x509.ExtensionNotFound:
+        told = "nobody"
+    ends = found.not_valid_after_utc
+    return found.not_valid_before_utc <= now < ends, f"for {told}, until {ends:%Y-%m-%d %H:%M} UTC"
 
 
 def _jars() -> tuple[bool, str]:

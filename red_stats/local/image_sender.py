@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
+from red_common.web.trust import Trust
+
 KEY_REFUSED: Final = (401, 403)
 OF_THE_FILE: Final = "image_quota_exceeded"  # a 403 that says nothing about the key: another file may fit
 RETRIED: Final = (409, 429, 503)
@@ -36,6 +38,7 @@ async def send(
     *,
     url: str,
     key: str,
+    trusted: Trust = True,
     concurrency: int,
     on_sent: Callable[[Sent], None],
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -54,7 +57,7 @@ async def send(
 
         async def one(path: Path) -> Sent:
             async with slots:
-                sent = await _send(session, url, path, pause)
+                sent = await _send(session, url, path, trusted, pause)
             on_sent(sent)
             return sent
 
@@ -68,7 +71,11 @@ async def send(
 
 
 async def _send(
-    session: aiohttp.ClientSession, url: str, path: Path, pause: Callable[[float], Awaitable[None]]
+    session: aiohttp.ClientSession,
+    url: str,
+    path: Path,
+    trusted: Trust,
+    pause: Callable[[float], Awaitable[None]],
 ) -> Sent:
     try:
         content = await asyncio.to_thread(path.read_bytes)
@@ -78,7 +85,7 @@ async def _send(
     last: dict[str, Any] = {}
     for number in range(ATTEMPTS):
         try:
-            async with session.post(f"{url}/red", data=content, headers=headers) as answer:
+            async with session.post(f"{url}/red", data=content, headers=headers, ssl=trusted) as answer:
                 body = await answer.json(content_type=None)
                 if answer.status == 200:
                     return Sent(path, body, None)

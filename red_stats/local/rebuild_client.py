@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 
+from red_common.web.trust import Trust, trust
 from red_stats.settings import Settings
 from red_stats.store.query_server import FILE
 
@@ -16,22 +17,29 @@ class NotRebuilt(Exception):
     """Raised when a fold could not be replayed; the text says why."""
 
 
-async def rebuild_live(settings: Settings, url: str, key: str, on_progress: OnProgress) -> dict[str, Any]:
+async def rebuild_live(
+    settings: Settings, url: str | None, key: str, on_progress: OnProgress
+) -> dict[str, Any]:
     """Rebuild live, one partition after the other, each in the worker that holds it.
+
+    The first to be asked is the one at `url`, by default that of this machine.
 
     Raises:
         NotRebuilt: a worker does not answer or refuses; the partitions before are rebuilt.
     """
     found = []
+    first = trust(settings.tls_cert) if url is None else trust(None, settings.tls_ca)
+    start = (url or settings.stats_url).rstrip("/")
     async with _session(key) as session:
         for number in range(settings.partitions):
-            target = f"{url}/v1/rebuild?partition={number}"
+            target, trusted = f"{start}/v1/rebuild?partition={number}", first
             for _ in range(3):  # redirected to the worker that holds it, and again if it has just moved
                 result, target = await _replayed(
-                    session, target, lambda *far, n=number: on_progress(f"live/{n}", *far)
+                    session, target, trusted, lambda *far, n=number: on_progress(f"live/{n}", *far)
                 )
                 if result is not None:
                     break
+                trusted = trust(settings.tls_cert, settings.tls_ca)
             else:
                 raise NotRebuilt(f"partition {number} is moving between workers: try again")
             found.append(result)
@@ -50,7 +58,7 @@ async def rebuild_record(settings: Settings, on_progress: OnProgress) -> dict[st
         raise NotRebuilt(f"no worker of role record runs on {settings.data}: start `red-stats up`") from error
     async with _session(server["token"]) as session:
         url = f"http://127.0.0.1:{server['port']}/rebuild"
-        result, _ = await _replayed(session, url, lambda *far: on_progress("record", *far))
+        result, _ = await _replayed(session, url, True, lambda *far: on_progress("record", *far))
     assert result is not None
     return result
 
@@ -63,11 +71,11 @@ def _session(token: str) -> aiohttp.ClientSession:
 
 
 async def _replayed(
-    session: aiohttp.ClientSession, url: str, on_progress: Callable[[int, int], None]
+    session: aiohttp.ClientSession, url: str, trusted: Trust, on_progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Any] | None, str]:
     """The result and the URL, or None and the URL to ask instead."""
     try:
-        async with session.post(url, allow_redirects=False) as answer:
+        async with session.post(url, allow_redirects=False, ssl=trusted) as answer:
             if answer.status == 307:
                 return None, answer.headers["Location"]
             if answer.status != 200:

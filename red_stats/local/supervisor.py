@@ -22,6 +22,7 @@ from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaError
 from red_common.kafka.refusals import why_failed
 from red_common.secret_keys import SecretKeyError, load_keys
+from red_common.web.trust import trust
 from red_stats.domain.measurements import from_ms
 from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
 from red_stats.local.children import Child
@@ -31,7 +32,7 @@ from red_stats.local.kafka_jars import JarError
 from red_stats.local.ports import check_ports, free_port
 from red_stats.local.up_keys import keys_of_up
 from red_stats.local.welcome import welcome
-from red_stats.settings import Settings, url_of
+from red_stats.settings import Settings
 
 WEBHOOK_ALLOW: Final = "127.0.0.1/32"
 READY_SECONDS: Final = 60.0
@@ -118,7 +119,7 @@ class Supervisor:
         for child in (red, worker, deliver):
             await child.start()
             self._watch(child)
-        await self._until_ready(settings.red_url, settings.stats_url, url_of(settings.host, port))
+        await self._until_ready(settings.red_url, settings.stats_url, settings.url_of_port(port))
 
     async def _start_kafka(self) -> None:
         if self._settings.kafka is not None:
@@ -186,7 +187,8 @@ class Supervisor:
             async def answers(url: str) -> bool:
                 try:
                     timeout = aiohttp.ClientTimeout(total=5)
-                    async with session.get(f"{url}/health/ready", timeout=timeout) as answer:
+                    ours = trust(self._settings.tls_cert)
+                    async with session.get(f"{url}/health/ready", timeout=timeout, ssl=ours) as answer:
                         return answer.status == 200
                 except (aiohttp.ClientError, TimeoutError, OSError):
                     return False

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from red_stats.settings import Settings
 
@@ -13,7 +14,8 @@ def welcome(settings: Settings, key: str) -> str:
     """Lines for a shell: those of README.md, which a test runs, with the key filled in."""
     image, program = _from_here(IMAGE), _from_here(Path(sys.executable).with_name("red-stats"))
     red, stats = settings.red_url, settings.stats_url
-    bearer = '-H "Authorization: Bearer $KEY"'
+    trusted = settings.tls_ca or settings.tls_cert
+    bearer = '-H "Authorization: Bearer $KEY"' + (f" --cacert {quote(str(trusted))}" if trusted else "")
     span = "from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
     return f"""
 Web page: {stats}/   API documentation: {stats}/docs and {red}/docs

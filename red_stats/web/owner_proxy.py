@@ -1,6 +1,7 @@
 """One worker of role live holds the counts of a partition; the others answer by asking it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,7 @@ from yarl import URL
 
 from red_common.problems import Problem
 from red_common.web.auth import CALLER
+from red_common.web.trust import Trust
 from red_stats import topics
 from red_stats.kafka.partition_owners import PartitionOwners
 from red_stats.tables.live import LiveTables
@@ -18,7 +20,10 @@ from red_stats.tables.partition_state import PartitionStates
 from red_stats.web.parameters import Position
 from red_stats.web.worker_tokens import HEADER, SCOPE, WorkerTokens
 
+log = logging.getLogger(__name__)
+
 SECONDS: Final = 5.0
+LOGGED_EVERY: Final = 60.0  # seconds
 PAUSE_SECONDS: Final = 0.1
 PASSED: Final = "/v1/live/passed"
 PASSED_ON: Final = ("Retry-After",)  # headers of the owner's answer
@@ -38,12 +43,15 @@ class OwnerProxy:
         owners: PartitionOwners,
         tokens: WorkerTokens,
         *,
+        trusted: Callable[[], Trust],
         seconds: float = SECONDS,
         pause: Callable[[float], Any] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._owners, self._tokens = live, owners, tokens
+        self._trusted = trusted
         self._seconds, self._pause, self._now = seconds, pause, now
+        self._log_at = 0.0
         self._session: aiohttp.ClientSession | None = None
 
     async def answer_of(self, number: int, client_id: str, request: web.Request) -> web.Response | None:
@@ -111,11 +119,20 @@ class OwnerProxy:
         try:
             async with asyncio.timeout(self._seconds + 1):
                 session = self._session = self._session or aiohttp.ClientSession(trust_env=False)
-                async with session.get(URL(url + target, encoded=True), headers=headers) as found:
+                asked = URL(url + target, encoded=True)
+                async with session.get(asked, headers=headers, ssl=self._trusted()) as found:
                     body = await found.read()
+        except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ValueError) as error:
+            self._log_distrust(url, error)
+            return None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         if found.status == 503 and b'"not_ready"' in body:
             return None
         told = {name: found.headers[name] for name in PASSED_ON if name in found.headers}
         return web.Response(body=body, status=found.status, content_type=found.content_type, headers=told)
+
+    def _log_distrust(self, url: str, error: Exception) -> None:
+        if self._now() >= self._log_at:
+            self._log_at = self._now() + LOGGED_EVERY
+            log.warning("the worker at %s is not trusted: check RED_TLS_CA and RED_TLS_CERT (%r)", url, error)

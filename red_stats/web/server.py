@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from red_common.kafka.audit_log import AuditWriter
@@ -11,6 +12,7 @@ from red_common.web.auth import authentication
 from red_common.web.clients import known_clients
 from red_common.web.errors import problems
 from red_common.web.more_headers import more_headers
+from red_common.web.trust import trust
 from red_stats import topics
 from red_stats.domain.stalls import Stall
 from red_stats.faust.role import Resource, Site
@@ -64,7 +66,8 @@ class Api:
         self._commands = CommandClient(connection, self._sender)
         self._owners = PartitionOwners(connection, self._sender, resources.settings.advertised_url)
         self._tokens = WorkerTokens(resources.secret_keys, time.time)
-        self._proxy = OwnerProxy(states["live"], self._owners, self._tokens)
+        trusted = partial(trust, resources.settings.tls_cert, resources.settings.tls_ca)
+        self._proxy = OwnerProxy(states["live"], self._owners, self._tokens, trusted=trusted)
         self._read_your_writes = ReadYourWrites(resources, self._proxy, recorders)
 
     def site(self) -> Site:

@@ -64,15 +64,70 @@ def test_settings_that_do_not_fit_are_one_line_without_the_password(program, giv
     assert PASSWORD not in err
 
 
-def test_a_key_that_asks_for_a_passphrase_is_refused_instead_of_asked_for(tmp_path):
+@pytest.mark.system
+@pytest.mark.parametrize("program", [("red_service",), ("red_stats", "doctor")])
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"RED_TLS_KEY": ""}, "RED_TLS_CERT and RED_TLS_KEY belong together: one is missing"),
+        ({"RED_TLS_CERT": ""}, "RED_TLS_CERT and RED_TLS_KEY belong together: one is missing"),
+        ({"RED_TLS_CERT": "/nothing"}, "RED_TLS_CERT: /nothing cannot be read: No such file or directory"),
+        ({"RED_TLS_KEY": "/nothing"}, "RED_TLS_KEY: /nothing cannot be read: No such file or directory"),
+        ({"RED_TLS_CERT": "/"}, "RED_TLS_CERT: / cannot be read: Is a directory"),
+        ({"RED_TLS_CERT": "/dev/null"}, "RED_TLS_CERT: /dev/null has no certificate in PEM"),
+        ({"RED_TLS_KEY": "/dev/null"}, "with the key in /dev/null cannot be used: is each PEM?"),
+        ({"RED_TLS_KEY": "another.key"}, "another.key is not the key of the certificate in"),
+        (
+            {"RED_TLS_KEY": "locked.key"},
+            "locked.key is encrypted: nobody could type its password, decrypt it",
+        ),
+        ({"RED_TLS_CA": "/nothing"}, "RED_TLS_CA: /nothing cannot be read: No such file or directory"),
+        ({"RED_TLS_CA": "/dev/null"}, "RED_TLS_CA: /dev/null cannot be used: is it PEM?"),
+        ({"RED_TRUSTED_PROXIES": "10.0.0.1/8"}, "RED_TRUSTED_PROXIES: 10.0.0.1/8 has host bits set"),
+        ({"RED_TRUSTED_PROXIES": "proxy"}, "RED_TRUSTED_PROXIES: 'proxy' does not appear to be an IPv4"),
+    ],
+)
+def test_tls_settings_that_cannot_be_used_are_one_line(tmp_path, program, changes, line):
+    authority = Authority(tmp_path)
+    certificate, key = authority.certificate("red")
+    _, another = authority.certificate("another")
+    lock(another.rename(tmp_path / "locked.key"))
+    authority.certificate("another")
+    here = {
+        name: str(tmp_path / value) if value.endswith(".key") else value for name, value in changes.items()
+    }
+    given = {"RED_TLS_CERT": str(certificate), "RED_TLS_KEY": str(key)} | here
+
+    code, err = told(*program, **given)
+
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert line in err
+
+
+def test_a_worker_that_speaks_https_advertises_no_http(tmp_path):
+    certificate, key = Authority(tmp_path).certificate("red")
+    tls = {"tls_cert": certificate, "tls_key": key}
+
+    assert Settings(**tls, host="192.0.2.1").advertised_url == "https://192.0.2.1:6066"
+    assert Settings(**tls, stats_url_advertised="https://live-1:6066").advertised_url == "https://live-1:6066"
+    with pytest.raises(ValueError, match="RED_STATS_URL_ADVERTISED must begin with https://"):
+        Settings(**tls, stats_url_advertised="http://live-1:6066")
+
+
+def lock(key):
+    """Put a passphrase on the key in a file."""
     from cryptography.hazmat.primitives import serialization
 
-    certificate, key = Authority(tmp_path).certificate("client")
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     locked = serialization.BestAvailableEncryption(b"secret")
     key.write_bytes(
         private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
     )
+
+
+def test_a_key_that_asks_for_a_passphrase_is_refused_instead_of_asked_for(tmp_path):
+    certificate, key = Authority(tmp_path).certificate("client")
+    lock(key)
 
     with pytest.raises(ValueError, match="cannot be used"):
         Settings(kafka="k:1", kafka_security="SSL", kafka_cert_file=certificate, kafka_key_file=key)

@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 
+from tests.locked_kafka import Authority, tls_of
 from tests.services import Api, an_api, red, running, worker
 from tests.system.up import Up
 
@@ -10,6 +11,15 @@ from tests.system.up import Up
 @pytest.fixture(scope="package")
 def up(tmp_path_factory):
     up = Up(tmp_path_factory.mktemp("up"), RED_WEBHOOK_SCHEDULE="1,4,30,300")
+    up.start()
+    yield up
+    up.stop()
+
+
+@pytest.fixture(scope="package")
+def up_with_tls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("up-tls")
+    up = Up(folder, **tls_of(Authority(folder / "authority").certificate("red")))
     up.start()
     yield up
     up.stop()

@@ -23,7 +23,7 @@ async def page():
         pytest.skip("no Chromium here: apt-get install chromium")
     async with async_playwright() as play:
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = await browser.new_page()
+        page = await browser.new_page(ignore_https_errors=True)  # Chromium has its own authorities
         wrong = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -65,3 +65,16 @@ async def test_the_first_page_shows_the_counts_of_a_key(up, demo, page):
     assert int(await page.inner_text("#total-24h")) >= 1
     assert await page.locator("#histogram rect").count() == 100
     assert "Client demo" in await page.inner_text("#told")
+
+
+async def test_the_first_page_and_the_interface_work_over_https(up_with_tls, page):
+    sent = up_with_tls.command("send", str(ROOT / "docs/images/poppies.jpg"), "--json")
+    assert sent.returncode == 0, sent.stderr
+
+    await page.goto(up_with_tls.stats)
+    await page.fill("#key", up_with_tls.keys["demo"]["api_key"])
+    await page.wait_for_selector("#histogram rect", state="attached")
+
+    assert int(await page.inner_text("#total-24h")) >= 1
+    await page.goto(f"{up_with_tls.red}/docs")
+    await page.wait_for_selector("text=Whether RED can be used")

@@ -22,8 +22,9 @@ class Up:
     def __init__(self, folder, *, program=(sys.executable, "-m", "red_stats"), **settings):
         self.folder, self._program, self._settings = folder, program, settings
         self.ports = {name: free_port() for name in ("RED_PORT", "RED_STATS_PORT", "RED_KAFKA_PORT")}
-        self.red = f"http://127.0.0.1:{self.ports['RED_PORT']}"
-        self.stats = f"http://127.0.0.1:{self.ports['RED_STATS_PORT']}"
+        scheme = "https" if "RED_TLS_CERT" in settings else "http"
+        self.red = f"{scheme}://127.0.0.1:{self.ports['RED_PORT']}"
+        self.stats = f"{scheme}://127.0.0.1:{self.ports['RED_STATS_PORT']}"
         self.out, self.err = folder / "out", folder / "err"
 
     @property

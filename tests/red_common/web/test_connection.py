@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import json
-import socket
+import ssl
 
 import pytest
 from aiohttp import web
 
 from red_common.problems import Problem
+from red_common.tls import ServerCertificate
 from red_common.web.errors import problems
 from red_common.web.runner import Runner
+from tests.locked_kafka import Authority
 
 SECONDS = 10  # a limit that only a failure reaches
 LONG = 600  # of a time that must not be what ends it
@@ -27,8 +29,30 @@ def _ends_are_short(monkeypatch):
     monkeypatch.setattr("red_common.web.connection.END_SECONDS", 0.2)
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True, params=["http", "https"])
+def files(request, authority, monkeypatch):
+    """The certificate and key that services of a test have, None without TLS."""
+    found = authority.certificate("red") if request.param == "https" else None
+    monkeypatch.setattr(AService, "files", found)
+    return found
+
+
+def trusting(authorities):
+    return ssl.create_default_context(cafile=authorities)
+
+
+only_http = pytest.mark.parametrize("files", ["http"], indirect=True)
+
+
 class AService:
     """A server with the addresses the tests need; `free` ends what is under way at /busy."""
+
+    files = None  # of its certificate
 
     def __init__(self, **limits):
         self.free = asyncio.Event()
@@ -40,6 +64,8 @@ class AService:
         app.router.add_post("/kept", self._kept)
         for path in REFUSALS:
             app.router.add_route("*", path, self._refuse)
+        self.trusted = trusting(self.files[0].with_name("ca.pem")) if self.files else None
+        limits["certificate"] = ServerCertificate(*self.files) if self.files else None
         given = {"max_connections": 100, "header_seconds": LONG, "keepalive_timeout": LONG} | limits
         self._runner = Runner(app, shutdown_timeout=0.1, **given)
 
@@ -118,7 +144,7 @@ class AClient:
 
 @contextlib.asynccontextmanager
 async def a_client(service, **options):
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, **options)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, ssl=service.trusted, **options)
     try:
         yield AClient(reader, writer)
     finally:
@@ -208,7 +234,11 @@ async def test_where_all_connections_are_in_use_a_further_one_is_refused_until_o
             client.send(b"GET /busy HTTP/1.1\r\nHost: red\r\n\r\n")
         await service.until(lambda it: it.begun == 3)
 
-        refused = [await stack.enter_async_context(a_client(service)) for _ in range(30)]
+        if service.trusted:  # whoever has not begun to speak TLS cannot be told why
+            with pytest.raises(ConnectionError):
+                await stack.enter_async_context(a_client(service))
+        plain = [] if service.trusted else range(30)
+        refused = [await stack.enter_async_context(a_client(service)) for _ in plain]
 
         for client in refused:
             assert code_in(await client.ask("/echo", "POST")) == (503, "overloaded")
@@ -264,6 +294,7 @@ async def test_what_is_left_of_a_refused_body_takes_bounded_bytes(path, monkeypa
         await service.until(lambda it: not it.connections)
 
 
+@only_http
 async def test_nothing_is_parsed_behind_an_answer_that_closes():
     async with AService() as service, a_client(service) as client:
         client.send(b"POST /413 HTTP/1.1\r\nHost: red\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -303,15 +334,20 @@ async def test_a_client_that_goes_while_its_rest_is_read_leaves_nothing_open(goe
         client.send(b"POST /kept HTTP/1.1\r\nHost: red\r\nContent-Length: 5000000\r\n\r\nx")
         assert (await client.answer())[0] == 503
 
-        client.writer.write_eof() if goes == "ends its side" else client.writer.transport.abort()
+        if goes == "resets":
+            client.writer.transport.abort()
+        elif service.trusted:
+            client.writer.close()
+        else:
+            client.writer.write_eof()
 
         await service.until(lambda it: not it.connections)
 
 
 async def test_a_client_that_stops_to_read_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("red_common.web.connection.UNREAD_SECONDS", 1)
-    async with AService() as service:
-        with socket.create_connection(("127.0.0.1", service.port)) as silent:
-            silent.sendall(b"GET /large HTTP/1.1\r\nHost: red\r\n\r\n")
-            await service.until(lambda it: it.connections)
-            await service.until(lambda it: not it.connections)
+    async with AService() as service, a_client(service) as silent:
+        silent.send(b"GET /large HTTP/1.1\r\nHost: red\r\n\r\n")
+        await service.until(lambda it: it.connections)
+        silent.writer.transport.pause_reading()
+        await service.until(lambda it: not it.connections)
