@@ -8,6 +8,7 @@ import socket
 import ssl
 
 import pytest
+import uvloop
 
 from red_common.tls import ServerCertificate
 from red_common.web.connection import Connection
@@ -151,8 +152,14 @@ async def test_a_large_answer_comes_whole_behind_a_connection_that_closes():
         assert await client.end() == b""
 
 
-async def test_what_comes_in_one_piece_with_the_end_of_a_handshake_is_answered():
-    """A client of TLS 1.3 may send its request right behind its last word of the handshake."""
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_what_comes_in_one_piece_with_the_end_of_a_handshake_is_answered(loop):
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(answer_to_one_piece()).startswith(b"HTTP/1.1 200")
+
+
+async def answer_to_one_piece():
+    """The answer to a client that sends its request right behind its last word of the handshake."""
     async with AService() as service:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = service.trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
@@ -176,7 +183,7 @@ async def test_what_comes_in_one_piece_with_the_end_of_a_handshake_is_answered()
                     incoming.write(await loop.sock_recv(plain, 1 << 16))
                     with contextlib.suppress(ssl.SSLWantReadError):
                         answer += tls.read(1 << 16)
-    assert answer.startswith(b"HTTP/1.1 200")
+    return answer
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
