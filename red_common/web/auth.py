@@ -9,6 +9,7 @@ from red_common.api_keys import Caller, Keyring, Refused
 from red_common.audit import Act, Name
 from red_common.events import CLIENT_ID
 from red_common.problems import Problem
+from red_common.web.clients import client_address
 from red_common.web.handlers import Handler
 
 CALLER: Final = web.RequestKey("caller", Caller)
@@ -72,7 +73,7 @@ def _refusal(request: web.Request, refused: Refused) -> Act:
 
 
 def _address(request: web.Request) -> str:
-    return f"address:{request.remote or 'unknown'}"
+    return f"address:{client_address(request) or 'unknown'}"
 
 
 def client_of(request: web.Request, scope: str) -> str:
