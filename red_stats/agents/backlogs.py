@@ -1,5 +1,6 @@
 """Which new deliveries get a row, which alerts wait in the log, and how those get theirs."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from red_stats.domain.record_batches import Out
 from red_stats.tables.backlogs import encode
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import Effects, PartitionState, PartitionStates
+
+log = logging.getLogger(__name__)
 
 Changed = dict[str, Backlog | None]
 
@@ -100,6 +103,12 @@ async def refill(
         def commit() -> None:
             for row in new:
                 tables.pending.put(row.id, row)
+            for name, backlog in changed.items():
+                gone = tables.backlogs[name].alerts - len(taken[name].rows)
+                if backlog is None and gone > 0:
+                    log.error(
+                        "%d alerts of subscription %s are in Kafka no more, and were not sent", gone, name
+                    )
             apply(tables, changed)
             push(partition, new)
 

@@ -170,6 +170,7 @@ class Dispatcher:
                 self._note_subscription(key, self._find(key))
             touched[key] = None
         self._pump(*touched)
+        self._backlogs.look(partition)
 
     def on_subscription_changed(self, client_id: str) -> None:
         """Resume, hold or cancel what waits for a client whose subscriptions have changed."""

@@ -159,7 +159,9 @@ def expired(row: Row, at: int, schedule: Sequence[float]) -> Transition | None:
 
 
 def _held(row: Row, at: int) -> Row:
-    wait = int(HOLD_SECONDS * 1000)
+    """Held from now on; if it was never tried, from its beginning: it may have waited in the log."""
+    until = (at if row.attempt else min(row.since, at)) + int(HOLD_SECONDS * 1000)
+    wait = max(0, until - at)
     return msgspec.structs.replace(row, held=True, due=at + wait, wait=wait)
 
 

@@ -43,6 +43,7 @@ async def read_in_steps(
     consumer = connection.consumer(
         isolation_level="read_committed",
         enable_auto_commit=False,
+        auto_offset_reset="none",  # what retention takes meanwhile is an error, and not the end of the range
         fetch_max_wait_ms=100,
     )
     await consumer.start()

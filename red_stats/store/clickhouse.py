@@ -9,10 +9,11 @@ import hashlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -26,6 +27,8 @@ from red_stats.store.queries import DATABASE
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+LOCK_SECONDS: Final = 60.0  # to wait for a worker that changes the tables
+_COPIED = re.compile(rf"INSERT INTO.*?FROM {DATABASE}\.(\w+)", re.DOTALL)
 _TABLE = re.compile("(CREATE TABLE IF NOT EXISTS|ALTER TABLE) ")
 
 StoreError = ClickHouseError
@@ -184,10 +187,10 @@ class Store:
     def _folder(self) -> Path:
         return Path(self.dsn.removeprefix("chdb:///"))
 
-    def _check_room_for_tables(self) -> None:
+    def _check_room_for_tables(self, more: int = 0) -> None:
         """Check before a table is made: chDB never again opens a folder with half of a table's definition."""
         try:
-            self.check_room()
+            self.check_room(more)
         except StoreError as error:
             advice = "make room or lower RED_MIN_FREE_BYTES"
             raise StoreUnusable(f"tables cannot be created: {error}: {advice}") from error
@@ -237,18 +240,49 @@ class Store:
             " (name String, sha256 String, applied_at DateTime DEFAULT now())"
             " ENGINE = MergeTree ORDER BY name"
         )
-        done = dict(self.query(f"SELECT name, sha256 FROM {DATABASE}.migrations"))
-        for path in sorted(MIGRATIONS.glob("*.sql")):
-            sql = path.read_text()
-            digest = hashlib.sha256(sql.encode()).hexdigest()
-            if path.name not in done:
-                self._check_room_for_tables()
-                for statement in filter(str.strip, sql.split(";\n")):
-                    self.command(_TABLE.sub(rf"\1 {DATABASE}.", statement))
-                row = [[path.name], [digest]]
-                self.insert("migrations", ("name", "sha256"), [row], f"migration/{path.name}")
-            elif done[path.name] != digest:
-                raise StoreUnusable(f"{path.name} was edited after it was applied: add a new file instead")
+        texts = {path.name: path.read_text() for path in sorted(MIGRATIONS.glob("*.sql"))}
+        digests = {name: hashlib.sha256(sql.encode()).hexdigest() for name, sql in texts.items()}
+        for name, digest in self._applied().items():
+            if digests.get(name, digest) != digest:
+                raise StoreUnusable(f"{name} was edited after it was applied: add a new file instead")
+        if texts.keys() - self._applied().keys():
+            with nullcontext() if self.embedded else self._alone():
+                for name in [name for name in texts if name not in self._applied()]:
+                    self._apply(name, texts[name], digests[name])
+
+    def _applied(self) -> dict[str, str]:
+        return dict(self.query(f"SELECT name, sha256 FROM {DATABASE}.migrations"))
+
+    def _apply(self, name: str, sql: str, digest: str) -> None:
+        self._check_room_for_tables(sum(map(self._bytes_of, _COPIED.findall(sql))))
+        for statement in filter(str.strip, sql.split(";\n")):
+            self.command(_TABLE.sub(rf"\1 {DATABASE}.", statement))
+        self.insert("migrations", ("name", "sha256"), [[[name], [digest]]], f"migration/{name}")
+
+    def _bytes_of(self, table: str) -> int:
+        parts = "system.parts WHERE active AND database = {d:String} AND table = {t:String}"
+        [[found]] = self.query(f"SELECT sum(bytes_on_disk) FROM {parts}", {"d": DATABASE, "t": table})
+        return int(found)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other workers from changing the tables of the same server meanwhile."""
+        lock, deadline = f"{DATABASE}.migrating", time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self.command(f"CREATE TABLE {lock} (n UInt8) ENGINE = Memory")
+                break
+            except StoreError as error:
+                if time.monotonic() > deadline:
+                    raise StoreUnusable(
+                        f"another worker is changing the tables, start this one later ({str(error)[:100]});"
+                        f" if none is, because it died, DROP TABLE {lock}"
+                    ) from error
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            self.command(f"DROP TABLE {lock}")
 
 
 def _insert_from(path: str, table: str, columns: Sequence[str], settings: Mapping[str, int | str]) -> str:

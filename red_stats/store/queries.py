@@ -18,7 +18,7 @@ ALERT_COLUMNS: Final = (
 DELIVERY_COLUMNS: Final = (
     "id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
     " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
-    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), toUnixTimestamp64Milli(enqueued_at)"
+    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), toUnixTimestamp64Milli(min(enqueued_at) AS made)"
 )
 LAST_STATES: Final = ("delivered", "exhausted", "cancelled")  # after which there is no further row
 
@@ -148,7 +148,7 @@ def deliveries(
         rows, number = f"{rows} AND enqueued_at >= newest.1", "newest.2"
     sql = (
         f"{bound}SELECT {DELIVERY_COLUMNS}, {number} FROM {DATABASE}.deliveries WHERE {rows}"
-        f" GROUP BY enqueued_at, id{having} ORDER BY enqueued_at DESC, id DESC LIMIT {limit:d}"
+        f" GROUP BY id{having} ORDER BY made DESC, id DESC LIMIT {limit:d}"
     )
     return Question(sql, values)
 
@@ -158,7 +158,7 @@ def delivery(client_id: str, *, delivery_id: str | None = None, alert_id: str | 
     name, value = ("id", delivery_id) if delivery_id is not None else ("alert_id", alert_id)
     sql = (
         f"SELECT {DELIVERY_COLUMNS}, 0 FROM {DATABASE}.deliveries"
-        f" WHERE client_id = {{c:String}} AND {name} = {{i:String}} GROUP BY enqueued_at, id"
+        f" WHERE client_id = {{c:String}} AND {name} = {{i:String}} GROUP BY id"
     )
     return Question(sql, {"c": client_id, "i": value})
 

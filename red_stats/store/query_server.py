@@ -65,9 +65,11 @@ class StoreServer:
             return web.Response(status=401)
         question = orjson.loads(await request.read())
         loop = asyncio.get_running_loop()
+        # what ends a question must not wait behind it
+        executor = None if question["sql"].startswith("KILL ") else self._readers
         try:
             rows = await loop.run_in_executor(
-                self._readers, self._store.query, question["sql"], question["parameters"]
+                executor, self._store.query, question["sql"], question["parameters"]
             )
         except StoreError as error:
             return web.Response(status=500, text=str(error)[:500])

@@ -101,7 +101,8 @@ class QueryShares:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                share.waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # it may have been called and passed over just now
+                    share.waiting.remove(turn)
             else:  # it had just come
                 self._leave(client_id)
             raise

@@ -29,13 +29,7 @@ class PendingRows(dict[str, Row]):
 
     def put(self, delivery_id: str, row: Row | None) -> None:
         """Set the new row of a delivery; None removes it, since it has ended."""
-        if row is not None:
-            if delivery_id not in self:
-                self.clients[row.client_id] = self.clients.get(row.client_id, 0) + 1
-            self[delivery_id] = row
-            self.of.setdefault(row.subscription_id, {})[delivery_id] = row
-            return
-        old = self.pop(delivery_id, None)
+        old = self.pop(delivery_id, None)  # it may be of another endpoint, where somebody else has written
         if old is not None:
             siblings = self.of[old.subscription_id]
             del siblings[delivery_id]
@@ -44,6 +38,10 @@ class PendingRows(dict[str, Row]):
             self.clients[old.client_id] -= 1
             if not self.clients[old.client_id]:
                 del self.clients[old.client_id]
+        if row is not None:
+            self[delivery_id] = row
+            self.of.setdefault(row.subscription_id, {})[delivery_id] = row
+            self.clients[row.client_id] = self.clients.get(row.client_id, 0) + 1
 
     def counts(self, client_id: str, subscription_id: str) -> tuple[int, int]:
         """How many rows an endpoint and its client have."""

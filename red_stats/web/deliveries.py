@@ -36,6 +36,8 @@ class Deliveries:
         given = known(request, "subscription", "alert", "state", "after", "limit")
         if given.get("state", "pending") not in STATES:
             raise invalid("state", f"it must be one of {', '.join(STATES)}")
+        if given.get("alert") == "":
+            raise invalid("alert", "it must be the id of an alert")
         limit = count_of(given, "limit", 100, 1, 1000)
         rows = await self._rows(client_id, given, _place_of(given), limit + 1)
         items = [row[-1] for row in rows[:limit]]

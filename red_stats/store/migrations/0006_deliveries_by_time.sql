@@ -1,6 +1,6 @@
 -- newest deliveries first, all rows of one beside each other: a page reads a few thousand rows and not all of a client
 ALTER TABLE deliveries ADD COLUMN IF NOT EXISTS enqueued_at DateTime64(3, 'UTC');
-DROP TABLE IF EXISTS red.deliveries_by_time;
+DROP TABLE IF EXISTS red.deliveries_by_time SETTINGS max_table_size_to_drop = 0;
 CREATE TABLE IF NOT EXISTS deliveries_by_time
 (
     client_id LowCardinality(String) CODEC(ZSTD(1)),  -- '' is the marker row of a batch
@@ -38,5 +38,6 @@ SELECT
     kafka_partition, kafka_offset, batch_first, batch_rows, batch_at
 FROM red.deliveries
 SETTINGS max_partitions_per_insert_block = 0, max_bytes_before_external_sort = 1000000000;
+SELECT throwIf((SELECT count() FROM red.deliveries) != (SELECT count() FROM red.deliveries_by_time), 'the copy is not whole');
 EXCHANGE TABLES red.deliveries AND red.deliveries_by_time;
-DROP TABLE red.deliveries_by_time;
+DROP TABLE red.deliveries_by_time SETTINGS max_table_size_to_drop = 0;

@@ -146,3 +146,18 @@ def test_no_delivery_waits_longer_than_was_planned_however_the_clock_is_set_mean
     assert turn.row.due == planned + wait
     assert turn.row.left(planned - ahead) == min(wait, wait + ahead)
     assert a_row(planned).left(planned - ahead) <= 0
+
+
+def test_a_row_that_was_never_tried_is_held_for_72_h_from_its_beginning():
+    """Alerts that waited in the log behind others get no 72 h of their own once they have a row."""
+    hold = 72 * 3600 * 1000
+    off = a_subscription(enabled=False)
+    for at in (0, 1000, hold - 1, hold, 5 * hold):
+        kept = deliveries.on_subscription_changed(a_row(0), off, at).row
+        assert (kept.held, kept.due) == (True, max(at, hold))
+    tried = deliveries.attempted(a_row(0), Outcome(500, None, 0), 1000, (5.0,), 0.5).row
+    assert deliveries.on_subscription_changed(tried, off, 2000).row.due == 2000 + hold
+    ended = deliveries.on_subscription_changed(
+        deliveries.on_subscription_changed(a_row(0), off, hold).row, off, hold
+    )
+    assert ended.row is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from red_stats.store.clickhouse import MIGRATIONS, Store
+from red_stats.store import clickhouse
+from red_stats.store.clickhouse import MIGRATIONS, Store, StoreUnusable
 
 NOW = 1_790_000_000_000
 OLD = "client_id, id, webhook_id, alert_id, subscription_id, version, state, attempt, at, kafka_offset"
@@ -54,3 +55,21 @@ def test_every_row_of_a_delivery_knows_afterwards_when_it_was_made_also_if_that_
         forgotten(store)
         assert rows(store) == expected
     assert [name for (name,) in store.query("SHOW TABLES FROM red") if "by_time" in name] == []
+
+
+def test_one_worker_at_a_time_changes_the_tables_of_a_server(store, monkeypatch):
+    monkeypatch.setattr(clickhouse, "LOCK_SECONDS", 0.3)
+    with store._alone(), pytest.raises(StoreUnusable, match=r"DROP TABLE red\.migrating"), store._alone():
+        raise AssertionError("two at once")
+    with store._alone():
+        pass
+
+
+def test_a_table_is_copied_only_where_there_is_room_for_it_twice(store):
+    store.command(
+        "INSERT INTO red.deliveries (client_id, id) SELECT 'a', toString(number) FROM numbers(100000)"
+    )
+    asked = []
+    store.check_room = asked.append
+    forgotten(store)
+    assert any(more > 100_000 for more in asked)

@@ -104,6 +104,20 @@ async def test_who_leaves_just_as_its_turn_comes_passes_it_on(executor):
     await until(lambda: not shares._shares)
 
 
+async def test_who_leaves_while_its_turn_is_passed_over_is_cancelled_like_any_other(executor):
+    shares, first = QueryShares(executor, together=1), Work()
+    running = asyncio.create_task(shares.run("eve", first))
+    await until(lambda: first.running == 1)
+    waiting = asyncio.create_task(shares.run("eve", lambda: "never"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    shares._leave("eve")
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    first.go.set()
+    await running
+
+
 #: Of a question: seconds by the clock, of the processor, and charged.
 TIMES = [(2.0, 0.01, 2.0), (0.2, 0.15, 0.15), (0.01, 0.01, 0.01)]
 

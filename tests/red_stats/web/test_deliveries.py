@@ -137,6 +137,7 @@ async def test_a_delivery_is_found_by_its_id_and_by_its_alert_and_by_no_other_cl
         assert page["next"] is None
     _, page = await ask("/v1/deliveries", alert="anobody")
     assert page == {"items": [], "next": None}
+    assert (await ask("/v1/deliveries", alert=""))[0] == 400
 
 
 @pytest.mark.parametrize("after", ["", "7", "-x", "x-1", "٣-x", "1" * 16 + "-x", "1-" + "x" * 201])
