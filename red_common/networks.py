@@ -1,7 +1,7 @@
-"""Networks that an operator names. Pure."""
+"""Networks that an operator names, and this machine. Pure."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -14,6 +14,14 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         ValueError: one of them is not a network.
     """
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, a name or an address, is surely this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_in(address: Address, networks: Iterable[Network]) -> bool:

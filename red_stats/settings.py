@@ -65,8 +65,8 @@ class Settings(CommonSettings):
     webhook_rows: int = Field(
         10_000,
         ge=20,
-        description="pending deliveries of one endpoint that are kept as rows, about 2 KiB each, and a tenth"
-        " of those of one client; further alerts wait in the log",
+        description="pending deliveries of one endpoint that are kept as rows in memory, a tenth of those of"
+        " one client; further alerts wait in the log",
     )
     webhook_timeout: float = Field(15, gt=0, description="seconds that one attempt may take")
     min_free_bytes: int = Field(

@@ -30,26 +30,23 @@ __all__ = [
 ]
 
 
-class _Producer(Producer):  # type: ignore[misc]
-    """A producer that is closed if it cannot start: else it would complain beside the error."""
+class _ClosedUnlessStarted:
+    """A client that is closed if it cannot start: else it would complain beside the error."""
 
     async def start(self) -> None:
         try:
-            await super().start()
+            await super().start()  # type: ignore[misc]
         except (KafkaError, OSError):
-            await self.stop()
+            await self.stop()  # type: ignore[attr-defined]
             raise
 
 
-class _Consumer(Consumer):  # type: ignore[misc]
-    """The same for a consumer."""
+class _Producer(_ClosedUnlessStarted, Producer):  # type: ignore[misc]
+    pass
 
-    async def start(self) -> None:
-        try:
-            await super().start()
-        except (KafkaError, OSError):
-            await self.stop()
-            raise
+
+class _Consumer(_ClosedUnlessStarted, Consumer):  # type: ignore[misc]
+    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from red_stats.tables.partition_state import PartitionStates
 
 log = logging.getLogger(__name__)
 
-PASS_ROWS: Final = 2000  # rows of one transaction, about 1 KiB each
+PASS_ROWS: Final = 2000  # of one transaction
 PASS_RECORDS: Final = 50_000  # then what was found goes out: others have a shorter way to theirs
 RETRY_SECONDS: Final = 1.0
 

@@ -129,7 +129,6 @@ class Dispatcher:
             found = self._subscriptions.find(client_id, subscription_id)
             if found is not None:  # else it is told of when it has been read
                 self._apply_subscription(Key(state.partition, client_id, subscription_id), found)
-        self._backlogs.look(state.partition)
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
         """Send nothing more from a partition that was revoked.
@@ -336,7 +335,6 @@ class Dispatcher:
         for update in updates:
             if isinstance(update, Attempted):
                 self._note_settled(key_of(partition, update.row))
-        self._backlogs.look(partition)
 
     def _note_settled(self, key: Key) -> None:
         queue = self._queues.get(key)

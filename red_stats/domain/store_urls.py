@@ -1,8 +1,9 @@
 """What RED_CLICKHOUSE says: where a ClickHouse server is, and whether a password may go in clear. Pure."""
 
-from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from red_common.networks import is_loopback
 
 SCHEMES: Final = {"https": True, "clickhouses": True, "http": False, "clickhouse": False}  # whether by TLS
 ELSEWHERE: Final = frozenset(
@@ -60,7 +61,7 @@ def parse_store_url(url: str) -> StoreAddress:
     if wrong := sorted(ELSEWHERE & options.keys()):
         raise ValueError(f"cannot have {wrong[0]}=: write {parts.scheme}://user:password@host:port")
     password = unquote(parts.password or "")
-    if password and not tls and not is_meant and not _is_loopback(host):
+    if password and not tls and not is_meant and not is_loopback(host):
         raise ValueError(
             f"would send its password to {host} in clear: say https://, or add ?secure=false if that is meant"
         )
@@ -85,10 +86,3 @@ def _transport(scheme: str, secure: str | None) -> tuple[bool, bool]:
     if tls and secure == "false":
         raise ValueError(f"says {scheme}:// and secure=false: decide for one of them")
     return secure == "true", True
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

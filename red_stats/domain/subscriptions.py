@@ -6,7 +6,7 @@ measurements has passed them, so a decision is a pure function of the log
 (docs/architecture.md, "The four exactness rules", rule 3).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -64,19 +64,8 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
     def public(self) -> "PublicSubscription":
         """The subscription as clients see it, without secrets."""
-        return PublicSubscription(
-            id=self.id,
-            version=self.version,
-            webhook_url=self.webhook_url,
-            threshold=self.threshold,
-            description=self.description,
-            enabled=self.enabled,
-            disabled_reason=self.disabled_reason,
-            max_age=self.max_age,
-            in_force_from=f"{self.partition}:{self.since}",
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-        )
+        seen = {name: getattr(self, name) for name in _SEEN}
+        return PublicSubscription(in_force_from=f"{self.partition}:{self.since}", **seen)
 
 
 class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,22 +90,10 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
 
     def whole(self, rest: "Private") -> Subscription:
         """The subscription with what clients do not see of it."""
-        return Subscription(
-            id=self.id,
-            version=self.version,
-            webhook_url=self.webhook_url,
-            threshold=self.threshold,
-            description=self.description,
-            enabled=self.enabled,
-            disabled_reason=self.disabled_reason,
-            holds=rest.holds,
-            max_age=self.max_age,
-            since=self.since,
-            partition=int(self.in_force_from.partition(":")[0]),
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            secrets=rest.secrets,
-        )
+        seen = {name: getattr(self, name) for name in _SEEN}
+        partition, _, since = self.in_force_from.partition(":")
+        place: dict[str, Any] = {"partition": int(partition), "since": int(since)}
+        return Subscription(secrets=rest.secrets, holds=rest.holds, **place, **seen)
 
 
 class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +101,10 @@ class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     secrets: tuple[Secret, ...] = ()
     holds: bool = False
+
+
+#: The fields that stand in both.
+_SEEN = [name for name in Subscription.__struct_fields__ if name in PublicSubscription.__struct_fields__]
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):

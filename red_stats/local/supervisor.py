@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Final
 
 import aiohttp
@@ -21,6 +20,7 @@ from red_common.child_processes import describe
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaError
 from red_common.kafka.refusals import why_failed
+from red_common.networks import is_loopback
 from red_common.secret_keys import SecretKeyError, load_keys
 from red_common.web.trust import trust
 from red_stats.domain.measurements import from_ms
@@ -47,11 +47,7 @@ def allowance_of(host: str) -> str:
     Whoever can reach the services could send webhooks to programs of this machine that trust it. So they may
     go to loopback only while nobody else gets in.
     """
-    try:
-        is_loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    return WEBHOOK_ALLOW if is_loopback else ""
+    return WEBHOOK_ALLOW if is_loopback(host) else ""
 
 
 class Supervisor:

@@ -242,13 +242,16 @@ class Store:
         )
         texts = {path.name: path.read_text() for path in sorted(MIGRATIONS.glob("*.sql"))}
         digests = {name: hashlib.sha256(sql.encode()).hexdigest() for name, sql in texts.items()}
-        for name, digest in self._applied().items():
+        applied = self._applied()
+        for name, digest in applied.items():
             if digests.get(name, digest) != digest:
                 raise StoreUnusable(f"{name} was edited after it was applied: add a new file instead")
-        if texts.keys() - self._applied().keys():
-            with nullcontext() if self.embedded else self._alone():
-                for name in [name for name in texts if name not in self._applied()]:
-                    self._apply(name, texts[name], digests[name])
+        if applied.keys() >= texts.keys():
+            return
+        with nullcontext() if self.embedded else self._alone():
+            applied = self._applied()  # another worker may just have done it
+            for name in [name for name in texts if name not in applied]:
+                self._apply(name, texts[name], digests[name])
 
     def _applied(self) -> dict[str, str]:
         return dict(self.query(f"SELECT name, sha256 FROM {DATABASE}.migrations"))

@@ -157,7 +157,7 @@ def delivery(client_id: str, *, delivery_id: str | None = None, alert_id: str | 
     """DELIVERY_COLUMNS of a client's delivery with this id, or of this alert."""
     name, value = ("id", delivery_id) if delivery_id is not None else ("alert_id", alert_id)
     sql = (
-        f"SELECT {DELIVERY_COLUMNS}, 0 FROM {DATABASE}.deliveries"
+        f"SELECT {DELIVERY_COLUMNS} FROM {DATABASE}.deliveries"
         f" WHERE client_id = {{c:String}} AND {name} = {{i:String}} GROUP BY id"
     )
     return Question(sql, {"c": client_id, "i": value})

@@ -21,7 +21,7 @@ COMMAND_BYTES_A_DAY: Final = 256 << 20  # as many at once
 KEPT_BYTES: Final = 16 << 10  # of a command and its answer, which are kept for ever: more than they have
 REQUESTS_PER_SECOND: Final = 100.0
 REQUESTS_AT_ONCE: Final = 1000
-LONGEST_REFUSAL: Final = 10.0  # seconds: as many connections as a client likes cost 50 refusals a second
+LONGEST_REFUSAL: Final = 10.0  # seconds: up to 500 connections of a client cost 50 refusals a second
 TEST_SECONDS: Final = 10.0  # between two test events of a subscription
 
 ONE: Final = "/v1/subscriptions/{id}"

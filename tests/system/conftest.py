@@ -26,6 +26,14 @@ def up_with_tls(tmp_path_factory):
 
 
 @pytest.fixture
+def folders(tmp_path):
+    made = [tmp_path / name for name in ("one", "two")]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+@pytest.fixture
 async def demo(up):
     async with aiohttp.ClientSession() as session:
         yield Api(session, up.keys["demo"]["api_key"], "demo")

@@ -24,14 +24,6 @@ def authority(tmp_path):
     return Authority(tmp_path / "authority")
 
 
-@pytest.fixture
-def folders(tmp_path):
-    made = [tmp_path / name for name in ("one", "two")]
-    for folder in made:
-        folder.mkdir()
-    return made
-
-
 async def told_by(workers, kafka, number):
     """What each worker answers about a client of a partition."""
     client_id = a_client_of(number, PARTITIONS)

@@ -15,14 +15,6 @@ from tests.services import an_api, running, worker
 from tests.system.test_flow import measured
 
 
-@pytest.fixture
-def folders(tmp_path):
-    made = [tmp_path / name for name in ("one", "two")]
-    for folder in made:
-        folder.mkdir()
-    return made
-
-
 async def _counts(api, service, position):
     return await api.call("GET", f"{service.url}/v1/live?at_least={position}")
 

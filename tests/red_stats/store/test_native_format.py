@@ -4,22 +4,19 @@ from array import array
 
 import pytest
 
-from red_stats.store.clickhouse import Store
 from red_stats.store.native_format import pieces
 
 TEXTS = ["", "a", "ä", "b" * 127, "c" * 128, "d" * 20_000, "e\0\n\\'", "😀"]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store.in_folder(tmp_path_factory.mktemp("chdb"), min_free_bytes=0)
-    store.open()
+def store(store):
+    """A store with a table of every kind of column."""
     store.command(
         "CREATE TABLE red.kinds (place UInt32, text String, few LowCardinality(String), small UInt16,"
         " large UInt64, at DateTime64(3, 'UTC')) ENGINE = MergeTree ORDER BY place"
     )
-    yield store
-    store.close()
+    return store
 
 
 @pytest.mark.parametrize("texts", [TEXTS, ["x" * 36, "y" * 36], ["ä", "b" * 2], ["x" * 200] * 3, [""] * 2])

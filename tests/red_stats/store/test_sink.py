@@ -5,20 +5,11 @@ from pathlib import Path
 import pytest
 
 from red_stats.domain.column_batch import ColumnBatch
-from red_stats.store.clickhouse import Store
 from red_stats.store.sink import ConcurrentWriter, Rows, Sink
 from tests.builders import NOW
 
 COLUMNS = ("client_id", "measured_at", "red_bp")
 EMPTY = ("", 0, 0)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store.in_folder(tmp_path_factory.mktemp("chdb"), min_free_bytes=0)
-    store.open()
-    yield store
-    store.close()
 
 
 @pytest.fixture

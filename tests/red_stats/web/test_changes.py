@@ -7,6 +7,7 @@ import struct
 import pytest
 from aiohttp import web
 
+from red_common.web import connection
 from red_common.web.runner import Runner
 from red_stats.web.changes import changes_go_on
 
@@ -35,7 +36,10 @@ class Handler:
 @pytest.mark.parametrize(
     ("method", "end"), [("GET", "cancelled"), ("HEAD", "cancelled"), ("POST", "ended"), ("DELETE", "ended")]
 )
-async def test_a_read_ends_when_its_asker_leaves_and_a_change_is_carried_through(method, end, is_abrupt):
+async def test_a_read_ends_when_its_asker_leaves_and_a_change_is_carried_through(
+    method, end, is_abrupt, monkeypatch
+):
+    monkeypatch.setattr(connection, "LEFT_SECONDS", 0.1)
     handler = Handler()
     app = web.Application(middlewares=[changes_go_on()])
     app.router.add_route("*", "/", handler.handle)
@@ -53,7 +57,7 @@ async def test_a_read_ends_when_its_asker_leaves_and_a_change_is_carried_through
         writer.close()
         await writer.wait_closed()
         if end == "ended":
-            await asyncio.sleep(1.2)  # long enough for the server to take him for gone
+            await asyncio.sleep(0.3)  # long enough for the server to take him for gone
             handler.go_on.set()
         await handler.told.wait()
     await runner.cleanup()

@@ -12,21 +12,12 @@ from red_common.web.auth import CALLER
 from red_common.web.errors import problems
 from red_stats.domain.recorded_tables import DELIVERIES
 from red_stats.resources import _rows
-from red_stats.store.clickhouse import Store
 from red_stats.web import deliveries
 
 STATES = ("pending", "held", "delivered", "exhausted", "cancelled")
 ENDED = STATES[2:]
 NOW = 1_790_000_000_000
 COUNT = 300
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store.in_folder(tmp_path_factory.mktemp("chdb"), min_free_bytes=0)
-    store.open()
-    yield store
-    store.close()
 
 
 class Made:
