@@ -12,7 +12,7 @@ up: $(VENV)/.run  ## run the whole system here; Ctrl-C stops it
 test: check browser  ## check and test everything
 	$(BIN)/python -m pytest -q
 
-quick: $(VENV)/.dev  ## the tests that need neither Kafka nor processes, within a minute
+quick: $(VENV)/.dev  ## the tests that need neither Kafka nor processes, in a few minutes
 	$(BIN)/python -m pytest -q -m 'not system'
 
 check: $(VENV)/.dev  ## formatting, lint, types, imports, spelling, and what is in deploy/

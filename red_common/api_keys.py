@@ -8,19 +8,22 @@ import hmac
 import logging
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from red_common.events import rfc3339
 from red_common.kafka.connection import ConsumerRecord
 from red_common.secret_keys import SecretKeys
 
 log = logging.getLogger(__name__)
 
 TOPIC: Final = "red.api-keys"
+ERASED: Final = "erased/"  # begins the record keys of erased clients; and what their signatures are for
 
-Scope = Literal["measure", "statistics", "subscriptions", "admin"]
-SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions", "admin")
+Scope = Literal["measure", "statistics", "subscriptions", "sql", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions", "sql", "admin")
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("measure", "statistics", "subscriptions")
 
 
@@ -50,6 +53,27 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def signed_bytes(self) -> bytes:
         """What `mac` is of: everything else, in one form."""
         return msgspec.json.encode(msgspec.structs.astuple(self)[:-1])
+
+
+class ErasedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of a record on `red.api-keys` under `erasure_key`: the client was erased.
+
+    Its keys made until `erased_at` (RFC 3339 in UTC) open nothing, whatever is written again, and what is
+    stored of it until then goes. `mac` is a signature as that of a key's record.
+    """
+
+    client_id: str
+    erased_at: str
+    mac: str = ""
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What `mac` is of: everything else, in one form."""
+        return msgspec.json.encode(msgspec.structs.astuple(self)[:-1])
+
+    def signed(self, keys: SecretKeys) -> "ErasedClient":
+        """The record with a signature under the secret key in use."""
+        return msgspec.structs.replace(self, mac=keys.sign(ERASED, self.signed_bytes))
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -97,11 +121,24 @@ def revocation_key(key_id: str) -> str:
     return f"revoked/{key_id}"
 
 
+def erasure_key(client_id: str) -> str:
+    """The record key under which it stands for good that a client was erased."""
+    return f"{ERASED}{client_id}"
+
+
 def _parts(key: str) -> tuple[str, str, str]:
     """What stands before, the key id, and the secret."""
     prefix, _, rest = key.partition("_")
     key_id, _, secret = rest.partition("_")
     return prefix, key_id, secret
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time in the one form that sorts as it passes: `2026-01-01T00:00:00.000Z`."""
+    try:
+        return rfc3339(datetime.fromisoformat(text)) == text
+    except (ValueError, OverflowError):
+        return False
 
 
 def _sha256(secret: str) -> str:
@@ -110,6 +147,8 @@ def _sha256(secret: str) -> str:
 
 class Keyring:
     """Every key of the topic: `apply` feeds it, `authenticate` asks it. `records` holds them by key id.
+
+    `erased` says of each client that was erased when that was (RFC 3339).
 
     `ignored` counts the records that were not taken. With `keep_unsigned`, `unsigned` holds those without a
     signature of ours, which open nothing: to be looked at, not for services, whose memory anybody could fill.
@@ -120,6 +159,7 @@ class Keyring:
         self._revoked: set[str] = set()
         self.records: dict[str, KeyRecord] = {}
         self.unsigned: dict[str, KeyRecord] = {}
+        self.erased: dict[str, str] = {}
         self.ignored = 0
 
     def apply(self, record: ConsumerRecord) -> None:
@@ -132,6 +172,9 @@ class Keyring:
         if record.value is None:
             self.records.pop(name, None)
             self.unsigned.pop(name, None)
+            return
+        if name.startswith(ERASED):
+            self._erase(record, name)
             return
         try:
             found = msgspec.json.decode(record.value, type=KeyRecord)
@@ -147,11 +190,38 @@ class Keyring:
             self._ignore(record, f"key {found.key_id} stands under another record key")
         elif found.key_id in self._revoked and not is_revoked:
             self._ignore(record, f"key {found.key_id} has been revoked")
+        elif self._is_erased(found):
+            self._ignore(record, f"key {found.key_id} is of a client that has been erased")
         else:
             self.records[found.key_id] = found
             self.unsigned.pop(found.key_id, None)
             if is_revoked:
                 self._revoked.add(found.key_id)
+
+    def _erase(self, record: ConsumerRecord, name: str) -> None:
+        try:
+            found = msgspec.json.decode(record.value, type=ErasedClient)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._ignore(record, f"not a valid record of an erased client: {error}")
+            return
+        if not self._keys.has_signed(ERASED, found.signed_bytes, found.mac):
+            self._ignore(record, "an erased client is not signed with our secret key")
+        elif name != erasure_key(found.client_id):
+            self._ignore(record, "an erased client stands under another record key")
+        elif not is_time(found.erased_at):
+            self._ignore(record, f"a client was erased at {found.erased_at[:40]!r}, which is no time")
+        elif found.erased_at > self.erased.get(found.client_id, ""):
+            self.erased[found.client_id] = found.erased_at
+            for known in (self.records, self.unsigned):
+                for key_id in [key_id for key_id, one in known.items() if self._is_erased(one)]:
+                    del known[key_id]
+
+    def _is_erased(self, record: KeyRecord) -> bool:
+        """Whether a key was made before its client was erased, or at no time that can be compared."""
+        erased_at = self.erased.get(record.client_id)
+        if erased_at is None:
+            return False
+        return record.created_at <= erased_at or not is_time(record.created_at)
 
     def _ignore(self, record: ConsumerRecord, why: str) -> None:
         self.ignored += 1
@@ -164,6 +234,8 @@ class Keyring:
         """
         if not authorization:
             return Refused("missing")
+        if not authorization.isascii():
+            return Refused("malformed")
         scheme, _, token = authorization.partition(" ")
         prefix, key_id, secret = _parts(token.strip())
         record = self.records.get(key_id)

@@ -16,15 +16,18 @@ TOPIC: Final = "red.audit"
 OTHERS: Final = "others"
 
 #: How many lines of one kind of `who` are told apart between two takes. Addresses cost nothing, keys do.
-ROOM: Final = {"address": 100, "key": 880}
+ROOM: Final = {"address": 100, "key": 880, "red": 10}
 
 Name = Literal[
     "key_created",
     "key_revoked",
     "key_signed",
+    "key_widened",
     "secrets_rotated",
     "rebuild",
     "dead_letter_replayed",
+    "client_erased",
+    "images_erased",
     "read_as",
     "changed_as",
     "key_refused",
@@ -34,9 +37,9 @@ Name = Literal[
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The value of a record on `red.audit`.
 
-    `who` is `operator:<user>@<host>`, `up`, `key:<key_id>`, `address:<ip>` or `others`; `target` is what it
-    was done to, `client_id` whose that is. It happened `count` times from `at` to `until` (RFC 3339). A
-    record that is repeated has the same `id`. Nothing in it is secret.
+    `who` is `operator:<user>@<host>`, `up`, `red`, `key:<key_id>`, `address:<ip>` or `others`; `target` is
+    what it was done to, `client_id` whose that is. It happened `count` times from `at` to `until` (RFC 3339).
+    A record that is repeated has the same `id`. Nothing in it is secret.
     """
 
     id: str

@@ -32,6 +32,10 @@ STATS_POINTS: Final = (
     "record.before-insert",
     "record.after-insert",
     "record.before-ack",
+    "record.before-seal",
+    "record.after-seal",
+    "record.before-erase",
+    "record.after-erase",
 )
 
 POINTS: Final = (*RED_POINTS, *STATS_POINTS)

@@ -28,10 +28,10 @@ class RateLimits:
         if self._rate:
             self._put(who, self._tokens(who) - count)
 
-    def wait_seconds(self, who: str) -> float:
-        """Seconds until one more is allowed; 0 if it is now."""
+    def wait_seconds(self, who: str, count: float = 1) -> float:
+        """Seconds until `count` more are allowed; 0 if they are now."""
         tokens = self._tokens(who)
-        return 0.0 if not self._rate or tokens >= 1 else (1 - tokens) / self._rate
+        return 0.0 if not self._rate or tokens >= count else (count - tokens) / self._rate
 
     def headers(self, who: str) -> dict[str, str]:
         """The headers `RateLimit` and `RateLimit-Policy` of a response; empty without limit."""

@@ -1,7 +1,9 @@
 """The settings both services share, and how each reads its own from `RED_*` environment variables."""
 
 import os
+import re
 import sys
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -21,6 +23,8 @@ from red_common.networks import Network, parse_networks
 from red_common.process_log import LogFormat
 
 SECRET: Final[dict[str, Any]] = {"secret": True}  # marks a setting that may be given as a file
+ORIGIN: Final = re.compile(r"(https?)://(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::([1-9][0-9]{0,4}))?")
+PORTS: Final = {"http": 80, "https": 443}  # which browsers leave out
 Port = Annotated[int, Field(ge=1, le=65535)]
 Kind = TypeVar("Kind", bound="CommonSettings")
 
@@ -34,6 +38,41 @@ def checked(parse: Any) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def parse_origin(text: str) -> str:
+    """An origin as browsers write it: scheme, host, and a port that is not the scheme's own.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    found = ORIGIN.fullmatch(text)
+    if found is None or not _is_host(found[2], found[3]):
+        raise ValueError(f"{text} is no origin: https://host or https://host:port, in lower case")
+    if found[4] is not None and not _is_named(found[1], int(found[4])):
+        raise ValueError(f"{text} is no origin: browsers never name that port there")
+    return text
+
+
+def _is_named(scheme: str, port: int) -> bool:
+    return port <= 65535 and port != PORTS[scheme]
+
+
+def _is_host(name: str | None, address: str | None) -> bool:
+    """Whether a name, or an address in brackets, is written as browsers write it."""
+    try:
+        if address is not None:
+            return str(IPv6Address(address)) == address
+        last = (name or "").removesuffix(".").rpartition(".")[2]
+        return bool(last) and (not last.isdigit() or bool(IPv4Address(name or "")))
+    except ValueError:
+        return False
+
+
+def origin(scheme: str, host: str, port: int) -> str:
+    """The origin of what listens there, as browsers send it."""
+    named = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{named}" + ("" if port == PORTS[scheme] else f":{port}")
 
 
 class FromFiles(PydanticBaseSettingsSource):

@@ -30,6 +30,7 @@ from red_common.web.runner import Runner
 from red_service import metrics
 from red_service.decoding.pool import DecoderPool, Limits
 from red_service.disk_reserve import DiskReserve
+from red_service.erasure import Erasure
 from red_service.idempotency.publisher import TransactionalPublisher
 from red_service.idempotency.requests import IdempotentRequests
 from red_service.idempotency.store import IntentStore
@@ -100,7 +101,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     stack.push_async_callback(keys.stop)
     await keys.start()
     objects = open_store(settings.storage, settings.data)
-    store = ImageStore(objects, sync=_sync_for(settings), quota=settings.image_quota)
+    store = ImageStore(objects, sync=_sync_for(settings), quota=settings.image_quota, erased=keyring.erased)
     reserve = DiskReserve(_disks(settings), settings.disk_reserve, now=time.monotonic)
     await store.probe()
     pool = await _decoders(settings, stack)
@@ -130,6 +131,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> None:
     stack.callback(sweeping.cancel)
     recounting = asyncio.create_task(_recount(store), name="recount images of clients")
     stack.callback(recounting.cancel)
+
+    erasure = Erasure(keyring.erased, store, intents, audit.count)
+    erasing = asyncio.create_task(erasure.run(), name="erase clients")
+    stack.callback(erasing.cancel)
 
     async def disk_problem() -> str | None:
         return reserve.failure()

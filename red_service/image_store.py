@@ -10,10 +10,12 @@ A name chosen by a client never becomes part of an object's key; a client_id is 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 import obstore
@@ -23,7 +25,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from red_service.image_usage import ImageUsage
 
 SECONDS: Final = 10.0  # that one operation may take
-COUNT_SECONDS: Final = 600.0  # that counting the images of a client may take
+COUNT_SECONDS: Final = 600.0  # that counting the images of a client may take, or deleting them
 PROBE: Final = "v1/.probe"
 
 
@@ -85,7 +87,8 @@ class ImageStore:
 
     Every method raises StorageError if the store fails or takes longer than `seconds`. With `sync`, an
     image counts as stored once `sync` has returned for each of its objects. With a `quota`, the images of one
-    client take up at most so many bytes.
+    client take up at most so many bytes. `erased` says until when (RFC 3339) what is stored of a client goes:
+    bytes from before are written anew when they come again, for any process may be about to delete them.
     """
 
     def __init__(
@@ -95,12 +98,14 @@ class ImageStore:
         *,
         sync: SyncObject | None = None,
         quota: int = 0,
+        erased: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._store = store
         self._seconds = seconds
         self._sync = sync
         self._usage = ImageUsage(quota, self._bytes_of) if quota else None
         self._writing: dict[str, asyncio.Event] = {}
+        self._erased = erased
 
     async def put(self, client_id: str, image_id: str, image: StoredImage, content: bytes) -> None:
         """Stores the bytes and what the id stands for; equal bytes of one client are stored once.
@@ -145,14 +150,44 @@ class ImageStore:
         async with guarded(self._seconds):
             await obstore.put_async(self._store, PROBE, b"1")
 
+    async def erase(self, client_id: str, until: datetime) -> int:
+        """Deletes what was stored of a client up to a time; returns how many objects.
+
+        What is stored meanwhile, be it the same bytes, stays.
+        """
+        try:
+            async with guarded(COUNT_SECONDS):
+                return sum([await self._erase(key, until) for key in await self._keys_of(client_id, until)])
+        finally:
+            if self._usage is not None:
+                self._usage.forget(client_id)
+
+    async def _keys_of(self, client_id: str, until: datetime) -> list[str]:
+        pages = obstore.list(self._store, f"v1/{client_id}/")
+        return [meta["path"] async for page in pages for meta in page if meta["last_modified"] <= until]
+
+    async def _erase(self, key: str, until: datetime) -> bool:
+        async with self._alone(key):
+            found = await self._found(key)
+            if found is None or found["last_modified"] > until:
+                return False
+            with suppress(NotFoundError, FileNotFoundError):  # another process was first
+                await obstore.delete_async(self._store, key)
+                return True
+        return False
+
     async def recount(self) -> None:
         """Counts anew what is kept for each client that a quota was asked for."""
         if self._usage is not None:
             await self._usage.recount()
 
     async def _write(self, client_id: str, key: str, content: bytes) -> None:
-        """Stores the bytes unless they are there."""
-        if await self._has(key, len(content)):
+        """Stores the bytes unless they are there, and not about to be deleted."""
+        found = await self._found(key)
+        if found is not None and found["size"] == len(content):  # writers of a key write the same bytes
+            if not self._is_erased(client_id, found["last_modified"]):
+                return
+            await obstore.put_async(self._store, key, content, use_multipart=False)
             return
         if self._usage is not None:
             await self._usage.take(client_id, len(content))
@@ -188,12 +223,16 @@ class ImageStore:
                 ]
             )
 
-    async def _has(self, key: str, size: int) -> bool:
-        """Whether the object exists in full; concurrent writers of a content key write the same bytes."""
+    def _is_erased(self, client_id: str, stored_at: datetime) -> bool:
+        until = self._erased.get(client_id)
+        return until is not None and stored_at <= datetime.fromisoformat(until)
+
+    async def _found(self, key: str) -> Any:
+        """Size and time of an object; None if there is no such object."""
         try:
-            return int((await obstore.head_async(self._store, key))["size"]) == size
+            return await obstore.head_async(self._store, key)
         except (NotFoundError, FileNotFoundError):
-            return False
+            return None
 
 
 async def read(store: ObjectStore, key: str) -> bytes | None:

@@ -1,8 +1,8 @@
 """How many bytes of images are kept for each client, within a quota.
 
-A client's images are counted when it comes for the first time, and again by `recount`; between two counts
-what this process stores is added. So a count is off by what other processes have stored since the last one,
-and by what was stored while it was counted.
+A client's images are counted when it comes for the first time, or again after `forget`, and by `recount`;
+between two counts what this process stores is added. So a count is off by what other processes have stored
+since the last one, and by what was stored while it was counted.
 """
 
 import asyncio
@@ -69,11 +69,15 @@ class ImageUsage:
         if usage is not None:
             usage.added -= size
 
+    def forget(self, client_id: str) -> None:
+        """Has a client counted anew when it comes again: what it had was deleted."""
+        self._clients.pop(client_id, None)
+
     async def recount(self) -> None:
         """Counts the clients anew that have come since the last time, and forgets the others."""
         for client_id, usage in list(self._clients.items()):
             if not usage.asked and usage.counting is None:
-                del self._clients[client_id]
+                self._clients.pop(client_id, None)  # perhaps forgotten meanwhile
                 continue
             usage.asked = False
             if usage.counting is None:

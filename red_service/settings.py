@@ -1,15 +1,19 @@
 """Every setting of RED, listed by `python -m red_service --settings`."""
 
 import os
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from red_common import settings as common
-from red_common.settings import CommonSettings
+from red_common.settings import CommonSettings, checked, origin, parse_origin
 
 MAX_BODY: Final = 64 << 20  # bytes of a request
 MIN_BODIES: Final = 2 * MAX_BODY  # one client has at most half of it
+
+
+def _origins_in(text: str) -> frozenset[str]:
+    return frozenset(parse_origin(one.strip()) for one in text.split(","))
 
 
 class Settings(CommonSettings):
@@ -60,6 +64,11 @@ class Settings(CommonSettings):
     decode_seconds: float = Field(
         5, gt=0, description="seconds of processor time one image may take to decode"
     )
+    page_origins: Annotated[str, checked(_origins_in)] = Field(
+        "",
+        description="origins, comma-separated, of pages that may call RED from a browser; unset: that of"
+        " RED_STATS on this machine",
+    )
     decode_workers: int | None = Field(
         None,
         ge=1,
@@ -85,8 +94,10 @@ class Settings(CommonSettings):
     @property
     def origins(self) -> frozenset[str]:
         """The origins of RED_STATS' page, the only page that may call RED from a browser."""
+        if self.page_origins:
+            return _origins_in(self.page_origins)
         hosts = (self.host, "localhost", "127.0.0.1")
-        return frozenset(f"{self.scheme}://{host}:{self.stats_port}" for host in hosts)
+        return frozenset(origin(self.scheme, host, self.stats_port) for host in hosts)
 
 
 def load() -> Settings:

@@ -4,10 +4,27 @@ import os
 import sys
 
 from red_common.kafka import patches
-from red_stats.cli import audit, images, keys, operate, rebuild, run, secrets, show, verify
+from red_stats.cli import (
+    audit,
+    erase,
+    export,
+    images,
+    keys,
+    operate,
+    rebuild,
+    receivers,
+    run,
+    secrets,
+    show,
+    sql,
+    verify,
+)
 from red_stats.cli.base import app
 
-__all__ = ["audit", "images", "keys", "operate", "rebuild", "run", "secrets", "show", "verify"]
+__all__ = [
+    "audit", "erase", "export", "images", "keys", "operate", "rebuild", "receivers", "run", "secrets", "show",
+    "sql", "verify",
+]  # fmt: skip
 
 
 def main() -> None:

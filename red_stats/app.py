@@ -18,26 +18,30 @@ from red_stats import topics
 from red_stats.agents.backlogs import refill
 from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
-from red_stats.agents.deliveries import enqueue_deliveries, settle
+from red_stats.agents.deliveries import enqueue_deliveries
+from red_stats.agents.settling import settle
 from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.connections import GuardedConnector
 from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.delivery.webhook_client import WebhookClient
-from red_stats.domain.backlogs import Limits
 from red_stats.domain.record_batches import FetchSettings
 from red_stats.domain.recorded_tables import RECORDED
 from red_stats.domain.stalls import NOWHERE, Place
 from red_stats.domain.urls import refusal
 from red_stats.faust.app import StatsApp
 from red_stats.faust.role import Fatal, Resource, Role
+from red_stats.kafka.ever_subscribed import ever_subscribed
 from red_stats.kafka.range_reader import read_in_steps
 from red_stats.kafka.stall_watch import StallWatch
 from red_stats.replay.rebuild_live import LiveReplay
 from red_stats.replay.restore_lost_state import restore_lost_state
 from red_stats.resources import Resources
 from red_stats.settings import Settings
+from red_stats.store.daily import Seals
+from red_stats.store.eraser import Eraser
 from red_stats.store.query_server import StoreServer
 from red_stats.store.recorder import Recorder
+from red_stats.store.sealer import Sealer
 from red_stats.store.sink import Sink
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.live import LiveTables
@@ -78,7 +82,8 @@ def create_process(
     resources = Resources(settings, roles, loading=loading)
     states = {role: _states(role, resources, fatal) for role in roles}
     recorders = _recorders(resources, states["record"]) if "record" in roles else {}
-    dispatcher = _dispatcher(resources, states["deliver"]) if "deliver" in roles else None
+    ends = LogEnds(settings.connection)
+    dispatcher = _dispatcher(resources, states["deliver"], ends) if "deliver" in roles else None
     declared: dict[str, Role[Any]] = {}
     watch = StallWatch(
         settings.connection, partial(_nexts, declared.values()), partial(_failures, states, recorders)
@@ -87,15 +92,14 @@ def create_process(
     if api is not None:
         declared["live"] = _live(resources, states["live"], api)
     if dispatcher is not None:
-        declared["deliver"] = _deliver(states["deliver"], dispatcher, settings.row_limits)
+        declared["deliver"] = _deliver(resources, states["deliver"], dispatcher, ends)
     if recorders:
         declared["record"] = _record(resources, states["record"], recorders)
     site = api.site() if api is not None else health_site(resources, states, watch.stalls)
     apps = [StatsApp(settings, declared[role], site=None if n else site) for n, role in enumerate(roles)]
     changed = dispatcher.on_subscription_changed if dispatcher is not None else lambda client_id: None
     shared: list[Resource] = [resources.keys.followed, api.audit.written] if api is not None else []
-    if api is not None or dispatcher is not None:
-        shared.append(partial(resources.subscriptions_opened, changed))
+    shared.append(partial(resources.subscriptions_opened, changed))
     return Process(apps, [*shared, watch.watched])
 
 
@@ -171,6 +175,7 @@ def _live(resources: Resources, states: PartitionStates[LiveTables], api: Api) -
         seal=resources.box.fresh,
         opens=resources.box.opens,
         url_refusal=partial(refusal, allow=settings.allow),
+        ever_subscribed=partial(ever_subscribed, settings.connection),
     )
     return Role(
         states,
@@ -180,7 +185,7 @@ def _live(resources: Resources, states: PartitionStates[LiveTables], api: Api) -
     )
 
 
-def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) -> Dispatcher:
+def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables], ends: LogEnds) -> Dispatcher:
     settings = resources.settings
     attempts = AttemptSender(
         subscriptions=resources.subscriptions,
@@ -194,9 +199,18 @@ def _dispatcher(resources: Resources, states: PartitionStates[DeliverTables]) ->
         states=states,
         subscriptions=resources.subscriptions,
         attempts=attempts,
-        settle=partial(settle, states=states, schedule=settings.schedule),
+        settle=partial(
+            settle,
+            states=states,
+            schedule=settings.schedule,
+            find=resources.subscriptions.find,
+            rules=settings.health_rules,
+            subscriptions_of=resources.subscriptions.all_of,
+            erased_of=resources.subscriptions.erased_of,
+        ),
         refill=partial(refill, states=states),
         read_alerts=partial(_alerts_between, settings.connection),
+        end_of=ends.end,
         limits=settings.row_limits,
         schedule=settings.schedule,
         partition_of=resources.partition_of,
@@ -212,17 +226,25 @@ def _alerts_between(
 
 
 def _deliver(
-    states: PartitionStates[DeliverTables], dispatcher: Dispatcher, limits: Limits
+    resources: Resources, states: PartitionStates[DeliverTables], dispatcher: Dispatcher, ends: LogEnds
 ) -> Role[DeliverTables]:
     """Alerts and tasks -> pending rows -> signed POSTs -> red.deliveries."""
     enqueue = partial(
-        enqueue_deliveries, states=states, begin=dispatcher.begin, push=dispatcher.push, limits=limits
+        enqueue_deliveries,
+        states=states,
+        begin=dispatcher.begin,
+        push=dispatcher.push,
+        limits=resources.settings.row_limits,
+        find=resources.subscriptions.find,
+        until_known=resources.subscriptions.until_known,
+        erased_of=resources.subscriptions.erased_of,
     )
     return Role(
         states,
         folds={topics.ALERTS: enqueue, topics.DELIVERY_TASKS: enqueue},
         on_assigned=dispatcher.on_assigned,
         on_revoked=dispatcher.on_revoked,
+        resources=[ends.opened],
         stopping=[dispatcher.stop],
     )
 
@@ -240,6 +262,7 @@ def _recorders(resources: Resources, states: PartitionStates[RecordTables]) -> R
             connection=settings.connection,
             writer=resources.writer,
             scan=resources.log_reader.columns if topic == topics.MEASUREMENTS else None,
+            erased=resources.subscriptions,
         )
         for topic, recorded in RECORDED.items()
     }
@@ -252,7 +275,17 @@ def _record(
     store = resources.store
     assert store is not None, "role record has the store"
     rebuild = partial(rebuild_store, resources, states, recorders)
-    server = StoreServer(store, resources.settings.data, resources.readers, rebuild)
+    server = StoreServer(store, resources.settings.data, resources.readers, resources.sql_readers, rebuild)
+
+    subscriptions = resources.subscriptions
+    sealer = Sealer(
+        Seals(store), recorders[topics.MEASUREMENTS], lambda: states.held, subscriptions.erased_of
+    )
+    eraser = Eraser(
+        store,
+        recorders.values(),
+        lambda: {n: (state.generation, subscriptions.erased(n)) for n, state in states.held.items()},
+    )
 
     async def on_assigned(state: PartitionState[RecordTables]) -> None:
         for recorder in recorders.values():
@@ -267,7 +300,8 @@ def _record(
         await asyncio.get_running_loop().run_in_executor(resources.writer, store.open)
         try:
             await server.start()
-            yield
+            async with sealer.running(), eraser.running():
+                yield
         finally:
             await server.stop()
             await asyncio.get_running_loop().run_in_executor(resources.writer, store.close)

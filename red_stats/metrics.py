@@ -16,6 +16,10 @@ COMMANDS = Counter("red_stats_commands", "Commands decided", ["status"], registr
 DEAD_LETTERS = Counter("red_stats_dead_letters", "Dead letters", ["topic"], registry=REGISTRY)
 #: Attempts, by how they ended: delivered, retry, gone (410).
 ATTEMPTS = Counter("red_stats_attempts", "Webhook attempts", ["verdict"], registry=REGISTRY)
+#: Changes of the health of endpoints that were told: failing, ok, disabled, enabled.
+ENDPOINT_CHANGES = Counter(
+    "red_stats_endpoint_changes", "Changes of endpoints' health", ["state"], registry=REGISTRY
+)
 #: Deliveries not yet ended, by state, in the partitions that this process holds.
 PENDING = Gauge("red_stats_pending_deliveries", "Deliveries not yet ended", ["state"], registry=REGISTRY)
 #: Seconds since the oldest pending delivery was due; 0 if none is.

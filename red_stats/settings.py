@@ -8,9 +8,11 @@ from pydantic import Field, model_validator
 
 from red_common import settings as common
 from red_common.networks import Network, parse_networks
-from red_common.settings import SECRET, CommonSettings, Port, checked
+from red_common.settings import SECRET, CommonSettings, Port, checked, parse_origin
 from red_stats.domain.backlogs import Limits
+from red_stats.domain.failing_endpoints import HealthRules, parse_probes
 from red_stats.domain.retries import parse_schedule
+from red_stats.domain.sql_limits import Limits as SqlLimits
 from red_stats.domain.store_urls import parse_store_url
 
 SCHEDULE = "5,30,300,1800,7200,18000,36000,50400,72000,86400"
@@ -32,6 +34,10 @@ class Settings(CommonSettings):
     stats_url_advertised: str | None = Field(
         None,
         description="URL at which other workers reach this one; unset: http(s)://RED_HOST:RED_STATS_PORT",
+    )
+    page_red_url: Annotated[str | None, checked(parse_origin)] = Field(
+        None,
+        description="origin of RED for browsers that show the page; unset: http(s)://RED_HOST:RED_PORT",
     )
     clickhouse: Annotated[str | None, checked(_check_store)] = Field(
         None,
@@ -58,6 +64,13 @@ class Settings(CommonSettings):
     webhook_schedule: Annotated[str, checked(parse_schedule)] = Field(
         SCHEDULE, description="seconds between the attempts of a delivery, comma-separated"
     )
+    webhook_disable_hours: float = Field(
+        120, ge=0, le=87_600, description="hours without a success until an endpoint is disabled; 0: never"
+    )
+    webhook_probe_schedule: Annotated[str, checked(parse_probes)] = Field(
+        "3600,21600,86400",
+        description="seconds between the probes of a disabled endpoint; the last repeats, for 30 days",
+    )
     webhook_verify: bool = Field(
         False,
         description="send nothing to an endpoint before it has echoed the challenge of a `red.verify` event",
@@ -72,6 +85,17 @@ class Settings(CommonSettings):
     min_free_bytes: int = Field(
         1 << 30, ge=0, description="free bytes of disk below which nothing is inserted into the store"
     )
+    sql_seconds: float = Field(10, gt=0, le=600, description="seconds that one question in SQL may take")
+    sql_memory: int = Field(
+        1 << 30,
+        ge=64 << 20,
+        description="bytes of memory that a question in SQL may take; two run at a time",
+    )
+    sql_rows: int = Field(1_000_000, ge=1, description="rows that the answer to a question in SQL may have")
+    sql_result_bytes: int = Field(
+        64 << 20, ge=1 << 16, description="bytes of data that the answer to a question in SQL may have"
+    )
+    sql_threads: int = Field(1, ge=1, le=64, description="threads of the engine for one question in SQL")
     session_timeout: float = Field(
         8,
         ge=1,
@@ -95,9 +119,23 @@ class Settings(CommonSettings):
         return parse_schedule(self.webhook_schedule)
 
     @property
+    def health_rules(self) -> HealthRules:
+        """When endpoints are disabled and probed."""
+        return HealthRules(
+            int(self.webhook_disable_hours * 3_600_000), parse_probes(self.webhook_probe_schedule)
+        )
+
+    @property
     def row_limits(self) -> Limits:
         """How many deliveries are kept as rows."""
         return Limits(self.webhook_rows, own=self.webhook_rows // 20, shared=self.webhook_rows * 5)
+
+    @property
+    def sql_limits(self) -> SqlLimits:
+        """What one question of a client in SQL may take."""
+        return SqlLimits(
+            self.sql_seconds, self.sql_memory, self.sql_rows, self.sql_result_bytes, self.sql_threads
+        )
 
     @property
     def red_url(self) -> str:

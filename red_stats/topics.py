@@ -72,7 +72,10 @@ MEASUREMENTS: Final = Topic(
 SUBSCRIPTION_COMMANDS: Final = Topic(
     "red.subscription-commands", read_by=("live",), dead_letters_by="live", replayable=True
 )
-COMMAND_RESULTS: Final = Topic("red.command-results")
+COMMAND_RESULTS: Final = Topic(
+    "red.command-results",
+    read_by=("record",), dead_letters_by="record", replayable=True, stored_in="versions",
+)  # fmt: skip
 SUBSCRIPTIONS: Final = Topic("red.subscriptions", compact=True)
 ALERTS: Final = Topic(
     "red.alerts",
@@ -99,6 +102,8 @@ LIVE_OWNERS: Final = Topic(f"{group_of('live')}-owners", compact=True, single=Tr
 PENDING_CHANGELOG: Final = _changelog("deliver", "pending")
 BACKLOGS_CHANGELOG: Final = _changelog("deliver", "backlogs")
 PROVEN_CHANGELOG: Final = _changelog("deliver", "proven")
+DIGESTS_CHANGELOG: Final = _changelog("deliver", "digests")
+FAILING_CHANGELOG: Final = _changelog("deliver", "failing")
 RECORD_MARKS_CHANGELOG: Final = _changelog("record", "marks")
 
 ALL: Final = tuple(topic for topic in list(globals().values()) if isinstance(topic, Topic))

@@ -63,6 +63,25 @@ def a_subscription_id(number: int = 1) -> str:
     return str(UUID(int=number, version=4))
 
 
+def next_end(digests: Any) -> int | None:
+    """The end of the first interval for which something waits."""
+    first = digests.next_due()
+    return None if first is None else first.end
+
+
+class Numbers(dict[str, int]):
+    """The rows of a table of numbers by name."""
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.pop(key.decode(), None)
+        else:
+            self[key.decode()] = int(value)
+
+    def encoded(self) -> dict[bytes, bytes]:
+        return {name.encode(): b"%d" % number for name, number in self.items()}
+
+
 def a_subscription(**changes: Any) -> Subscription:
     fields = {
         "id": a_subscription_id(),

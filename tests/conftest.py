@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from red_common.kafka import patches
@@ -18,6 +19,8 @@ PARTITIONS = 4
 ROOT = Path(__file__).parent
 SYSTEM_FOLDERS = ("faults", "system")
 patches.apply()  # as every entry point does
+hypothesis.settings.register_profile("red", deadline=None)  # how long it takes says how busy the machine is
+hypothesis.settings.load_profile("red")
 
 
 def free_port() -> int:
@@ -54,5 +57,12 @@ def a_broker(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with a_broker(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def unverified_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker for alerts about no measurement, of which `verify` on the other one would rightly complain."""
     with a_broker(tmp_path_factory.mktemp("kafka")) as bootstrap:
         yield bootstrap

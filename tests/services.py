@@ -131,10 +131,10 @@ def worker(bootstrap, folder, role="all", **environment):
     return Service(["red_stats", "worker", "--role", role], folder, port, **given | environment)
 
 
-async def a_key(bootstrap, client_id=None, scopes=DEFAULT_SCOPES):
+async def a_key(bootstrap, client_id=None, scopes=DEFAULT_SCOPES, created_at="2026-01-01T00:00:00.000Z"):
     """A client with a key; both services follow within a second."""
     client_id = client_id or f"c-{uuid.uuid4().hex[:12]}"
-    record, key = new_key(client_id, scopes, "2026-01-01T00:00:00.000Z", SECRET_KEYS)
+    record, key = new_key(client_id, scopes, created_at, SECRET_KEYS)
     await published(bootstrap, record)
     return client_id, key, record
 
@@ -220,9 +220,9 @@ class Api:
 
 
 @asynccontextmanager
-async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES):
+async def an_api(bootstrap, *services, client_id=None, scopes=DEFAULT_SCOPES, **key_fields):
     """A new client with a key that every given service knows."""
-    client_id, key, _ = await a_key(bootstrap, client_id, scopes)
+    client_id, key, _ = await a_key(bootstrap, client_id, scopes, **key_fields)
     connector = aiohttp.TCPConnector(ssl=(services and services[0].trusted) or True)
     async with aiohttp.ClientSession(connector=connector) as session, asyncio.timeout(300):
         api = Api(session, key, client_id)

@@ -18,10 +18,13 @@ from red_service.decoding import libwebp
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("red_common", "red_service", "red_stats")
-PINNED = {"aiokafka": patches.AIOKAFKA, "faust-streaming": "0.15.3"}
+PINNED = {"aiokafka": patches.AIOKAFKA, "faust-streaming": "0.15.3", "sqlglot": "30.30.0"}
 OURS = {"_asdict", "_replace"}  # of named tuples: public in spite of their names
 
 TOUCHED = {
+    "sqlglot.parsers.clickhouse:ClickHouseParser": (
+        "_advance", "_resolve_clickhouse_agg", "_tokens", "_warn_unsupported",
+    ),
     "aiokafka.client:AIOKafkaClient": ("_conns", "_sync_task", "_wait_on_metadata"),
     "aiokafka.conn": ("AIOKafkaProtocol", "io", "log"),
     "aiokafka.conn:AIOKafkaConnection": ("_handle_frame", "_protocol", "_read"),

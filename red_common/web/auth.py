@@ -24,16 +24,18 @@ def authentication(
     is_public: Callable[[str], bool],
     note: Callable[[Act], None],
     peer_of: Callable[[web.Request], Caller | None] = lambda request: None,
+    bearer_of: Callable[[web.Request], str | None] = lambda request: request.headers.get("Authorization"),
 ) -> Any:
     """A middleware that sets CALLER, or answers 401 before a 404 and before the body is read.
 
     Until `is_known()` says the keys have been read, an unknown key gets 503 instead of 401.
-    `is_public(path)` says which paths need no key, `peer_of(request)` who calls by other means than a key.
+    `is_public(path)` says which paths need no key, `peer_of(request)` who calls by other means than a key,
+    `bearer_of(request)` what stands for the header `Authorization: Bearer red_...`.
     `note(act)` is called for each key that is refused and for each ACT of an admin.
     """
 
     def caller_of(request: web.Request) -> Caller:
-        caller = peer_of(request) or keyring.authenticate(request.headers.get("Authorization"))
+        caller = peer_of(request) or keyring.authenticate(bearer_of(request))
         if isinstance(caller, Caller):
             return caller
         if not is_known():
@@ -76,8 +78,10 @@ def _address(request: web.Request) -> str:
     return f"address:{client_address(request) or 'unknown'}"
 
 
-def client_of(request: web.Request, scope: str) -> str:
+def client_of(request: web.Request, scope: str, *, reads: bool = False) -> str:
     """The client the request is about: the caller, or with the scope `admin` that of `?client=`.
+
+    `reads` says of a POST that it changes nothing.
 
     Raises:
         Problem: 403 `scope_missing` or `admin_only`; 400 if `client` is repeated or malformed.
@@ -97,6 +101,6 @@ def client_of(request: web.Request, scope: str) -> str:
     if not CLIENT_ID.fullmatch(named[0]):
         raise Problem("invalid_parameter", "client must match [a-z0-9_-]{1,64}.", close=True)
     if named[0] != caller.client_id:
-        act: Name = "read_as" if request.method in ("GET", "HEAD") else "changed_as"
+        act: Name = "read_as" if reads or request.method in ("GET", "HEAD") else "changed_as"
         request[ACT] = act_of(request, act, client_id=named[0])
     return named[0]

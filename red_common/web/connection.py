@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, Final
 
 import aiohttp
@@ -25,12 +25,15 @@ LINGER_BYTES: Final = 64 << 20  # the longest body there is: RED takes no more
 
 
 class Connection(web.RequestHandler):
-    """Takes what RequestHandler takes, and `header_seconds`."""
+    """Takes what RequestHandler takes, and `header_seconds`; at `reads` also a POST only reads."""
 
-    __slots__ = ("_begun", "_deadline", "_header_seconds", "_left", "_since")
+    __slots__ = ("_begun", "_deadline", "_header_seconds", "_left", "_reads", "_since")
 
-    def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, *, header_seconds: float, reads: Collection[str] = (), **options: Any
+    ) -> None:
         super().__init__(manager, **options)
+        self._reads = reads
         self._header_seconds = min(header_seconds, self.keepalive_timeout)
         self._deadline: asyncio.TimerHandle | None = None  # of a header, or of the connection
         self._begun = False  # a header
@@ -89,16 +92,17 @@ class Connection(web.RequestHandler):
         """
         if self.transport is None or not self.transport.can_write_eof():
             return False
-        method, is_whole = "", False
+        method, path, is_whole = "", "", False
         if self._messages:
             message, body = self._messages[-1]
-            method, is_whole = getattr(message, "method", ""), body.is_eof()
-        elif self._current_request is not None:
-            method, is_whole = self._current_request.method, self._current_request.content.is_eof()
+            method, path = getattr(message, "method", ""), getattr(message, "path", "")
+            is_whole = body.is_eof()
+        elif (request := self._current_request) is not None:
+            method, path, is_whole = request.method, request.path, request.content.is_eof()
         if is_whole:
             self.close()  # after this answer
             reads_end = self._manager is not None and self._manager.handler_cancellation
-            if reads_end and method in ("GET", "HEAD"):
+            if reads_end and (method in ("GET", "HEAD") or path.partition("?")[0] in self._reads):
                 self._stop_deadline()
                 self._deadline = self._loop.call_later(LEFT_SECONDS, self.close_transport)
         return is_whole

@@ -1,6 +1,8 @@
 """The responses both services send: JSON, problems, metrics and files of the package."""
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,6 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from red_common.problems import CONTENT_TYPE, Problem
 from red_common.web.clients import is_local
 from red_common.web.handlers import Handler
+
+log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 2  # Retry-After of a 503 that names no other time
 GUARDS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "RED"}
@@ -58,6 +62,20 @@ def problem_response(
     if problem.close and has_body:
         response.force_close()
     return response
+
+
+@contextlib.asynccontextmanager
+async def cut_off_when_failed(request: web.Request) -> AsyncIterator[None]:
+    """Breaks the connection when a response that has begun cannot be ended: it must not pass for whole.
+
+    The error is logged and goes no further, since there is no other response to give.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.warning("a response of %s was cut off: %r", request.path, error)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def metrics_response(request: web.Request, registry: CollectorRegistry, *, public: bool) -> web.Response:

@@ -1,11 +1,12 @@
 """Keyed requests in the object store that also holds the images; `records.py` says what is kept where."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import msgspec
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, NotFoundError
 from obstore.store import ObjectStore
 
 from red_service.idempotency.records import PREFIX, Answer, Intent, State, folder_of
@@ -57,13 +58,21 @@ class IntentStore:
 
     async def sweep(self, before: datetime) -> int:
         """Deletes objects last modified before a time, within SWEEP_SECONDS; returns how many."""
+        return await self._delete(f"{PREFIX}/", before)
+
+    async def erase(self, client_id: str, before: datetime) -> int:
+        """The same for the objects of a client."""
+        return await self._delete(f"{PREFIX}/{client_id}/", before)
+
+    async def _delete(self, folder: str, before: datetime) -> int:
         async with guarded(SWEEP_SECONDS):
             old = [
                 meta["path"]
-                async for page in obstore.list(self._store, f"{PREFIX}/")
+                async for page in obstore.list(self._store, folder)
                 for meta in page
                 if meta["last_modified"] < before
             ]
             for path in old:
-                await obstore.delete_async(self._store, path)
+                with suppress(NotFoundError, FileNotFoundError):  # another process was first
+                    await obstore.delete_async(self._store, path)
             return len(old)

@@ -34,7 +34,7 @@ def divided(
 ) -> tuple[list[Row], Changed]:
     """The rows to keep, and the backlogs that the others lengthen; each comes with its record's offset.
 
-    Once a subscription has a backlog, everything later joins it. What is no alert is always kept.
+    Once a subscription has a backlog, everything later joins it. Digests are always kept.
     """
     kept: list[Row] = []
     changed: Changed = {}

@@ -1,7 +1,8 @@
 """Subscription commands -> clients' lists of subscriptions, and an answer to each command."""
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,16 +12,20 @@ from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
 from red_stats import metrics, topics
 from red_stats.domain import command_results, subscriptions
-from red_stats.domain.command_results import CommandResult
+from red_stats.domain.command_results import CommandResult, ErasedUpTo
 from red_stats.domain.commands import Context, Envelope, check_place, decide, read_envelope
 from red_stats.domain.dead_letters import dead_letter, refuse_oversize
+from red_stats.domain.erasure import Erased
 from red_stats.domain.record_batches import Out, PartitionBatch
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.command_results import AnswerRows
+from red_stats.tables.declarations import Rows, rows_of_client
 from red_stats.tables.live import LiveTables
 from red_stats.tables.partition_state import Effects, Mark, PartitionState, PartitionStates
 
 EndOf = Callable[[str, int], Awaitable[int]]
+#: (partition, client_ids) -> the ids of all subscriptions that each of the clients ever had
+EverSubscribed = Callable[[int, frozenset[str]], Awaitable[Mapping[str, Iterable[str]]]]
 
 
 async def handle_commands(
@@ -32,6 +37,7 @@ async def handle_commands(
     seal: Callable[[str, str], str],
     opens: Callable[[str, str, str], bool],
     url_refusal: Callable[[str], str | None],
+    ever_subscribed: EverSubscribed,
 ) -> bool:
     """Decide one batch of `red.subscription-commands`.
 
@@ -49,17 +55,25 @@ async def handle_commands(
         seal: (client_id, subscription_id) -> a new secret, sealed.
         opens: (client_id, subscription_id, sealed) -> whether a sealed secret can be opened.
         url_refusal: why a webhook URL is refused, or None.
+        ever_subscribed: what an erase ends besides what there is.
 
     Returns:
         Whether the batch may be acknowledged; False when the partition is no longer held.
     """
+    # read before the lock is taken: only this fold adds to them; and marks only rise, so what is skipped
+    # here is skipped under the lock, too
+    held = states.held.get(batch.partition)
+    done = held.mark(topics.SUBSCRIPTION_COMMANDS).offset if held is not None else -1
+    new = (record for record in batch.records if record.offset > done)
+    erased = frozenset(filter(None, map(_to_be_erased, new)))
+    ever = await ever_subscribed(batch.partition, erased) if erased else {}
 
     async def build(state: PartitionState[LiveTables]) -> Effects | None:
         mark = state.mark(topics.SUBSCRIPTION_COMMANDS)
         records = [record for record in batch.records if record.offset > mark.offset]
         if not records:
             return None
-        commands = _CommandBatch(state.tables, states.changelogs, batch.partition)
+        commands = _CommandBatch(state.tables, states.changelogs, batch.partition, ever)
         stamp = await end_of(topics.MEASUREMENTS, batch.partition)
         for record in records:
             context = Context(
@@ -85,12 +99,34 @@ async def handle_commands(
     return await states.transact(batch.partition, build, generation=batch.generation)
 
 
+def _to_be_erased(record: Any) -> str | None:
+    """The client that a command would erase, whether it is accepted or not."""
+    value = record.value or b""
+    if b"erase" not in value and b"\\u" not in value:  # most commands are no erase, and are read once
+        return None
+    try:
+        refuse_oversize(record.key, record.value)
+        envelope = read_envelope(record.value)
+    except InvalidEvent:
+        return None
+    return envelope.client_id if envelope.command == "erase" else None
+
+
 class _CommandBatch:
     """What the commands of one batch change; each sees the changes of those before it."""
 
-    def __init__(self, tables: LiveTables, changelogs: Mapping[str, str], partition: int) -> None:
+    def __init__(
+        self,
+        tables: LiveTables,
+        changelogs: Mapping[str, str],
+        partition: int,
+        ever_subscribed: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    ) -> None:
         self._partition = partition
         self._changelogs = changelogs
+        self._tables = tables
+        self._ever_subscribed = ever_subscribed
+        self._gone: list[tuple[Rows, bytes]] = []
         self._thresholds = tables.thresholds
         self._answers = tables.answers
         self._clients: dict[str, Client] = {}
@@ -136,6 +172,8 @@ class _CommandBatch:
 
     def apply(self) -> None:
         """Change memory and count, after the commit."""
+        for rows, key in self._gone:
+            rows.load(key, None)
         for client in self._clients.values():
             self._thresholds.put(client)
         self._answers.update(self._given)
@@ -153,6 +191,8 @@ class _CommandBatch:
             return self._rejected(envelope, record, problem), problem.status
         self._counted["accepted"] += 1
         self._clients[envelope.client_id] = change.client
+        if change.subscription is None:
+            return self._erase(envelope, record, change.client), 200
         accepted = self._result(
             envelope,
             record,
@@ -162,6 +202,20 @@ class _CommandBatch:
             ended=change.ended,
         )
         return command_results.encode(accepted), 200
+
+    def _erase(self, envelope: Envelope, record: Any, client: Client) -> bytes:
+        """Remove everything of a client but its list, which says that it was erased."""
+        name = client.client_id
+        given = self._answers_of(name)  # those of this batch, too
+        gone = [("answers", AnswerRows.key(name, command_id)) for command_id in given]
+        gone += rows_of_client(self._tables, name, self._ever_subscribed.get(name, ()))
+        for table, key in gone:
+            self._gone.append((getattr(self._tables, table), key))
+            self._changelog.append((self._changelogs[table], key, None))
+        given.clear()
+        assert isinstance(client.erased, Erased)
+        told = ErasedUpTo.of(client.erased, self._partition)
+        return command_results.encode(self._result(envelope, record, status="accepted", erased=told))
 
     def _answer(self, out: list[Out], envelope: Envelope, answer: bytes) -> None:
         out.append((topics.COMMAND_RESULTS, envelope.client_id.encode(), answer))

@@ -39,6 +39,7 @@ async def count_measurements(
             versions_of=state.tables.thresholds.active_versions,
             horizon=mark.time,
             retention_ms=retention_ms,
+            erased_of=state.tables.thresholds.erased_of,
         )
         return Effects(
             change.records(states.changelogs),

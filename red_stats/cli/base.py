@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -19,12 +19,28 @@ from red_common.kafka.connection import KafkaConnection
 from red_common.secret_keys import SecretKeyError, SecretKeys, load_keys
 from red_common.settings import CommonSettings
 
+if TYPE_CHECKING:
+    from red_common.web.trust import Trust
+    from red_stats.settings import Settings
+
 app = App(
     name="red-stats",
     help="RED_STATS: counts, statistics and alerts about the red in images.",
     version=version("red-stats"),
 )
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Machine-readable output.")]
+ClientKey = Annotated[
+    str | None, Parameter(help="API key, as @FILE or - for stdin; default: the demo client's in RED_DATA.")
+]
+AdminKey = Annotated[
+    str | None,
+    Parameter(help="API key with scope admin, as @FILE or - for stdin; default: the operator's in RED_DATA."),
+]
+StatsUrl = Annotated[str | None, Parameter(help="RED_STATS' address; default: from its settings.")]
+INSTEAD: Final = {  # of a key that `up` made
+    "demo": "give --client-key, or run `red-stats up` first",
+    "operator": "give --key of a client with the scope admin",
+}
 Result = TypeVar("Result")
 
 
@@ -34,8 +50,13 @@ def fail(text: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-def saved_key(data: Path, whose: str, instead: str) -> str:
-    """The API key that `up` made for `demo` or `operator`; `instead` says what to do if there is none."""
+def printable(text: str) -> str:
+    """A line of text in which nothing is a code for the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _saved_key(data: Path, whose: str) -> str:
+    """The API key that `up` made for `demo` or `operator`."""
     from red_stats.local.data_folder import Unusable, read_keys
 
     try:
@@ -43,7 +64,7 @@ def saved_key(data: Path, whose: str, instead: str) -> str:
     except Unusable as error:
         fail(str(error), 2)
     if keys is None:
-        fail(f"there are no keys in {data}: {instead}", 2)
+        fail(f"there are no keys in {data}: {INSTEAD[whose]}", 2)
     return str(keys[whose]["api_key"])
 
 
@@ -58,6 +79,20 @@ def secret_from(given: str) -> str:
         return Path(given[1:]).read_text().strip() if given.startswith("@") else given
     except (OSError, UnicodeDecodeError) as error:
         fail(f"the secret cannot be read from {given}: {error}", 2)
+
+
+def service_of(
+    settings: "Settings", url: str | None, ours: str, key: str | None, whose: str = "demo"
+) -> "tuple[str, str, Trust]":
+    """Address of a service, key, and whom to believe there; `ours` is the address on this machine.
+
+    `key` is what an option gives; None: that which `up` made for `whose`.
+    """
+    from red_common.web.trust import trust
+
+    secret = secret_from(key) if key is not None else _saved_key(settings.data, whose)
+    trusted = trust(None, settings.tls_ca) if url else trust(settings.tls_cert)
+    return (url or ours).rstrip("/"), secret, trusted
 
 
 def secret_keys_of(settings: CommonSettings) -> SecretKeys:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from red_stats.cli.base import Json, app, fail, saved_key, secret_from
+from red_stats.cli.base import ClientKey, Json, app, fail, service_of
 
 if TYPE_CHECKING:
     from red_common.web.trust import Trust
@@ -33,10 +33,7 @@ def measure(*files: Path, as_json: Json = False) -> None:
 @app.command
 def send(
     *files: Path,
-    client_key: Annotated[
-        str | None,
-        Parameter(help="API key, as @FILE or - for stdin; default: the demo client's in RED_DATA."),
-    ] = None,
+    client_key: ClientKey = None,
     url: Annotated[str | None, Parameter(help="RED's address; default: from RED_HOST and RED_PORT.")] = None,
     concurrency: Annotated[int, Parameter(help="Files sent at the same time.")] = 4,
     as_json: Json = False,
@@ -48,6 +45,7 @@ def send(
     """
     from red_common.image_files import image_files
     from red_stats.local.image_sender import KeyRefused
+    from red_stats.settings import load
 
     paths, skipped = image_files(files)
     for path, why in skipped:
@@ -56,7 +54,8 @@ def send(
         fail("there are no image files: name files or folders", 2)
     if concurrency < 1:
         fail("--concurrency must be at least 1", 2)
-    where, key, trusted = _target(url, client_key)
+    settings = load()
+    where, key, trusted = service_of(settings, url, settings.red_url, client_key)
     found: list[Sent] = []
     try:
         in_order = asyncio.run(_sent(paths, where, key, trusted, concurrency, found.append))
@@ -74,18 +73,6 @@ def send(
         _show(in_order)
         print(_sum(found) + (f", {len(skipped)} skipped" if skipped else ""))
     raise SystemExit(any(one.problem for one in found))
-
-
-def _target(url: str | None, client_key: str | None) -> "tuple[str, str, Trust]":
-    """Address, key, and whom to believe there."""
-    from red_common.web.trust import trust
-    from red_stats.settings import load
-
-    settings = load()
-    instead = "give --client-key, or run `red-stats up` first"
-    key = secret_from(client_key) if client_key is not None else saved_key(settings.data, "demo", instead)
-    trusted = trust(None, settings.tls_ca) if url else trust(settings.tls_cert)
-    return (url or settings.red_url).rstrip("/"), key, trusted
 
 
 async def _sent(

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
-
-from red_stats.cli.base import Json, app, done_now, fail, run, saved_key, secret_from
+from red_stats.cli.base import AdminKey, Json, StatsUrl, app, done_now, fail, run, service_of
 
 Fold = Literal["live", "record", "all"]
 
@@ -16,13 +14,8 @@ def rebuild(
     fold: Fold,
     /,
     *,
-    key: Annotated[
-        str | None,
-        Parameter(
-            help="API key with scope admin, as @FILE or - for stdin; default: the operator's in RED_DATA."
-        ),
-    ] = None,
-    url: Annotated[str | None, Parameter(help="RED_STATS' address; default: from its settings.")] = None,
+    key: AdminKey = None,
+    url: StatsUrl = None,
     as_json: Json = False,
 ) -> None:
     """Replay FOLD from the log in the running workers.
@@ -69,9 +62,8 @@ async def _rebuilt(fold: Fold, url: str | None, key: str | None) -> dict[str, An
             progress.update(tasks[what], completed=done, total=max(total, 1))
 
         if fold in ("live", "all"):
-            instead = "give --key of a client with the scope admin"
-            admin = secret_from(key) if key else saved_key(settings.data, "operator", instead)
-            found["live"] = await rebuild_live(settings, url, admin, on_progress)
+            first = service_of(settings, url, settings.stats_url, key, "operator")
+            found["live"] = await rebuild_live(settings, *first, on_progress)
         if fold in ("record", "all"):
             found["record"] = await rebuild_record(settings, on_progress)
     return found

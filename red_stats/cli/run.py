@@ -1,10 +1,10 @@
-"""`red-stats up`, `worker`, `red`, `listen`: commands that run until they are stopped."""
+"""`red-stats up`, `worker`, `red`: commands that run until they are stopped."""
 
 import asyncio
 import os
 import sys
 
-from red_stats.cli.base import app, fail, secret_from
+from red_stats.cli.base import app, fail
 
 
 @app.command
@@ -54,19 +54,3 @@ def worker(*, role: str = "all") -> None:
 def red() -> None:
     """Run RED's HTTP service; the same as `python -m red_service`."""
     os.execv(sys.executable, [sys.executable, "-m", "red_service"])  # noqa: S606
-
-
-@app.command
-def listen(*, port: int = 9000, secret: str | None = None) -> None:
-    """Print every webhook that arrives on this machine; with --secret, whether its signature is valid.
-
-    Give the secret as @FILE, or as - for a line of stdin.
-    """
-    from red_stats.local.webhook_listener import listen as serve
-
-    try:
-        asyncio.run(serve(port, secret and secret_from(secret), print))
-    except OSError as error:
-        fail(f"port {port} cannot be used ({error.strerror}): choose another one with --port")
-    except KeyboardInterrupt:
-        return

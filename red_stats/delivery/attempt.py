@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from red_common import failpoints
 from red_common.events import rfc3339
 from red_stats import metrics
-from red_stats.agents.deliveries import Attempted
+from red_stats.agents.updates import Attempted
 from red_stats.delivery.webhook_client import WebhookClient
 from red_stats.domain.deliveries import Row
 from red_stats.domain.delivery_kinds import kind_of
 from red_stats.domain.measurements import from_ms
+from red_stats.domain.request_headers import opened, purpose
 from red_stats.domain.retries import Outcome, verdict
 from red_stats.domain.signatures import headers
 from red_stats.domain.subscriptions import Subscription
@@ -80,7 +82,7 @@ class AttemptSender:
         if proves and (refused := await self._unproven(self._client, row, subscription, at)) is not None:
             metrics.ATTEMPTS.labels(verdict(refused)).inc()
             return self._attempted(row, subscription, at, refused, is_probe=is_probe)
-        signed = headers(self._secrets(row, subscription, at), row.webhook_id, int(at), row.body)
+        signed = self._headers(row, subscription, at, row.webhook_id, row.body)
         failpoints.hit("deliver.before-post")
         outcome = await self._client.post(subscription.webhook_url, signed, row.body)
         failpoints.hit("deliver.after-post")
@@ -119,13 +121,21 @@ class AttemptSender:
                 "data": {"subscription_id": row.subscription_id, "challenge": challenge},
             }
         )
-        signed = headers(self._secrets(row, subscription, at), f"msg_{challenge}", int(at), body)
+        signed = self._headers(row, subscription, at, f"msg_{challenge}", body)
         outcome = await client.post(subscription.webhook_url, signed, body)
         if verdict(outcome) != "delivered":
             return outcome
         if challenge.encode() in outcome.body:
             return None
         return Outcome(None, f"answered {outcome.status} without the challenge of red.verify", outcome.ms)
+
+    def _headers(
+        self, row: Row, subscription: Subscription, at: float, webhook_id: str, body: bytes
+    ) -> dict[str, str]:
+        """The client's own headers and the three of the signature."""
+        opening = partial(self._open_secret, row.client_id, purpose(row.subscription_id))
+        own = opened(subscription.headers, opening)
+        return own | headers(self._secrets(row, subscription, at), webhook_id, int(at), body)
 
     def _secrets(self, row: Row, subscription: Subscription, at: float) -> list[str]:
         return [

@@ -11,6 +11,7 @@ from red_stats.agents.backlogs import Taken
 from red_stats.domain.backlogs import Limits, is_worth_reading, room
 from red_stats.domain.deliveries import Row
 from red_stats.domain.delivery_kinds import of_alert
+from red_stats.domain.erasure import ErasedOf, never
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionStates
 
@@ -59,6 +60,7 @@ class BacklogReader:
         push: queues the rows that were made.
         spawn: runs work as a task.
         limits: how many rows are kept.
+        erased_of: what has been erased of a client; its alerts are passed over.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class BacklogReader:
         push: Push,
         spawn: Callable[[Awaitable[None]], None],
         limits: Limits,
+        erased_of: ErasedOf = never,
     ) -> None:
         self._states = states
         self._read = read
@@ -77,6 +80,7 @@ class BacklogReader:
         self._push = push
         self._spawn = spawn
         self._limits = limits
+        self._erased_of = erased_of
         self._under_way: set[int] = set()
         self._stopping = False
 
@@ -130,6 +134,8 @@ class BacklogReader:
                     row = _delivery_of(record) if record.key in keys else None
                     one = hungry.get(row.subscription_id) if row is not None else None
                     if row is None or one is None or record.offset < one.first:
+                        continue
+                    if self._erased_of(row.client_id).holds_delivery(row.position, row.since):
                         continue
                     if one.take(record.offset, row):
                         found += 1

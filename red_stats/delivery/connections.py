@@ -9,7 +9,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
@@ -21,15 +20,13 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
 from red_common.networks import Network
-from red_stats.delivery.answer_head import AnswerHead
+from red_stats.delivery.exchange import Connected, Exchange, exchange_of_task
 from red_stats.domain.urls import is_allowed
 
 MOST_AGE: Final = 60.0  # seconds
-MOST_IDLE: Final = 64  # connections kept for the next webhook: each is an open file, however many receivers
+MOST_IDLE: Final = 256  # connections kept, as many as POSTs are under way; each is an open file
 DNS_SECONDS: Final = 3.0
 REFUSED: Final = "the webhook's address is not allowed"
-
-head_of_answer: ContextVar[AnswerHead | None] = ContextVar("head_of_answer", default=None)
 
 
 class AddressRefused(OSError):
@@ -58,6 +55,8 @@ class GuardResolver(AbstractResolver):
             raise OSError("the name has no address")
         if not all(is_allowed(ip_address(answer["host"]), self._allow) for answer in answers):
             raise AddressRefused(REFUSED)
+        if (exchange := exchange_of_task.get()) is not None:
+            exchange.resolved()
         return answers
 
     async def close(self) -> None:
@@ -66,17 +65,21 @@ class GuardResolver(AbstractResolver):
 
 
 class _Answers(ResponseHandler):
-    """aiohttp's side of one connection, which keeps the head of each answer and its own age."""
+    """aiohttp's side of one connection, which tells each exchange of its answer, and knows its own age.
+
+    It is made when TCP is connected.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most_age: float) -> None:
         super().__init__(loop)
-        self.head = AnswerHead()
         self._made_at, self._most_age = loop.time(), most_age
-        self._used = False
+        self._ready_at = self._made_at
+        self._exchange: Exchange | None = None
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._ready_at = asyncio.get_running_loop().time()
         self._end = asyncio.get_running_loop().call_at(self._made_at + self._most_age, transport.close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -85,16 +88,18 @@ class _Answers(ResponseHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self.head.feed(data) and self.transport is not None:
+        is_odd = self._exchange is not None and not self._exchange.received(data)
+        if is_odd and self.transport is not None:
             self.transport.abort()
         super().data_received(data)
 
-    def begins_exchange(self, now: float, seconds: float) -> bool:
+    def begins(self, exchange: Exchange, now: float, seconds: float, *, is_tls: bool) -> bool:
         """Whether an exchange of `seconds` would end in time; the next bytes are then its answer.
 
         The first exchange always may begin: a connection is never made for nothing.
         """
-        is_first, self._used, self.head = not self._used, True, AnswerHead()
+        is_first, self._exchange = self._exchange is None, exchange
+        exchange.begins(Connected(self._made_at, self._ready_at, is_tls) if is_first else None)
         return is_first or now - self._made_at <= self._most_age - seconds
 
 
@@ -130,18 +135,24 @@ class GuardedConnector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """A connection of the pool that is young enough, else a new one."""
+        loop = asyncio.get_running_loop()
+        exchange = exchange_of_task.get() or Exchange(loop.time)
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert isinstance(protocol, _Answers)
-            if protocol.begins_exchange(asyncio.get_running_loop().time(), self.seconds):
-                head_of_answer.set(protocol.head)
+            if protocol.begins(exchange, loop.time(), self.seconds, is_tls=req.is_ssl()):
                 return connection
             connection.close()
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close or self._is_full())
+
+    def _is_full(self) -> bool:
+        if sum(map(len, self._conns.values())) < MOST_IDLE:
+            return False
         idle = sum(one.is_connected() for kept in self._conns.values() for one, _ in kept)
-        super()._release(key, protocol, should_close=should_close or idle >= MOST_IDLE)
+        return idle >= MOST_IDLE
 
 
 def _socket(allow: Sequence[Network], info: Any) -> socket.socket:

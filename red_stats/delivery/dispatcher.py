@@ -8,20 +8,30 @@ between a POST and its commit sends the same webhook-id again.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from red_stats.agents.deliveries import Attempted, Expire, SubscriptionChanged, Update
+from red_stats.agents.updates import (
+    Attempted,
+    ClientErased,
+    DigestsDue,
+    Expire,
+    SubscriptionChanged,
+    Update,
+)
 from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.backlog_reader import BacklogReader, Read, Refill
+from red_stats.delivery.digest_timer import DigestTimer
 from red_stats.delivery.endpoint_queue import EndpointQueue
 from red_stats.delivery.outcome_batches import OutcomeBatcher, Settle
+from red_stats.delivery.probe_timer import ProbeTimer
 from red_stats.delivery.shares import Shares
 from red_stats.delivery.tasks import Tasks
 from red_stats.delivery.timers import Timers
 from red_stats.domain.backlogs import Limits
-from red_stats.domain.deliveries import Row, has_moved
-from red_stats.domain.delivery_kinds import kind_of
+from red_stats.domain.deliveries import Row, has_moved, url_mark
+from red_stats.domain.delivery_kinds import kind_of, may_go
+from red_stats.domain.erasure import NEVER
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
 from red_stats.domain.urls import host_of
@@ -57,6 +67,7 @@ class Dispatcher:
         settle: commits updates of deliveries.
         refill: commits rows for alerts that waited in the log.
         read_alerts: (partition, start, end) -> the records of a range of red.alerts, in steps.
+        end_of: (topic, partition) -> the end of the log, one past the last offset.
         limits: how many deliveries have rows.
         schedule: seconds between attempts.
         partition_of: client_id -> partition.
@@ -74,6 +85,7 @@ class Dispatcher:
         settle: Settle,
         refill: Refill,
         read_alerts: Read,
+        end_of: Callable[[str, int], Awaitable[int]],
         limits: Limits,
         schedule: Sequence[float],
         partition_of: Callable[[str], int],
@@ -108,13 +120,26 @@ class Dispatcher:
             push=self.push,
             spawn=self._tasks.spawn,
             limits=limits,
+            erased_of=subscriptions.erased_of,
         )
+        self._digests = DigestTimer(
+            states=states,
+            end_of=end_of,
+            read_alerts=read_alerts,
+            add=self._outcomes.add,
+            spawn=self._tasks.spawn,
+            now=now,
+        )
+        self._probes = ProbeTimer(states=states, add=self._outcomes.add, now=now)
         self._stopping = False
 
     # Called from outside
 
     async def on_assigned(self, state: PartitionState[DeliverTables]) -> None:
         """Queue everything pending in a partition that was assigned, and probe endpoints that failed."""
+        tables = state.tables
+        for client_id in set[str]().union(*tables.clients):
+            self._drop_erased(state, client_id)
         rows = list(state.tables.pending.values())
         ahead = self._ahead()
         for row in rows:
@@ -124,11 +149,20 @@ class Dispatcher:
             if row.asked and not self._is_elsewhere(row):
                 queue.leave_alone(row.asked - ahead, row.tried)
         self.push(state.partition, rows)
-        for subscription_id, waiting in state.tables.pending.of.items():
-            client_id = next(iter(waiting.values())).client_id
-            found = self._subscriptions.find(client_id, subscription_id)
-            if found is not None:  # else it is told of when it has been read
-                self._apply_subscription(Key(state.partition, client_id, subscription_id), found)
+        waits = {
+            name: next(iter(waiting.values())).client_id for name, waiting in state.tables.pending.of.items()
+        }
+        waits |= {name: interval.client_id for name, interval in tables.digests.items()}
+        waits |= {name: endpoint.client_id for name, endpoint in tables.failing.items()}
+        unknown = []  # or what is told of them may be that of an older version
+        for subscription_id, client_id in waits.items():
+            key = Key(state.partition, client_id, subscription_id)
+            if (found := self._find(key)) is not None and subscription_id not in tables.failing:
+                self._apply_subscription(key, found)
+            else:
+                unknown.append(key)
+        if unknown:
+            self._tasks.spawn(self._apply_once_read(unknown))
 
     def on_revoked(self, state: PartitionState[DeliverTables]) -> None:
         """Send nothing more from a partition that was revoked.
@@ -170,6 +204,8 @@ class Dispatcher:
             touched[key] = None
         self._pump(*touched)
         self._backlogs.look(partition)
+        self._digests.look(partition)
+        self._probes.look(partition)
 
     def on_subscription_changed(self, client_id: str) -> None:
         """Resume, hold or cancel what waits for a client whose subscriptions have changed."""
@@ -177,26 +213,44 @@ class Dispatcher:
         state = self._states.held.get(partition)
         if state is None:
             return
-        pending = state.tables.pending
+        self._drop_erased(state, client_id)
+        tables, queued = state.tables, self._queued(partition, client_id)
+        held = (tables.pending.of, queued, tables.digests, tables.failing)
         client = self._subscriptions.get(client_id)
         known = {s.id: s for s in client.subscriptions} if client else {}
         for subscription_id, subscription in known.items():
-            key = Key(partition, client_id, subscription_id)
-            if subscription_id in pending.of or key in self._queues:
-                self._apply_subscription(key, subscription)
-        waiting = {key.subscription_id for key in self._queues if key[:2] == (partition, client_id)}
-        for subscription_id in waiting.union(state.tables.proven.of.get(client_id, ())) - known.keys():
+            if subscription.holds or any(subscription_id in table for table in held):
+                self._apply_subscription(Key(partition, client_id, subscription_id), subscription)
+        waiting = set(queued)
+        for table in (tables.proven, tables.digests, tables.failing):
+            waiting.update(table.of.get(client_id, ()))
+        for subscription_id in waiting - known.keys():
             self._apply_subscription(Key(partition, client_id, subscription_id), None)
 
     async def stop(self) -> None:
         """Send nothing more; POSTs under way get STOP_SECONDS to end."""
         self._stopping = True
         self._backlogs.stop()
+        self._digests.stop()
+        self._probes.stop()
         self._timers.cancel_all()
         await self._tasks.stop(STOP_SECONDS)
         await self._attempts.close()
 
+    def _drop_erased(self, state: PartitionState[DeliverTables], client_id: str) -> None:
+        """Have what waits, and what was proven, from before a client was erased dropped."""
+        client = self._subscriptions.get(client_id)
+        if client is None or self._subscriptions.erased_of(client_id) == NEVER:
+            return
+        if any(client_id in clients for clients in state.tables.clients):
+            known = frozenset(s.id for s in client.subscriptions)
+            self._outcomes.add(state.partition, ClientErased(client_id, known))
+
     # Endpoints
+
+    def _queued(self, partition: int, client_id: str) -> set[str]:
+        """The subscriptions of a client that have queues."""
+        return {key.subscription_id for key in self._queues if key[:2] == (partition, client_id)}
 
     def _queue(self, key: Key) -> EndpointQueue:
         queue = self._queues.get(key)
@@ -299,7 +353,7 @@ class Dispatcher:
         """One attempt; it leaves the queue when the POST ends, and flight when its outcome is committed."""
         try:
             subscription = await self._attempts.subscription_of(row)
-            if subscription is None or not subscription.enabled:
+            if subscription is None or not may_go(row, subscription):
                 self._shares.end([row.id])
                 self._note_settled(key)
                 self._apply_subscription(key, subscription)
@@ -311,7 +365,7 @@ class Dispatcher:
                 url = subscription.webhook_url
                 proven = state is not None and state.tables.proven.has(key.subscription_id, url)
                 attempted = await self._attempts.send(row, subscription, is_probe=is_probe, is_proven=proven)
-                self._observe(key, url, attempted.outcome)
+                self._observe(key, url, attempted.outcome, rests=kind_of(row).though_disabled)
                 self._outcomes.add(key.partition, attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
             log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
@@ -335,6 +389,8 @@ class Dispatcher:
         for update in updates:
             if isinstance(update, Attempted):
                 self._note_settled(key_of(partition, update.row))
+            elif isinstance(update, DigestsDue):
+                self._digests.settled(partition)
 
     def _note_settled(self, key: Key) -> None:
         queue = self._queues.get(key)
@@ -342,15 +398,22 @@ class Dispatcher:
             queue.settled()
         self._pump(key)  # it may be empty now, and there is room in flight
 
-    def _observe(self, key: Key, url: str, outcome: Outcome) -> None:
-        """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows."""
+    def _observe(self, key: Key, url: str, outcome: Outcome, *, rests: bool) -> None:
+        """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows.
+
+        One that `rests`, as its subscription is disabled, only hears until when to leave the endpoint alone.
+        """
         queue, present = self._queues.get(key), self._find(key)
         if queue is None or (present is not None and present.webhook_url != url):
             return  # what the old URL answers says nothing about the new one
+        now = self._now()
+        if rests:
+            asked = self._queue_time() + int(1000 * retry_after_seconds(outcome, now))
+            queue.leave_alone(asked, url_mark(url))
+            return
         if verdict(outcome) == "delivered":
             queue.succeeded(self._queue_time())
             return
-        now = self._now()
         queue.failed(self._queue_time(), url, retry_after_seconds(outcome, now), self._jitter)
         if queue.is_open:
             self._outcomes.add(key.partition, Expire(key.subscription_id, int(now * 1000)))
@@ -364,6 +427,19 @@ class Dispatcher:
             self._timers.cancel(key)
         self._pump(key)
 
+    async def _apply_once_read(self, keys: Iterable[Key]) -> None:
+        """Apply subscriptions that are not known: they were deleted while nobody looked, or not read yet."""
+        while not self._stopping:
+            try:
+                await self._subscriptions.follower.caught_up()
+            except Exception as error:  # Kafka is away
+                log.warning("subscriptions are not read, trying again: %r", error)
+                await asyncio.sleep(1)
+            else:
+                for key in keys:
+                    self._apply_subscription(key, self._find(key))
+                return
+
     def _note_subscription(self, key: Key, subscription: Subscription | None) -> None:
         """Tell the queue what the subscription is now, and have its rows changed accordingly."""
         queue = self._queues.get(key)
@@ -373,6 +449,7 @@ class Dispatcher:
                 queue.wake()
             else:
                 queue.rest()
-        self._outcomes.add(
-            key.partition, SubscriptionChanged(key.subscription_id, subscription, int(self._now() * 1000))
+        changed = SubscriptionChanged(
+            key.client_id, key.subscription_id, subscription, int(self._now() * 1000)
         )
+        self._outcomes.add(key.partition, changed)

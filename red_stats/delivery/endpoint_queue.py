@@ -1,9 +1,10 @@
 """The deliveries of one endpoint (a subscription) in the order of their due times. Pure.
 
-At most 4 POSTs at a time, only 1 after a failure; every success doubles that up to 4. An endpoint that fails
-is probed with one delivery, due or not, after 5, 10, 20, 30, 60, 60 ... seconds, so that it is found within a
-minute of its return whatever the schedule of its deliveries says. After 5 failures in a row the circuit
-breaker opens: nothing but these probes goes out, and the first success makes everything due at once.
+At most 4 POSTs at a time, only 1 after a failure or when it was disabled; every success doubles that up to 4.
+An endpoint that fails is probed with one delivery, due or not, after 5, 10, 20, 30, 60, 60 ... seconds, so
+that it is found within a minute of its return whatever the schedule of its deliveries says. After 5 failures
+in a row the circuit breaker opens: nothing but these probes goes out, and the first success makes everything
+due at once.
 """
 
 import heapq
@@ -11,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from red_stats.domain.deliveries import url_mark
+from red_stats.domain.retries import BREAKER_OPENS_AFTER
 
 WIDTH: Final = 4
-OPENS_AFTER: Final = 5
 PROBES: Final = (5.0, 10.0, 20.0, 30.0, 60.0)  # seconds after each failure in a row; the last one repeats
 SLACK_MS: Final = 2000  # a delivery that is due so soon after a probe takes its place
 
@@ -53,7 +54,7 @@ class EndpointQueue:
     @property
     def is_open(self) -> bool:
         """Whether the circuit breaker is open."""
-        return bool(self._schedule) and self._failures >= OPENS_AFTER
+        return bool(self._schedule) and self._failures >= BREAKER_OPENS_AFTER
 
     @property
     def has_failed(self) -> bool:
@@ -129,8 +130,9 @@ class EndpointQueue:
         self._closed_until = 0
 
     def rest(self) -> None:
-        """Probe no more: the subscription is disabled."""
+        """Probe no more: the subscription is disabled. What waits for it goes out one by one at first."""
         self._probe_at = None
+        self._width = 1
 
     def moved_to(self, url: str) -> None:
         """Note the URL of the subscription: what another one did says nothing about it."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from red_stats.agents.deliveries import Attempted, Update
+from red_stats.agents.updates import Attempted, Update
 from red_stats.delivery.shares import Shares
 from red_stats.domain.deliveries import Row
 from red_stats.tables.deliver import DeliverTables

@@ -5,14 +5,15 @@ Only the status and Retry-After of the answer matter.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from red_stats.delivery.connections import REFUSED, AddressRefused, GuardedConnector, head_of_answer
+from red_stats.delivery.connections import REFUSED, AddressRefused, GuardedConnector
+from red_stats.delivery.exchange import Exchange, exchange_of_task
 from red_stats.delivery.failure_words import described
 from red_stats.domain.retries import Outcome
 from red_stats.domain.urls import refusal
@@ -46,28 +47,35 @@ class WebhookClient:
         reason = refusal(url, self._allow)
         if reason is not None:
             return Outcome(None, f"{REFUSED} ({reason})", 0, blocked=True)
-        started = time.monotonic()
-        head_of_answer.set(None)
+        exchange = Exchange(asyncio.get_running_loop().time)
+        exchange_of_task.set(exchange)
         status, retry_after, error, blocked, answer = None, None, None, False, b""
         try:
             async with self._session.post(
                 URL(url, encoded=True),  # byte for byte as the client wrote it
                 data=body,
-                headers={**headers, "Content-Type": "application/json", "User-Agent": "RED_STATS/1"},
+                headers=_all_headers(headers),
                 allow_redirects=False,
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
                 answer = await _drained(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            if status is None and (head := head_of_answer.get()) is not None:
-                status, retry_after = head.status, head.retry_after
+            if status is None:
+                status, retry_after = exchange.head.status, exchange.head.retry_after
             if status is None:
                 blocked = _is_blocked(failure)
                 error = REFUSED if blocked else described(failure)
         if status is not None:
             error = _error_of(status)
-        ms = int((time.monotonic() - started) * 1000)
-        return Outcome(status, error, ms, retry_after, blocked, answer)
+        timing = exchange.timing()
+        return Outcome(status, error, timing.total, retry_after, blocked, answer, timing)
+
+
+def _all_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    found = CIMultiDict({"User-Agent": "RED_STATS/1"})
+    found.update(headers)
+    found["Content-Type"] = "application/json"
+    return found
 
 
 async def _drained(response: aiohttp.ClientResponse) -> bytes:

@@ -57,6 +57,7 @@ def decode(value: bytes | None) -> AlertRaised:
         raise InvalidEvent(f"not an alert: it has more than {MAX_ALERT} bytes")
     try:
         alert = _decoder.decode(value or b"")
+        (value or b"").decode()  # it is sent as a text: the decoder does not look into what it leaves out
         canonical(alert.id)
         moment_ms(alert.measured_at)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidUuid, InvalidEvent) as error:
@@ -76,6 +77,17 @@ def client_of(key: bytes | None) -> str:
     if not CLIENT_ID.fullmatch(client_id):
         raise InvalidEvent("the record's key is not a client_id")
     return client_id
+
+
+class AlertSequence(NamedTuple):
+    """How far the alerts of a subscription are: the last `seq`, and what disarmed its trigger.
+
+    `disarmed_at` is the offset of the image that did, until another one arms it; a version that begins
+    behind it is armed.
+    """
+
+    seq: int = 0
+    disarmed_at: int | None = None
 
 
 class Alert(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from red_stats.domain import command_results
-from red_stats.domain.command_results import CommandResult
+from red_stats.domain.command_results import CommandResult, ErasedUpTo
 from red_stats.domain.commands import MISPLACED
 from red_stats.domain.subscriptions import Client, PublicSubscription, closed_at, still_needed
 
@@ -33,11 +33,16 @@ class CommandHistory:
         given = self.answers.setdefault(answer.client_id, OrderedDict())
         if answer.command_id in given:
             return
+        if isinstance(answer.erased, ErasedUpTo):
+            given.clear()
         given[answer.command_id] = value or b""
         for command_id in command_results.forgotten(given):
             del given[command_id]
         offset = answer.command_offset
         client = self.clients.get(answer.client_id) or Client(client_id=answer.client_id, offset=-1)
+        if isinstance(answer.erased, ErasedUpTo) and offset > client.offset:
+            erased = answer.erased.erased
+            self.clients[answer.client_id] = Client(client_id=answer.client_id, offset=offset, erased=erased)
         if isinstance(answer.subscription, PublicSubscription) and offset > client.offset:
             self.clients[answer.client_id] = _changed(client, answer, answer.subscription, offset)
 

@@ -9,8 +9,10 @@ from typing import Final, Literal, TypedDict
 
 import msgspec
 
-from red_common.events import InvalidEvent, to_basis_points
-from red_stats.domain.bounds import PlaceInLog
+from red_common.events import InvalidEvent, rfc3339, to_basis_points
+from red_stats.domain.bounds import PlaceInLog, moment_ms
+from red_stats.domain.erasure import Erased
+from red_stats.domain.measurements import from_ms
 from red_stats.domain.subscriptions import Private, PublicSubscription, Subscription
 
 
@@ -24,12 +26,34 @@ class ProblemObject(TypedDict):
     code: str
 
 
+class ErasedUpTo(msgspec.Struct, frozen=True):
+    """What an erase command has erased: the client's measurements before partition:offset, and when."""
+
+    before: PlaceInLog
+    at: str
+
+    @classmethod
+    def of(cls, erased: Erased, partition: int) -> "ErasedUpTo":
+        """The same as it is written."""
+        return cls(f"{partition}:{erased.before}", rfc3339(from_ms(erased.at)))
+
+    @property
+    def erased(self) -> Erased:
+        """The same as folds use it.
+
+        Raises:
+            InvalidEvent: `at` is no time.
+        """
+        return Erased(int(self.before.partition(":")[2]), moment_ms(self.at))
+
+
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record on `red.command-results`; its key is the client_id.
 
     `command_position` is the command's partition:offset. An accepted result has `subscription` as clients
-    see it and in `row` the rest of it (None once it has ended; earlier versions wrote all of it there); a
-    rejected one has `problem`. Results are kept for ever, so nothing stands there twice.
+    see it and in `row` the rest of it (None once it has ended; earlier versions wrote all of it there), or
+    `erased` if it was an erase; a rejected one has `problem`. Results are kept for ever, so nothing stands
+    there twice.
     """
 
     command_id: str
@@ -39,6 +63,7 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     subscription: PublicSubscription | msgspec.UnsetType = msgspec.UNSET
     row: Private | msgspec.UnsetType | None = msgspec.UNSET
     ended: bool | msgspec.UnsetType = msgspec.UNSET
+    erased: ErasedUpTo | msgspec.UnsetType = msgspec.UNSET
     command_position: PlaceInLog
     fingerprint: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -90,9 +115,13 @@ def decode(value: bytes | None) -> CommandResult:
         result = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"not a command result: {error}") from error
-    told = result.subscription if result.status == "accepted" else result.problem
-    if isinstance(told, msgspec.UnsetType):
-        raise InvalidEvent("an accepted result has a subscription, a rejected one a problem")
-    if isinstance(told, PublicSubscription):
-        to_basis_points(told.threshold)
+    accepted = (result.subscription, result.erased)
+    told = accepted if result.status == "accepted" else (result.problem,)
+    if all(isinstance(one, msgspec.UnsetType) for one in told):
+        raise InvalidEvent("an accepted result has a subscription or `erased`, a rejected one a problem")
+    if isinstance(result.erased, ErasedUpTo):
+        moment_ms(result.erased.at)
+    if result.status == "accepted" and isinstance(result.subscription, PublicSubscription):
+        to_basis_points(result.subscription.threshold)
+        to_basis_points(result.subscription.rearm_below or 0)
     return result

@@ -15,17 +15,21 @@ from red_common.kafka.partitioner import partition_of
 from red_common.problems import Problem
 from red_common.uuids import InvalidUuid, canonical
 from red_stats.domain.alerts import uuid5
+from red_stats.domain.erasure import Erased
 from red_stats.domain.measurements import from_ms
+from red_stats.domain.request_headers import SealedHeaders, check_names, purpose
 from red_stats.domain.subscriptions import (
     MAX_DESCRIPTION,
     MAX_SUBSCRIPTIONS,
     Client,
     Secret,
     Subscription,
+    TriggerName,
     closed_at,
+    encode,
     still_needed,
 )
-from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
+from red_stats.domain.thresholds import NotAsExpected, exactly, min_interval_of, rearm_below_of, threshold_of
 
 OVERLAP_SECONDS: Final = 24 * 3600
 MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
@@ -37,9 +41,11 @@ _NAMESPACE: Final = UUID("6f1cf2de-2f0c-5d55-9a52-5a3b0a1a4e5d").bytes
 
 MAX_PAST: Final = 2000  # closed ranges of a client: its list must fit into a record
 
+MAX_LIST: Final = 800_000  # bytes of a client's list: with its closed ranges it must fit into a record
+
 MISPLACED: Final = ("key_mismatch", "partition_mismatch")
 
-Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]
+Name = Literal["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable", "erase"]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +62,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     secret: str | msgspec.UnsetType = msgspec.UNSET  # sealed, never clear
     reason: str | msgspec.UnsetType = msgspec.UNSET
     max_age: int | msgspec.UnsetType | None = msgspec.UNSET  # seconds
+    trigger: TriggerName | msgspec.UnsetType = msgspec.UNSET
+    rearm_below: Any = msgspec.UNSET  # as `exactly` reads it; null: the threshold
+    min_interval: int | msgspec.UnsetType = msgspec.UNSET  # seconds
+    headers: SealedHeaders | msgspec.UnsetType | None = msgspec.UNSET  # null: none
+    notices: bool | msgspec.UnsetType = msgspec.UNSET
     overlap_seconds: int | msgspec.UnsetType = msgspec.UNSET
     if_version: int | msgspec.UnsetType = msgspec.UNSET
     fingerprint: Annotated[str, msgspec.Meta(max_length=64)] = ""
@@ -92,11 +103,14 @@ class Context(NamedTuple):
 
 
 class Change(NamedTuple):
-    """An accepted command: the client's new list, and the version it made; `ended` after an unsubscribe."""
+    """An accepted command: the client's new list, and the version it made; `ended` after an unsubscribe.
+
+    An erase makes no version.
+    """
 
     client: Client
-    subscription: Subscription
-    ended: bool
+    subscription: Subscription | None = None
+    ended: bool = False
 
 
 def read_envelope(value: bytes | None) -> Envelope:
@@ -123,6 +137,16 @@ def decide(value: bytes, key: bytes | None, client: Client | None, context: Cont
     command = _parse(value)
     check_place(key, command.client_id, context)
     client = client or Client(client_id=command.client_id, offset=-1)
+    try:
+        return _obeyed(command, client, context)
+    except NotAsExpected as error:
+        raise Problem("invalid_command", f"{error}.") from error
+
+
+def _obeyed(command: Command, client: Client, context: Context) -> Change:
+    if command.command == "erase":
+        erased = Erased(context.stamp, context.at)
+        return Change(Client(client_id=client.client_id, offset=context.offset, erased=erased))
     if command.command == "subscribe":
         return _subscribe(command, client, context)
     subscription = _existing(command, client)
@@ -177,11 +201,16 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
     if not isinstance(command.webhook_url, str) or command.threshold is msgspec.UNSET:
         raise Problem("invalid_command", "webhook_url and threshold are required.")
     now = rfc3339(from_ms(context.at))
+    threshold = threshold_of(command.threshold)
+    trigger = "each" if command.trigger is msgspec.UNSET else command.trigger
     subscription = Subscription(
         id=subscription_id,
         version=1,
         webhook_url=_url(command.webhook_url, context),
-        threshold=_threshold(command.threshold),
+        threshold=threshold,
+        trigger=trigger,
+        rearm_below=_rearm_below(command.rearm_below, trigger, threshold),
+        min_interval=0 if command.min_interval is msgspec.UNSET else min_interval_of(command.min_interval),
         description=_description(command.description),
         enabled=command.enabled is not False,
         max_age=MAX_AGE_SECONDS if command.max_age is msgspec.UNSET else _max_age(command.max_age),
@@ -190,11 +219,14 @@ def _subscribe(command: Command, client: Client, context: Context) -> Change:
         created_at=now,
         updated_at=now,
         secrets=(_sealed(command, subscription_id, context),),
+        headers=_headers(command, subscription_id, context),
+        notices=command.notices is True,
     )
     kept = still_needed(client.past, context.mark)
     everything = (*client.subscriptions, subscription)
-    changed = Client(client_id=client.client_id, offset=context.offset, subscriptions=everything, past=kept)
-    return Change(changed, subscription, ended=False)
+    changed = msgspec.structs.replace(client, offset=context.offset, subscriptions=everything, past=kept)
+    _must_fit(changed, client)
+    return Change(changed, subscription)
 
 
 def id_of_new(client_id: str, command_id: str) -> str:
@@ -219,7 +251,7 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
     if isinstance(command.webhook_url, str):
         changes["webhook_url"] = _url(command.webhook_url, context)
     if command.threshold is not msgspec.UNSET:
-        changes["threshold"] = _threshold(command.threshold)
+        changes["threshold"] = threshold_of(command.threshold)
     if command.description is not msgspec.UNSET:
         changes["description"] = _description(command.description)
     enabled = {"enable": True, "disable": False}.get(command.command, command.enabled)
@@ -229,6 +261,13 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
         changes["holds"] = reason in DISABLED_BY_SYSTEM
     if command.max_age is not msgspec.UNSET:
         changes["max_age"] = _max_age(command.max_age)
+    if command.min_interval is not msgspec.UNSET:
+        changes["min_interval"] = min_interval_of(command.min_interval)
+    if command.headers is not msgspec.UNSET:
+        changes["headers"] = _headers(command, old.id, context)
+    if isinstance(command.notices, bool):
+        changes["notices"] = command.notices
+    changes |= _changed_trigger(command, old, changes.get("threshold", old.threshold))
     if command.command == "rotate_secret":
         changes["secrets"] = _rotated(command, old, context)
     elif command.command == "update" and not changes:
@@ -240,6 +279,22 @@ def _changed(command: Command, old: Subscription, context: Context) -> Subscript
         since=context.stamp,
         updated_at=rfc3339(from_ms(context.at)),
     )
+
+
+def _changed_trigger(command: Command, old: Subscription, threshold: float) -> dict[str, Any]:
+    """The fields of the trigger that change, checked against the threshold that the new version has."""
+    changes: dict[str, Any] = {}
+    trigger = old.trigger
+    if command.trigger is not msgspec.UNSET:
+        trigger = changes["trigger"] = command.trigger
+    if command.rearm_below is not msgspec.UNSET:
+        changes["rearm_below"] = _rearm_below(command.rearm_below, trigger, threshold)
+    elif trigger == "each" and old.rearm_below is not None:
+        changes["rearm_below"] = None
+    elif old.rearm_below is not None and old.rearm_below > threshold:
+        detail = "rearm_below must not be over the threshold: change it, too, or set it to null."
+        raise Problem("threshold_out_of_range", detail)
+    return changes
 
 
 def _rotated(command: Command, old: Subscription, context: Context) -> tuple[Secret, ...]:
@@ -262,23 +317,35 @@ def _replace(client: Client, old: Subscription, new: Subscription | None, contex
         detail = "Too many versions wait for measurements that are not counted yet; try again later."
         raise Problem("overloaded", detail)
     others = [new if s.id == old.id else s for s in client.subscriptions]
-    changed = Client(
-        client_id=client.client_id,
+    changed = msgspec.structs.replace(
+        client,
         offset=context.offset,
         subscriptions=tuple(s for s in others if s is not None),
         past=past,
     )
     if new is not None:
-        return Change(changed, new, ended=False)
+        _must_fit(changed, client)
+        return Change(changed, new)
     end = msgspec.structs.replace(old, version=old.version + 1, since=context.stamp, enabled=False)
     return Change(changed, end, ended=True)
 
 
-def _threshold(value: Any) -> float:
-    try:
-        return threshold_of(value)
-    except NotANumber as error:
-        raise Problem("invalid_command", str(error)) from error
+def _must_fit(changed: Client, before: Client) -> None:
+    """Refuse what makes a list longer than a record may be; what makes it no longer is always accepted."""
+    size = _list_size(changed)
+    if size > MAX_LIST and size > _list_size(before):
+        detail = "The client's subscriptions are too long together: shorten URLs, headers or descriptions."
+        raise Problem("too_many_subscriptions", detail)
+
+
+def _list_size(client: Client) -> int:
+    return len(encode(msgspec.structs.replace(client, past=())))
+
+
+def _rearm_below(value: Any, trigger: TriggerName, threshold: float) -> float | None:
+    if value is msgspec.UNSET:
+        return None
+    return rearm_below_of(value, crossing=trigger == "crossing", threshold=threshold)
 
 
 def _url(url: str, context: Context) -> str:
@@ -306,6 +373,16 @@ def _description(text: str | msgspec.UnsetType | None) -> str | None:
         detail = f"A description has at most {MAX_DESCRIPTION} characters."
         raise Problem("description_too_long", detail)
     return text
+
+
+def _headers(command: Command, subscription_id: str, context: Context) -> SealedHeaders | None:
+    headers = command.headers
+    if not isinstance(headers, SealedHeaders) or not headers.names:
+        return None
+    check_names(headers.names)
+    if not context.opens(command.client_id, purpose(subscription_id), headers.encrypted):
+        raise Problem("secret_unreadable", "The headers are not sealed for this subscription.")
+    return headers
 
 
 def _sealed(command: Command, subscription_id: str, context: Context) -> Secret:

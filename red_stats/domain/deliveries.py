@@ -1,4 +1,4 @@
-"""A delivery: one alert (or test event) on its way to one webhook, and all its transitions. Pure.
+"""A delivery: an alert, a digest of several or a test event on its way to one webhook. Pure.
 
 Its row is in the table `pending` until the delivery ends; every transition is also an event on
 `red.deliveries`. Times are ms since 1970.
@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from red_common.events import rfc3339
-from red_stats.domain.bounds import Count16, Count32, Name
+from red_stats.domain.bounds import Count16, Count32, Count63, Name, NoPlaceOrOne, PlaceInLog
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.retries import HOLD_SECONDS, Outcome, delay, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
@@ -20,6 +20,7 @@ from red_stats.domain.subscriptions import Subscription
 MAX_AGE_MS: Final = 72 * 3600 * 1000
 BLOCKED_SECONDS: Final = 1800.0
 
+Because = Literal["schedule", "retry_after", "blocked"]
 State = Literal["pending", "held", "delivered", "exhausted", "cancelled"]
 
 
@@ -28,13 +29,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     id: str
     webhook_id: str
-    alert_id: str  # "" for a test event
+    alert_id: str  # "" for what is not one alert
+    position: NoPlaceOrOne = ""  # of the measurement; "" for a test event, and in rows of earlier versions
     client_id: str
     subscription_id: str
     version: int
     type: str  # of its kind
     timestamp: str  # measured_at
     data: str
+    first_seq: int = 0  # of the alerts in it; 0 where there are none, and in rows of earlier versions
+    last_seq: int = 0
+    count: int = 0  # of the alerts in it
     since: int
     due: int
     attempt: int = 0  # attempts made
@@ -43,6 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     probes: int = 0  # of the attempts made: those before it was due, which use up nothing of the schedule
     tried: str = ""  # the URL of the last attempt, as `url_mark` gives it
     asked: int = 0  # until when that URL wanted to be left alone (Retry-After)
+    made: int = 0  # when the delivery was made, if it has ended since and is sent again; 0: `since`
 
     def left(self, now: int) -> int:
         """Ms until it is due, at most `wait`: a clock that was set back must not delay it."""
@@ -59,10 +65,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Transition(NamedTuple):
-    """One state transition: the new row (None once finished) and the event that records it."""
+    """One state transition: the new row (None once finished) and the event that records it.
+
+    There is none of a delivery that has been erased.
+    """
 
     row: Row | None
-    event: bytes
+    event: bytes | None
+
+
+ERASED: Final = Transition(None, None)
 
 
 _encoder = msgspec.json.Encoder()
@@ -74,6 +86,14 @@ decode = _rows.decode
 def enqueued(row: Row) -> Transition:
     """The transition of a new delivery, which is due at once."""
     return Transition(row, _event(row, "pending", row.since, due=row.due))
+
+
+def again(row: Row, attempts: int, made: int) -> Row:
+    """A delivery that has ended after `attempts`, to be sent again: they count on, the schedule begins anew.
+
+    It was `made` at that time (ms).
+    """
+    return msgspec.structs.replace(row, attempt=attempts, probes=attempts, made=made)
 
 
 @lru_cache(maxsize=1024)  # of each row that waits for a URL
@@ -116,15 +136,18 @@ def attempted(
     if is_probe:
         due = max(row.due, asked)
         later = msgspec.structs.replace(tried, due=due, wait=due - at)
-        return Transition(later, _event(later, "pending", at, outcome, due=due))
+        why: Because = "retry_after" if due > row.due else "schedule"
+        return Transition(later, _event(later, "pending", at, outcome, due=due, because=why))
     if outcome.blocked and schedule:
         hint = min(BLOCKED_SECONDS, max(schedule))
     seconds = delay(tried.attempt - tried.probes, schedule, jitter, hint)
     if seconds is None:
         return Transition(None, _event(tried, "exhausted", at, outcome))
+    hinted: Because = "blocked" if outcome.blocked else "retry_after"
+    because: Because = hinted if hint and seconds == hint else "schedule"
     wait = outcome.ms + int(seconds * 1000)
     later = msgspec.structs.replace(tried, due=at + wait, wait=wait)
-    return Transition(later, _event(later, "pending", at, outcome, due=later.due))
+    return Transition(later, _event(later, "pending", at, outcome, due=later.due, because=because))
 
 
 def has_moved(row: Row, subscription: Subscription) -> bool:
@@ -135,7 +158,7 @@ def has_moved(row: Row, subscription: Subscription) -> bool:
 def on_subscription_changed(row: Row, subscription: Subscription | None, at: int) -> Transition | None:
     """What the subscription's state (None: deleted) means for a waiting row; None when nothing changes."""
     if subscription is None:
-        return Transition(None, _event(row, "cancelled", at))
+        return cancelled(row, at)
     if not subscription.enabled:
         if not row.held:
             kept = _held(row, at)
@@ -148,6 +171,11 @@ def on_subscription_changed(row: Row, subscription: Subscription | None, at: int
         resumed = msgspec.structs.replace(row, held=False, due=at, wait=0)
         return Transition(resumed, _event(resumed, "pending", at, due=at))
     return None
+
+
+def cancelled(row: Row, at: int) -> Transition:
+    """The end of a row whose subscription was deleted."""
+    return Transition(None, _event(row, "cancelled", at))
 
 
 def expired(row: Row, at: int, schedule: Sequence[float]) -> Transition | None:
@@ -169,7 +197,10 @@ class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record on `red.deliveries`; its key is the client_id.
 
     `attempt` 0 is a transition without a POST; `ms` is how long the POST took. `enqueued_at` is when the
-    delivery was made, the same in all its events; earlier versions did not write it.
+    delivery was made, and `position` that of the measurement that its alert is about, the same in all its
+    events; earlier versions did not write them. Nor did they write `kind` (`alert`, `digest`, `test`), nor
+    which alerts of its subscription are in it: `count` of them, from `first_seq` to `last_seq`. `because` is
+    why the next attempt is at `due_at`; the other times are those of the steps of the POST (`Timing`).
     """
 
     id: Name
@@ -186,6 +217,16 @@ class DeliveryEvent(msgspec.Struct, frozen=True, kw_only=True):
     ms: Count32
     due_at: str | None
     enqueued_at: str | None = None
+    position: PlaceInLog | None = None
+    kind: Name | None = None
+    first_seq: Count63 | None = None
+    last_seq: Count63 | None = None
+    count: Count32 = 0
+    because: Name | None = None
+    dns_ms: Count32 | None = None
+    connect_ms: Count32 | None = None
+    tls_ms: Count32 | None = None
+    first_byte_ms: Count32 | None = None
 
 
 def _event(
@@ -195,8 +236,10 @@ def _event(
     outcome: Outcome | None = None,
     *,
     due: int = 0,
+    because: Because | None = None,
     attempt: int | None = None,
 ) -> bytes:
+    timing = outcome.timing if outcome else None
     posted = (row.attempt if outcome is not None else 0) if attempt is None else attempt
     event = DeliveryEvent(
         id=row.id,
@@ -212,6 +255,16 @@ def _event(
         error=outcome.error if outcome else None,
         ms=outcome.ms if outcome else 0,
         due_at=rfc3339(from_ms(due)) if due else None,
-        enqueued_at=rfc3339(from_ms(row.since)),
+        enqueued_at=rfc3339(from_ms(row.made or row.since)),
+        position=row.position or None,
+        kind=row.type.removeprefix("red."),
+        first_seq=row.first_seq or None,
+        last_seq=row.last_seq or None,
+        count=row.count,
+        because=because,
+        dns_ms=timing.dns if timing else None,
+        connect_ms=timing.connect if timing else None,
+        tls_ms=timing.tls if timing else None,
+        first_byte_ms=timing.first_byte if timing else None,
     )
     return _encoder.encode(event)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from red_stats.domain.erasure import ErasedOf
 from red_stats.domain.measurements import Measurement
 
 Integers = npt.NDArray[Any]
@@ -35,6 +36,17 @@ class MeasurementColumns:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def erased_rows(self, erased_of: ErasedOf) -> Integers | None:
+        """Of each row whether it has been erased; None: no row is."""
+        before = [erased_of(client_id).before for client_id in self.clients]
+        if not len(self) or max(before) <= self.offset[0]:
+            return None
+        return self.offset < np.array(before, np.int64)[self.client]
+
+    def only(self, rows: Integers) -> "MeasurementColumns":
+        """The rows for which an array of truth values says so."""
+        return to_measurement_columns(self.taken(np.flatnonzero(rows).tolist()))
 
     def taken(self, rows: Sequence[int]) -> list[Measurement]:
         """The rows of these numbers (from 0), as objects."""

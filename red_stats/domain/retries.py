@@ -6,7 +6,12 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
+from red_stats.domain.bounds import Count32
+
 JITTER: Final = 0.2
+BREAKER_OPENS_AFTER: Final = 5  # failures in a row
 MAX_RETRY_AFTER: Final = 10 * 3600.0
 _SECONDS: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 HOLD_SECONDS: Final = 72 * 3600.0
@@ -14,11 +19,25 @@ HOLD_SECONDS: Final = 72 * 3600.0
 Verdict = Literal["delivered", "gone", "retry"]
 
 
+class Timing(msgspec.Struct, frozen=True):
+    """How long the steps of a POST took, in ms; None for one that there was not, or that did not end.
+
+    A connection that is used again spares `dns`, `connect` and `tls`. `first_byte` is from the request to the
+    begin of its answer.
+    """
+
+    dns: Count32 | None
+    connect: Count32 | None
+    tls: Count32 | None
+    first_byte: Count32 | None
+    total: Count32
+
+
 class Outcome(NamedTuple):
     """How one POST ended: a status, or an error that clients may read; `ms` is how long it took.
 
     `retry_after` is the header as it came; `blocked`: the address is not allowed; `body` is the begin of
-    the answer.
+    the answer. Without a POST there is no `timing`.
     """
 
     status: int | None
@@ -27,6 +46,7 @@ class Outcome(NamedTuple):
     retry_after: str | None = None
     blocked: bool = False
     body: bytes = b""
+    timing: Timing | None = None
 
 
 def verdict(outcome: Outcome) -> Verdict:

@@ -10,19 +10,29 @@ import msgspec
 
 from red_common.events import InvalidEvent
 from red_stats.domain import subscriptions
+from red_stats.domain.erasure import NEVER, Erased
 from red_stats.domain.subscriptions import Client, ThresholdVersion
 
 log = logging.getLogger(__name__)
 
 MAX_DECODED = 20_000  # lists kept decoded
+_ERASED = b'"erased":'  # in few lists; only those are decoded to be told apart
 
 
 class SubscriptionLists:
-    """The newest list of each client by client_id, as on `red.subscriptions`."""
+    """The newest list of each client by client_id, as on `red.subscriptions`.
 
-    def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
+    `erased` are the clients that have been erased, below offsets that are all lower than `erased_below`;
+    `erasures` counts what was read about them.
+    """
+
+    def __init__(
+        self, values: Mapping[str, bytes] | None = None, erased: Mapping[str, Erased] | None = None
+    ) -> None:
         self._values = dict(values or {})
         self._decoded: dict[str, Client | None] = {}
+        self.erased = dict(erased or {})
+        self.erased_below = self.erasures = 0
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Apply one record; a value of None deletes."""
@@ -32,10 +42,15 @@ class SubscriptionLists:
             self._values.pop(name, None)
         else:
             self._values[name] = value
+        self._note_erased(name, value)
+
+    def erased_of(self, client_id: str) -> Erased:
+        """What of a client has been erased."""
+        return self.erased.get(client_id, NEVER)
 
     def with_versions(self) -> "VersionLists":
         """A copy that also has the versions of each client; it shares the bytes."""
-        return VersionLists(self._values)
+        return VersionLists(self._values, self.erased)
 
     def put(self, client: Client) -> None:
         """A client's new list replaces the old one."""
@@ -72,6 +87,15 @@ class SubscriptionLists:
             if client is not None:
                 yield name, client
 
+    def _note_erased(self, name: str, value: bytes | None) -> None:
+        client = self.get(name) if value is not None and _ERASED in value else None
+        if client is not None and isinstance(client.erased, Erased):
+            self.erased[name] = client.erased
+            self.erased_below = max(self.erased_below, client.erased.before)
+            self.erasures += 1
+        else:
+            self.erased.pop(name, None)
+
     def __contains__(self, client_id: object) -> bool:
         return client_id in self._values
 
@@ -91,8 +115,10 @@ class SubscriptionLists:
 class VersionLists(SubscriptionLists):
     """The lists with the versions that the counting fold judges by."""
 
-    def __init__(self, values: Mapping[str, bytes] | None = None) -> None:
-        super().__init__(values)
+    def __init__(
+        self, values: Mapping[str, bytes] | None = None, erased: Mapping[str, Erased] | None = None
+    ) -> None:
+        super().__init__(values, erased)
         self._active: dict[str, tuple[ThresholdVersion, ...]] = {}
 
     def load(self, key: bytes, value: bytes | None) -> None:

@@ -6,16 +6,21 @@ measurements has passed them, so a decision is a pure function of the log
 (docs/architecture.md, "The four exactness rules", rule 3).
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from red_common.events import to_basis_points
 from red_stats.domain.bounds import PlaceInLog, Share
+from red_stats.domain.erasure import Erased
+from red_stats.domain.request_headers import HIDDEN, SealedHeaders
 
 MAX_SUBSCRIPTIONS = 100
 MAX_DESCRIPTION = 500
 MAX_URL = 2048
+
+
+TriggerName = Literal["each", "crossing"]
 
 
 class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,6 +33,10 @@ class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     """One threshold and one webhook URL of a client; the version is in force from offset `since`.
 
+    `trigger`: each image over the threshold raises an alert, or only one that crosses it, until an image
+    with no more than `rearm_below` (None: the threshold) arms it again (`red_stats/domain/triggers.py`).
+    `min_interval` (s): at most one webhook in it; 0: one for every alert.
+    `notices`: it is told of the health of the client's other endpoints.
     `max_age` (s): an image older than that at its Kafka time raises no alert; None: no limit. `holds`: it
     is disabled by the system, and its alerts are raised and held.
     """
@@ -41,6 +50,11 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str | None = None
     holds: bool = False
     max_age: int | None = None
+    trigger: TriggerName = "each"
+    rearm_below: Share | None = None
+    min_interval: int = 0
+    headers: SealedHeaders | None = None
+    notices: bool = False
     since: int
     partition: int
     created_at: str
@@ -56,16 +70,22 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     def threshold_version(self) -> "ThresholdVersion":
         """The version as the fold uses it, in force."""
         threshold_bp = to_basis_points(self.threshold)
-        return ThresholdVersion(self.id, self.version, threshold_bp, self.since, None, self.max_age)
+        back = None
+        if self.trigger == "crossing":
+            back = threshold_bp if self.rearm_below is None else to_basis_points(self.rearm_below)
+        return ThresholdVersion(self.id, self.version, threshold_bp, self.since, None, self.max_age, back)
 
     def private(self) -> "Private":
         """What clients do not see of it."""
-        return Private(secrets=self.secrets, holds=self.holds)
+        return Private(secrets=self.secrets, holds=self.holds, headers=self.headers)
 
     def public(self) -> "PublicSubscription":
         """The subscription as clients see it, without secrets."""
         seen = {name: getattr(self, name) for name in _SEEN}
-        return PublicSubscription(in_force_from=f"{self.partition}:{self.since}", **seen)
+        names = self.headers.names if self.headers is not None else ()
+        return PublicSubscription(
+            in_force_from=f"{self.partition}:{self.since}", headers=dict.fromkeys(names, HIDDEN), **seen
+        )
 
 
 class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +100,11 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str | None
     in_force_from: PlaceInLog
     max_age: int | None = None
+    trigger: TriggerName = "each"
+    rearm_below: Share | None = None
+    min_interval: int = 0
+    headers: dict[str, str] = {}
+    notices: bool = False
     created_at: str
     updated_at: str
 
@@ -93,7 +118,7 @@ class PublicSubscription(msgspec.Struct, frozen=True, kw_only=True):
         seen = {name: getattr(self, name) for name in _SEEN}
         partition, _, since = self.in_force_from.partition(":")
         place: dict[str, Any] = {"partition": int(partition), "since": int(since)}
-        return Subscription(secrets=rest.secrets, holds=rest.holds, **place, **seen)
+        return Subscription(secrets=rest.secrets, holds=rest.holds, headers=rest.headers, **place, **seen)
 
 
 class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,10 +126,15 @@ class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     secrets: tuple[Secret, ...] = ()
     holds: bool = False
+    headers: SealedHeaders | None = None
 
 
-#: The fields that stand in both.
-_SEEN = [name for name in Subscription.__struct_fields__ if name in PublicSubscription.__struct_fields__]
+#: The fields that are the same in both.
+_SEEN = [
+    name
+    for name in Subscription.__struct_fields__
+    if name in PublicSubscription.__struct_fields__ and name != "headers"
+]
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
@@ -116,15 +146,20 @@ class Range(msgspec.Struct, frozen=True, array_like=True):
     since: int
     until: int
     max_age: int | None = None
+    rearm_below: int | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's whole list, the value of a record on `red.subscriptions`; `offset` is its last command's."""
+    """A client's whole list, the value of a record on `red.subscriptions`; `offset` is its last command's.
+
+    `erased` is there for ever once the client has been erased.
+    """
 
     client_id: str
     offset: int
     subscriptions: tuple[Subscription, ...] = ()
     past: tuple[Range, ...] = ()
+    erased: Erased | msgspec.UnsetType = msgspec.UNSET
 
     def find(self, subscription_id: str) -> Subscription | None:
         """The subscription with that id, or None."""
@@ -134,7 +169,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 class ThresholdVersion(NamedTuple):
     """One version as the fold of measurements uses it; `until` is None while it is in force.
 
-    `max_age` is in seconds.
+    `max_age` is in seconds. `rearm_below` (basis points) is there where the trigger is `crossing`.
     """
 
     subscription_id: str
@@ -143,6 +178,7 @@ class ThresholdVersion(NamedTuple):
     since: int
     until: int | None
     max_age: int | None = None
+    rearm_below: int | None = None
 
     def covers(self, offset: int) -> bool:
         """Whether this version is in force for the measurement at that offset."""
@@ -167,7 +203,7 @@ def closed_at(subscription: Subscription, stamp: int) -> tuple[Range, ...]:
     if not subscription.raises or subscription.since >= stamp:
         return ()
     version = subscription.threshold_version
-    return (Range(*version[:4], stamp, version.max_age),)
+    return (Range(*version[:4], stamp, version.max_age, version.rearm_below),)
 
 
 def still_needed(past: tuple[Range, ...], mark: int) -> tuple[Range, ...]:

@@ -158,6 +158,7 @@ class _SiteServer(Web):
             certificate=settings.open_certificate(),
             keepalive_timeout=settings.idle_seconds,
             shutdown_timeout=2,
+            reads=site.reads if site is not None else (),
             handler_cancellation=True,  # who reads and leaves is answered no more; see web/changes.py
         )
 

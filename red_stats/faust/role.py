@@ -1,6 +1,6 @@
 """The declaration of a role, and the words that it is made of."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, NoReturn
@@ -16,10 +16,11 @@ Fatal = Callable[[str], NoReturn]
 
 
 class Site(NamedTuple):
-    """The HTTP server of a process: its middlewares and routes."""
+    """The HTTP server of a process: its middlewares and routes, and where a POST only reads."""
 
     middlewares: Sequence[Any]
     routes: Sequence[web.RouteDef]
+    reads: Collection[str] = ()
 
 
 def after_mark(state: PartitionState[Any] | None, topic: str) -> int:

@@ -7,7 +7,18 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from red_common.api_keys import TOPIC, KeyRecord, Keyring, Scope, new_key, revocation_key, signed
+from red_common.api_keys import (
+    TOPIC,
+    ErasedClient,
+    KeyRecord,
+    Keyring,
+    Scope,
+    erasure_key,
+    is_time,
+    new_key,
+    revocation_key,
+    signed,
+)
 from red_common.audit import Act, Name
 from red_common.kafka import audit_log
 from red_common.kafka.connection import KafkaConnection
@@ -94,6 +105,59 @@ async def sign_keys(
     return records
 
 
+async def widen_keys(
+    connection: KafkaConnection,
+    records: Iterable[KeyRecord],
+    scopes: tuple[Scope, ...],
+    now: str,
+    keys: SecretKeys,
+    who: str,
+) -> None:
+    """Give keys that are not revoked the scopes that they lack, if any.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    found = [
+        signed(msgspec.structs.replace(record, scopes=scopes), keys)
+        for record in records
+        if record.revoked_at is None and not set(scopes) <= set(record.scopes)
+    ]
+    if found:
+        await _audited(connection, who, "key_widened", now, found)
+        await _publish(connection, {record.key_id: record for record in found})
+
+
+async def erase_keys(connection: KafkaConnection, client_id: str, now: str, keys: SecretKeys) -> int:
+    """End every key that a client has; within a second both services refuse them. Returns how many.
+
+    It is as if each had been made before: who writes its record again revives nothing. RED deletes what it
+    stored of the client until `now`, which is to be later than what was stored.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    gone, records = ending(await read_keyring(connection, keys), client_id, now, keys)
+    await _publish(connection, records)
+    return gone
+
+
+def ending(
+    keyring: Keyring, client_id: str, now: str, keys: SecretKeys
+) -> tuple[int, Mapping[str, ErasedClient | None]]:
+    """How many keys a client has, and the records that end them, by record key; None is a tombstone.
+
+    Records that anybody could have written go, too, but say nothing of how many there are or of when.
+    """
+    known = keyring.unsigned | keyring.records
+    names = [record.key_id for record in known.values() if record.client_id == client_id]
+    ours = [record for record in keyring.records.values() if record.client_id == client_id]
+    at = max([now, *(record.created_at for record in ours if is_time(record.created_at))])
+    erased = ErasedClient(client_id=client_id, erased_at=at).signed(keys)
+    tombstones = dict.fromkeys([*names, *map(revocation_key, names)])
+    return len(ours), {erasure_key(client_id): erased, **tombstones}
+
+
 async def _audited(
     connection: KafkaConnection, who: str, act: Name, now: str, records: Iterable[KeyRecord]
 ) -> None:
@@ -102,11 +166,15 @@ async def _audited(
     await audit_log.write(connection, [one.once(audit_log.new_id(), now) for one in acts])
 
 
-async def _publish(connection: KafkaConnection, records: Mapping[str, KeyRecord]) -> None:
+async def _publish(
+    connection: KafkaConnection, records: Mapping[str, KeyRecord | ErasedClient | None]
+) -> None:
+    """Write records by their keys; None is a tombstone."""
     producer = connection.producer(acks="all", enable_idempotence=True, request_timeout_ms=10_000)
     await producer.start()
     try:
         for name, record in records.items():
-            await producer.send_and_wait(TOPIC, msgspec.json.encode(record), name.encode())
+            value = None if record is None else msgspec.json.encode(record)
+            await producer.send_and_wait(TOPIC, value, name.encode())
     finally:
         await producer.stop()

@@ -9,6 +9,10 @@ from red_common.kafka.end_offsets import until_known
 from red_common.kafka.shutdown import ended
 
 
+class RangeGone(Exception):
+    """Raised when Kafka no longer has the beginning of a range."""
+
+
 async def beginning_of(connection: KafkaConnection, tp: TopicPartition) -> int:
     """The first offset of a partition that Kafka still has.
 
@@ -33,12 +37,19 @@ async def read_range(
 
 
 async def read_in_steps(
-    connection: KafkaConnection, tp: TopicPartition, start: int, end: int | None, most: int | None = None
+    connection: KafkaConnection,
+    tp: TopicPartition,
+    start: int,
+    end: int | None,
+    most: int | None = None,
+    *,
+    whole: bool = False,
 ) -> AsyncGenerator[list[Any], None]:
     """The records of `read_range`, at most `most` at a time.
 
     Raises:
         KafkaError: Kafka cannot be reached.
+        RangeGone: it has to be `whole`, and Kafka no longer has its beginning.
     """
     consumer = connection.consumer(
         isolation_level="read_committed",
@@ -53,6 +64,8 @@ async def read_in_steps(
         if end is None:
             end = int((await consumer.end_offsets([tp]))[tp])
         beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets([tp])
+        if whole and start < beginnings[tp]:
+            raise RangeGone(f"{tp.topic}/{tp.partition} begins at {beginnings[tp]}, behind {start}")
         consumer.seek(tp, max(start, beginnings[tp]))
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=200, max_records=most)).values():

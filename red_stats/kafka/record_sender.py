@@ -1,11 +1,15 @@
 """Sends single records for the web; each is acknowledged by every in-sync replica, or NotSent is raised."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from red_common.kafka.connection import KafkaConnection, KafkaError, Producer
 from red_common.kafka.shutdown import abandon
 
 SECONDS = 5.0
+SendAll = Callable[
+    [str, Sequence[bytes]], Awaitable[None]
+]  # key, values to one topic; as `RecordSender.send`
 
 
 class NotSent(Exception):
@@ -21,18 +25,19 @@ class RecordSender:
         self._producer: Producer | None = None
         self._starting = asyncio.Lock()
 
-    async def send(self, topic: str, key: str, value: bytes) -> None:
-        """Write one record to the partition of its key (murmur2).
+    async def send(self, topic: str, key: str, *values: bytes) -> None:
+        """Write records in order to the partition of their key (murmur2).
 
         Raises:
-            NotSent: Kafka did not acknowledge it within `seconds`.
+            NotSent: Kafka did not acknowledge all of them within `seconds`; it may have some.
         """
         producer = None
         try:
             async with asyncio.timeout(self._seconds):
                 async with self._starting:
                     producer = self._producer = self._producer or await self._started()
-                await producer.send_and_wait(topic, value, key.encode())
+                sent = [await producer.send(topic, value, key.encode()) for value in values]
+                await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
             if producer is not None:
                 await self._drop(producer)

@@ -1,19 +1,23 @@
 """The subscriptions of all clients, followed on `red.subscriptions` for everything but live's folds."""
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Final
 
-from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_common.kafka.connection import KafkaConnection, KafkaError, TopicPartition
 from red_common.kafka.end_offsets import ends_of_logs
 from red_common.kafka.follower import Follower
 from red_common.kafka.partitioner import partition_of
 from red_stats import topics
+from red_stats.domain.deliveries import Row
+from red_stats.domain.erasure import Erased
 from red_stats.domain.subscription_lists import SubscriptionLists, VersionLists
 from red_stats.domain.subscriptions import Client, Subscription
 from red_stats.kafka.changelog_loader import load_to_end
 
+SECONDS: Final = 5.0
 _partition = lru_cache(maxsize=200_000)(partition_of)
 
 
@@ -90,9 +94,46 @@ class SubscriptionCache:
         """The list of a client, or None."""
         return self._lists[_partition(client_id, len(self._lists))].get(client_id)
 
+    @property
+    def erasures(self) -> int:
+        """How often something was read about an erased client."""
+        return sum(lists.erasures for lists in self._lists)
+
+    def erased(self, partition: int) -> Mapping[str, Erased]:
+        """The erased clients of a partition."""
+        return self._lists[partition].erased
+
+    def erased_of(self, client_id: str) -> Erased:
+        """What of a client has been erased."""
+        return self._lists[_partition(client_id, len(self._lists))].erased_of(client_id)
+
+    def erased_below(self, partition: int) -> int:
+        """An offset of a partition from which on nothing is erased; 0: nobody is."""
+        return self._lists[partition].erased_below
+
     def size(self, client_id: str) -> int:
         """How many bytes the list of a client has."""
         return self._lists[_partition(client_id, len(self._lists))].size(client_id)
+
+    async def until_known(self, rows: Iterable[Row]) -> None:
+        """Wait until the versions that caused these deliveries can be found, for SECONDS at most.
+
+        One of a deleted subscription never can: then everything that stands on the topic now has been read.
+        """
+        if all(self._knows(row) for row in rows):
+            return
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                await self.follower.caught_up()
+
+    def _knows(self, row: Row) -> bool:
+        found = self.find(row.client_id, row.subscription_id)
+        return found is not None and found.version >= row.version
+
+    def all_of(self, client_id: str) -> tuple[Subscription, ...]:
+        """The subscriptions of a client."""
+        client = self.get(client_id)
+        return client.subscriptions if client else ()
 
     def find(self, client_id: str, subscription_id: str) -> Subscription | None:
         """A subscription of this client, or None."""

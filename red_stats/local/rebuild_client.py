@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 
 from red_common.web.trust import Trust, trust
+from red_stats.local.answers import reason
 from red_stats.settings import Settings
 from red_stats.store.query_server import FILE
 
@@ -18,28 +19,26 @@ class NotRebuilt(Exception):
 
 
 async def rebuild_live(
-    settings: Settings, url: str | None, key: str, on_progress: OnProgress
+    settings: Settings, url: str, key: str, trusted: Trust, on_progress: OnProgress
 ) -> dict[str, Any]:
     """Rebuild live, one partition after the other, each in the worker that holds it.
 
-    The first to be asked is the one at `url`, by default that of this machine.
+    The first to be asked is the one at `url`, which `trusted` says how to know.
 
     Raises:
         NotRebuilt: a worker does not answer or refuses; the partitions before are rebuilt.
     """
     found = []
-    first = trust(settings.tls_cert) if url is None else trust(None, settings.tls_ca)
-    start = (url or settings.stats_url).rstrip("/")
     async with _session(key) as session:
         for number in range(settings.partitions):
-            target, trusted = f"{start}/v1/rebuild?partition={number}", first
+            target, known_by = f"{url}/v1/rebuild?partition={number}", trusted
             for _ in range(3):  # redirected to the worker that holds it, and again if it has just moved
                 result, target = await _replayed(
-                    session, target, trusted, lambda *far, n=number: on_progress(f"live/{n}", *far)
+                    session, target, known_by, lambda *far, n=number: on_progress(f"live/{n}", *far)
                 )
                 if result is not None:
                     break
-                trusted = trust(settings.tls_cert, settings.tls_ca)
+                known_by = trust(settings.tls_cert, settings.tls_ca)
             else:
                 raise NotRebuilt(f"partition {number} is moving between workers: try again")
             found.append(result)
@@ -79,7 +78,7 @@ async def _replayed(
             if answer.status == 307:
                 return None, answer.headers["Location"]
             if answer.status != 200:
-                raise NotRebuilt(await _reason(answer))
+                raise NotRebuilt(reason(answer.status, await answer.read()))
             async for line in answer.content:
                 report = json.loads(line)
                 if "result" in report:
@@ -90,11 +89,3 @@ async def _replayed(
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise NotRebuilt(f"the worker at {url} does not answer ({error!r}): is it running?") from error
     raise NotRebuilt(f"the worker at {url} ended before it was done")
-
-
-async def _reason(answer: aiohttp.ClientResponse) -> str:
-    text = await answer.text()
-    try:
-        return str(json.loads(text)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return text or f"status {answer.status}"

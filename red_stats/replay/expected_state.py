@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from red_stats.domain.alerts import Alert
+from red_stats.domain.erasure import Erased
 from red_stats.domain.measurement_columns import to_measurement_columns
 from red_stats.domain.measurements import Measurement
 from red_stats.domain.subscriptions import ThresholdVersion
+from red_stats.domain.version_history import Erasure, History
+from red_stats.tables.declarations import rows_of_client
 from red_stats.tables.live import LiveTables
 from red_stats.tables.measured_change import fold_measurements
 
 Versions = Mapping[str, Sequence[ThresholdVersion]]  # by client_id
+NOTHING_ERASED = History()
 
 
 class ExpectedState:
@@ -23,13 +27,30 @@ class ExpectedState:
         self.horizon = 0
         self.touched: set[tuple[str, bytes]] = set()
         self._versions = versions
+        self._history = NOTHING_ERASED
         self._partition = partition
         self._retention_ms = retention_ms
         self._noting = False
 
-    def use_versions(self, versions: Versions) -> None:
-        """Set the versions, by client, for measurements folded from now on."""
-        self._versions = versions
+    def use_history(self, history: History) -> None:
+        """Set the versions for measurements folded from now on, and forget what has been erased since.
+
+        What was folded of a client that the history before did not know as erased must lie below the offset
+        that it is erased to.
+        """
+        self._versions = history.active_versions()
+        for client_id, erasure in history.erasures.items():
+            if self._history.erasures.get(client_id) != erasure:
+                self._forget(client_id, erasure)
+        self._history = history
+
+    def _forget(self, client_id: str, erasure: Erasure) -> None:
+        for name, key in list(rows_of_client(self.tables, client_id, erasure.subscriptions)):
+            getattr(self.tables, name).load(key, None)
+
+    def erased_of(self, client_id: str) -> Erased:
+        """What of a client has been erased, by the history in use."""
+        return self._history.erased_of(client_id)
 
     def note_touched(self) -> None:
         """From now on collect the rows that change in `touched`."""
@@ -44,6 +65,7 @@ class ExpectedState:
             versions_of=lambda client_id: self._versions.get(client_id, ()),
             horizon=self.horizon,
             retention_ms=self._retention_ms,
+            erased_of=self.erased_of,
         )
         self.horizon = change.folded.horizon
         change.apply(self.tables)

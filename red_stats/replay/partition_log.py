@@ -77,7 +77,13 @@ class PartitionLog(Generic[Fold]):
             self.folded.add(good)
             if scope is not None:
                 self.last = self._after
-                kept = [reading for reading in good if scope.holds(reading.client_id, reading.at)]
+                erased_of = self.folded.erased_of
+                kept = [
+                    reading
+                    for reading in good
+                    if scope.holds(reading.client_id, reading.at)
+                    and reading.offset >= erased_of(reading.client_id).before
+                ]
                 self.amounts.update((reading.offset, reading.red_bp) for reading in kept)
                 self.images.update(reading.image_id for reading in kept)
             await asyncio.sleep(0)

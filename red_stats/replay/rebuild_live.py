@@ -120,7 +120,7 @@ class LiveReplay:
         for record in await read_range(self._connection, tp, 0, None):
             history.add(record.value)
             answered.add(record.value)
-        self._log.folded.use_versions(history.active_versions())
+        self._log.folded.use_history(history)
         return answered
 
     def _check(self, mark: Mark) -> None:
@@ -139,8 +139,10 @@ class LiveReplay:
             answers=AnswerRows(),
         )
         if self._log.beginning:  # what Kafka dropped was counted too, and its alerts
-            for name, seq in state.tables.alert_sequences.items():
-                made.alert_sequences[name] = max(seq, made.alert_sequences.get(name, 0))
+            for name, held in state.tables.alert_sequences.items():
+                folded_here = made.alert_sequences.get(name)
+                if folded_here is None or held.seq >= folded_here.seq:
+                    made.alert_sequences[name] = held
             kept = {name: getattr(state.tables, name) for name in folds_of(LiveTables)}
             made = dataclasses.replace(made, **kept)
         for client in answered.pruned(mark.offset).values():

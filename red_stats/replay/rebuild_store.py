@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from red_common.kafka.connection import KafkaConnection, TopicPartition
+from red_stats import topics
 from red_stats.kafka.range_reader import beginning_of, read_in_steps
+from red_stats.store import daily
 from red_stats.store.clickhouse import Store
 from red_stats.store.queries import Rebuilding, bytes_of
 from red_stats.store.recorder import Recorder
@@ -44,6 +46,8 @@ class StoreReplay:
             for number, end in ends.items():
                 await self._copy(number, starts[number])
                 await self._replay(number, starts[number], end)
+            if self.table == topics.MEASUREMENTS.stored_in:
+                await self._command(daily.forget_all())  # made of the old table, and made anew of the new one
             await self._command(self._rebuilding.exchange())
             await self._command(self._rebuilding.drop())
 

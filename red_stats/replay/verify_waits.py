@@ -6,6 +6,7 @@ from typing import Any
 
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.follower import Follower
+from red_stats.domain.erasure import Erased
 from red_stats.replay.verify_scope import CouldNotRun
 from red_stats.store import queries
 from red_stats.store.queries import Queries
@@ -66,6 +67,21 @@ class Waiting:
             return sum(max(0, offset - marks.get(number, -1)) for number, offset in wanted.items())
 
         await self._until_none(f"record ({table})", lag)
+
+    async def gone(self, erased: Mapping[str, Erased]) -> None:
+        """Until the store has no rows of what has been erased.
+
+        Raises:
+            CouldNotRun: it keeps some.
+        """
+
+        async def left() -> int:
+            tables = queries.TABLES_OF_CLIENTS
+            asked = [question for table in tables for question in queries.erased_rows(table, erased)]
+            found = [await asyncio.to_thread(self._store.query, *question) for question in asked]
+            return sum(int(count) for rows in found for _, count in rows)
+
+        await self._until_none("record (rows of erased clients)", left)
 
     async def _until_none(self, role: str, lag: Callable[[], Awaitable[int]]) -> None:
         best, waited = await lag(), 0.0

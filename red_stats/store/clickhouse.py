@@ -1,7 +1,7 @@
 """The statistics store: chDB in this process, or a ClickHouse server; one sync class, one client per thread.
 
-A folder of chDB is open in one process at a time, and opened after any fork. SQL of users never runs on
-these clients, which can write and read files of the host.
+A folder of chDB is open in one process at a time, and opened after any fork. SQL of clients never runs on
+these handles, which can write and read files of the host: `answer` makes one that can do neither.
 """
 
 import fcntl
@@ -23,6 +23,8 @@ from red_stats.store import native_format
 from red_stats.store.disk_guard import DiskGuard, free_bytes
 from red_stats.store.memory_file import SUPPORTED, MemoryFile
 from red_stats.store.queries import DATABASE
+from red_stats.store.sql.errors import SqlFailed, failed
+from red_stats.store.sql.questions import SqlQuestion
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +141,33 @@ class Store:
             result = self._client().query(sql, parameters=dict(parameters or {}))
             return [tuple(row) for row in result.result_rows]
 
+    def packed(self, sql: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """The rows of a query as the engine's RowBinary: a hundredth of the time of rows as objects.
+
+        Raises:
+            StoreError: the query failed.
+        """
+        with self._call(), _as_store_error():
+            found = self._client().raw_query(sql, parameters=dict(parameters or {}), fmt="RowBinary")
+            return bytes(found)
+
+    def answer(self, question: SqlQuestion) -> bytes:
+        """The answer to SQL of a client, on a handle of its own, which its settings make read only.
+
+        Raises:
+            SqlFailed: the engine refused it, or it reached a limit.
+            StoreError: the store is away.
+        """
+        with self._call(), _as_store_error():
+            client = self._connected(settings=dict(question.settings))
+            try:
+                return bytes(client.raw_query(question.sql, fmt=question.format))
+            except Exception as error:  # chDB raises several kinds
+                said = failed(str(error), question.limits)
+                raise said or error from error
+            finally:
+                client.close()
+
     def command(self, sql: str) -> Any:
         """Run one statement.
 
@@ -221,12 +250,15 @@ class Store:
 
     def _client(self) -> Any:
         if getattr(self._local, "epoch", None) != self._epoch:
-            where = {"interface": "chdb", "dsn": self.dsn} if self.embedded else self._server
-            client = clickhouse_connect.get_client(**where)
+            client = self._connected()
             with self._lock:
                 self._clients.append(client)
             self._local.client, self._local.epoch = client, self._epoch
         return self._local.client
+
+    def _connected(self, **options: Any) -> Any:
+        where = {"interface": "chdb", "dsn": self.dsn} if self.embedded else self._server
+        return clickhouse_connect.get_client(**where, **options)
 
     def _memory_file(self) -> MemoryFile:
         if not hasattr(self._local, "file"):
@@ -306,7 +338,7 @@ def _as_store_error() -> Iterator[None]:
     """Turn the various errors of chDB and the drivers into StoreError, the only one that callers know."""
     try:
         yield
-    except StoreError:
+    except (StoreError, SqlFailed):
         raise
     except Exception as error:
         raise StoreError(str(error) or repr(error)) from error

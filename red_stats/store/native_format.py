@@ -13,7 +13,7 @@ from red_stats.domain.column_batch import Texts
 
 #: Type codes of arrays by the integer type of the column; times are ms since 1970 (DateTime: seconds).
 TYPECODES: Final = {
-    "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int64": "q",
+    "UInt8": "B", "UInt16": "H", "UInt32": "I", "UInt64": "Q", "Int32": "i", "Int64": "q",
     "DateTime": "I", "DateTime64(3, 'UTC')": "q",
 }  # fmt: skip
 STRINGS: Final = ("String", "LowCardinality(String)")

@@ -1,4 +1,7 @@
-"""What other rooms ask the store, as SQL with its parameters; sink.py asks about its own batches and parts.
+"""What other rooms ask the store, as SQL with its parameters.
+
+Statistics are in statistics.py, alerts and deliveries in alert_queries.py; sink.py asks about its own batches
+and parts.
 
 Rows of clients have a client_id; that of marker rows is empty.
 """
@@ -6,28 +9,11 @@ Rows of clients have a client_id; that of marker rows is empty.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from red_common.events import to_basis_points
+from red_stats.domain.erasure import NEVER, Erased
 
 DATABASE: Final = "red"
+POSITION: Final = "concat(toString(kafka_partition), ':', toString(kafka_offset))"
 LAST_MS: Final = 10_413_791_999_999  # the end of 2299, the last time that a DateTime64 holds
-
-ALERT_COLUMNS: Final = (
-    "id, subscription_id, version, seq, prev_seq, image_id, red_bp, threshold_bp,"
-    " toUnixTimestamp64Milli(measured_at), position, kafka_offset"
-)
-DELIVERY_COLUMNS: Final = (
-    "id, any(webhook_id), any(alert_id), any(subscription_id), argMax(state, kafka_offset) AS s,"
-    " arraySort(groupArrayIf((attempt, toUnixTimestamp64Milli(at), status, error, ms), attempt > 0)),"
-    " argMax(toUnixTimestamp64Milli(due_at), kafka_offset), toUnixTimestamp64Milli(min(enqueued_at) AS made)"
-)
-LAST_STATES: Final = ("delivered", "exhausted", "cancelled")  # after which there is no further row
-
-
-FEW: Final = 10  # thresholds
-_MARK: Final = (
-    f"(SELECT if(count() = 0, -1, toInt64(max(kafka_offset))) FROM {DATABASE}.measurements"
-    " WHERE client_id = '' AND kafka_partition = {p:UInt16})"
-)
 
 
 class Queries(Protocol):
@@ -35,6 +21,13 @@ class Queries(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a query.
+
+        Raises:
+            StoreError: the query failed.
+        """
+
+    def packed(self, sql: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """The rows of a query as the engine's RowBinary: its values, and nothing between them.
 
         Raises:
             StoreError: the query failed.
@@ -51,116 +44,6 @@ class Question(NamedTuple):
 def alive() -> Question:
     """One row, if the store answers at all."""
     return Question("SELECT 1", {})
-
-
-def counts(client_id: str, partition: int, start: int, end: int, thresholds: Sequence[float]) -> Question:
-    """The last offset recorded of a partition (-1: none), the images of `[start, end)` (ms), those over each.
-
-    `thresholds` are shares in 0..1; the counts are an array in their order. One statement, so that the
-    offset belongs to the counts.
-    """
-    bounds = [to_basis_points(t) for t in thresholds]
-    read = (
-        f"FROM {DATABASE}.measurements WHERE client_id = {{c:String}}"
-        " AND measured_at >= fromUnixTimestamp64Milli({f:Int64})"
-        " AND measured_at < fromUnixTimestamp64Milli({t:Int64})"
-    )
-    values = {"c": client_id, "p": partition, "f": min(start, LAST_MS), "t": min(end, LAST_MS)}
-    if len(bounds) <= FEW:
-        over = ", ".join(f"countIf(red_bp > {bound:d})" for bound in bounds)
-        return Question(f"SELECT {_MARK}, count(), [{over}] {read}", values)
-    # an expression for each would take longer to plan than to run
-    counted = "arraySum(arrayMap((red, n) -> if(red > bound, n, 0), groupArray(red_bp), groupArray(n)))"
-    sql = (
-        f"SELECT {_MARK}, sum(n), arrayMap(bound -> {counted}, {{bounds:Array(UInt16)}})"
-        f" FROM (SELECT red_bp, count() AS n {read} GROUP BY red_bp)"
-    )
-    return Question(sql, values | {"bounds": bounds})
-
-
-def newest_alerts(client_id: str, before: int, limit: int) -> Question:
-    """ALERT_COLUMNS of a client's alerts below an offset, newest first."""
-    return _alerts(client_id, "kafka_offset < {x:UInt64} ORDER BY kafka_offset DESC", limit, {"x": before})
-
-
-def alerts_of(client_id: str, subscription_id: str, after: int, limit: int) -> Question:
-    """ALERT_COLUMNS of one subscription's alerts after a `seq`, in its order."""
-    where = "subscription_id = {s:String} AND seq > {x:UInt64} ORDER BY seq"
-    return _alerts(client_id, where, limit, {"s": subscription_id, "x": after})
-
-
-def _alerts(client_id: str, where: str, limit: int, values: dict[str, Any]) -> Question:
-    sql = (
-        f"SELECT {ALERT_COLUMNS} FROM {DATABASE}.alerts WHERE client_id = {{c:String}}"
-        f" AND {where} LIMIT {limit:d}"
-    )
-    return Question(sql, {"c": client_id, **values})
-
-
-class Made(NamedTuple):
-    """When a delivery was made (ms since 1970), and its id: their order is that of pages."""
-
-    at: int
-    id: str
-
-
-def deliveries(
-    client_id: str,
-    *,
-    limit: int,
-    before: Made | None = None,
-    subscription_id: str | None = None,
-    state: str | None = None,
-    among: int | None = None,
-) -> Question:
-    """DELIVERY_COLUMNS of a client's deliveries, newest first, among the newest `among` rows; None: all.
-
-    The last column is how many rows those were: fewer than `among` if there are no more. All rows of a
-    delivery are beside each other, so that the newest are found without reading the others. Those in one of
-    LAST_STATES are found by their last row, always among all.
-    """
-    values: dict[str, Any] = {"c": client_id}
-    where = ["client_id = {c:String}"]
-    if subscription_id is not None:
-        where.append("subscription_id = {subscription:String}")
-        values["subscription"] = subscription_id
-    if before is not None:
-        at = "fromUnixTimestamp64Milli({at:Int64})"
-        where.append(f"enqueued_at <= {at} AND (enqueued_at < {at} OR id < {{id:String}})")
-        values |= {"at": min(before.at, LAST_MS), "id": before.id}
-    having = ""
-    if state is not None:
-        having = " HAVING s = {s:String}"
-        values["s"] = state
-    rows, bound, number = " AND ".join(where), "", "0"
-    if state in LAST_STATES:
-        ended = (
-            f"SELECT enqueued_at, id FROM {DATABASE}.deliveries WHERE {rows} AND state = {{s:String}}"
-            f" ORDER BY enqueued_at DESC, id DESC LIMIT {limit:d}"
-        )
-        rows = f"{rows} AND (enqueued_at, id) IN ({ended})"
-    elif among is not None:
-        newest = (
-            f"SELECT enqueued_at FROM {DATABASE}.deliveries WHERE {rows}"
-            f" ORDER BY enqueued_at DESC LIMIT {among:d}"
-        )
-        bound = f"WITH (SELECT (min(enqueued_at), count()) FROM ({newest})) AS newest "
-        rows, number = f"{rows} AND enqueued_at >= newest.1", "newest.2"
-    sql = (
-        f"{bound}SELECT {DELIVERY_COLUMNS}, {number} FROM {DATABASE}.deliveries WHERE {rows}"
-        f" GROUP BY id{having} ORDER BY made DESC, id DESC LIMIT {limit:d}"
-    )
-    return Question(sql, values)
-
-
-def delivery(client_id: str, *, delivery_id: str | None = None, alert_id: str | None = None) -> Question:
-    """DELIVERY_COLUMNS of a client's delivery with this id, or of this alert."""
-    name, value = ("id", delivery_id) if delivery_id is not None else ("alert_id", alert_id)
-    sql = (
-        f"SELECT {DELIVERY_COLUMNS} FROM {DATABASE}.deliveries"
-        f" WHERE client_id = {{c:String}} AND {name} = {{i:String}} GROUP BY id"
-    )
-    return Question(sql, {"c": client_id, "i": value})
 
 
 def named(question: Question, name: str, seconds: int) -> Question:
@@ -226,21 +109,6 @@ def amounts(
     return Question(sql, values)
 
 
-def last_states() -> Question:
-    """The id of every alert that has a delivery, and the last state of the delivery."""
-    sql = (
-        f"SELECT alert_id, argMax(state, kafka_offset) FROM {DATABASE}.deliveries"
-        " WHERE client_id != '' AND alert_id != '' GROUP BY alert_id"
-    )
-    return Question(sql, {})
-
-
-def places_of_alerts() -> Question:
-    """Partition and offset of every alert recorded."""
-    sql = f"SELECT kafka_partition, kafka_offset FROM {DATABASE}.alerts WHERE client_id != ''"
-    return Question(sql, {})
-
-
 def bytes_of(table: str) -> Question:
     """The bytes that a table occupies on the disk."""
     sql = (
@@ -248,6 +116,100 @@ def bytes_of(table: str) -> Question:
         " WHERE active AND database = {d:String} AND table = {t:String}"
     )
     return Question(sql, {"d": DATABASE, "t": table})
+
+
+TOLD_OF_CLIENTS: Final = ("measurements", "alerts", "deliveries")
+TABLES_OF_CLIENTS: Final = (*TOLD_OF_CLIENTS, "versions")
+CLIENTS_AT_ONCE: Final = 1000  # in one question: their names are in its address
+
+
+def is_erased(table: str, erased: Erased) -> str:
+    """The condition of the erased rows of a client; what `Erased` says of records, as SQL."""
+    return _is_erased(table, f"{erased.before:d}", f"toInt64({erased.at:d})")
+
+
+def _is_erased(table: str, before: str, at: str) -> str:
+    below = f"toUInt64OrZero(splitByChar(':', position)[2]) < {before}"
+    made = f"enqueued_at <= fromUnixTimestamp64Milli({at})"
+    return {
+        "measurements": f"kafka_offset < {before}",
+        "alerts": below,
+        "deliveries": f"if(position = '', {made}, {below})",
+        "versions": f"at <= fromUnixTimestamp64Milli({at})",
+        "daily": f"day = 0 AND sealed_from < {before}",
+    }[table]
+
+
+def erased_rows(table: str, clients: Mapping[str, Erased]) -> list[Question]:
+    """Every client that still has rows (in `daily`, seals) of what has been erased of it, and how many."""
+    before = "transform(client_id, {names:Array(String)}, {before:Array(UInt64)}, toUInt64(0))"
+    at = "transform(client_id, {names:Array(String)}, {at:Array(Int64)}, toInt64(-1))"
+    sql = (
+        f"SELECT client_id, count() FROM {DATABASE}.{table} WHERE client_id IN {{names:Array(String)}}"
+        f" AND {_is_erased(table, before, at)} GROUP BY client_id"
+    )
+    every = list(clients.items())
+    return [
+        Question(sql, _columns(every[start : start + CLIENTS_AT_ONCE]))
+        for start in range(0, len(every), CLIENTS_AT_ONCE)
+    ]
+
+
+def _columns(clients: Sequence[tuple[str, Erased]]) -> dict[str, Any]:
+    return {
+        "names": [name for name, _ in clients],
+        "before": [erased.before for _, erased in clients],
+        "at": [erased.at for _, erased in clients],
+    }
+
+
+def kept(table: str, erased: Erased) -> str:
+    """What follows a condition to leave out the erased rows of a client."""
+    return "" if erased == NEVER else f" AND NOT ({is_erased(table, erased)})"
+
+
+def not_erased(table: str, client_id: str, erased: Erased) -> Question:
+    """How many rows a client has; of deliveries how many there are."""
+    counted = "uniqExact(id)" if table == "deliveries" else "count()"
+    sql = f"SELECT {counted} FROM {DATABASE}.{table} WHERE client_id = {{c:String}}{kept(table, erased)}"
+    return Question(sql, {"c": client_id})
+
+
+class Deletion(NamedTuple):
+    """Rows of a client, all or those for which a condition holds, deleted while everything else goes on.
+
+    A client_id has no quotes: it was checked when its command was read.
+    """
+
+    table: str
+    client_id: str
+    condition: str = "1"
+
+    @property
+    def _where(self) -> str:
+        return f"WHERE client_id = '{self.client_id}' AND {self.condition}"
+
+    def room(self) -> Question:
+        """The bytes of the parts that have such rows, which are written anew without them."""
+        parts = f"SELECT DISTINCT _part FROM {DATABASE}.{self.table} {self._where}"
+        sql = (
+            "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = {d:String}"
+            f" AND table = {{t:String}} AND name IN ({parts})"
+        )
+        return Question(sql, {"d": DATABASE, "t": self.table})
+
+    def under_way(self) -> Question:
+        """How many deletions of rows of the client the engine has not ended yet."""
+        sql = (
+            "SELECT count() FROM system.mutations WHERE NOT is_done AND database = {d:String}"
+            " AND table = {t:String} AND position(command, {c:String}) > 0"
+        )
+        return Question(sql, {"d": DATABASE, "t": self.table, "c": f"'{self.client_id}'"})
+
+    def begin(self, *, wait: bool = False) -> str:
+        """The statement that has the engine delete them, now or soon; it goes on after a restart."""
+        sync = 2 if wait else 0
+        return f"ALTER TABLE {DATABASE}.{self.table} DELETE {self._where} SETTINGS mutations_sync = {sync}"
 
 
 class Rebuilding(NamedTuple):

@@ -33,7 +33,7 @@ class QueryShares:
 
     Who goes away while its work waits leaves the queue. Work that runs keeps its place in the share to its
     end, whether anybody still waits for it or not: else the impatient would have more than their share.
-    Its seconds are charged: SECONDS at once, and RATE of every second. Those of work that takes long are
+    Its seconds are charged: `seconds` at once, and `rate` of every second. Those of work that takes long are
     counted by the clock, since the engine's own threads do it; else by the processor, since a busy machine
     is not the client's doing.
     """
@@ -46,11 +46,13 @@ class QueryShares:
         *,
         together: int = TOGETHER,
         waiting: int = WAITING,
+        rate: float = RATE,
+        seconds: float = SECONDS,
     ) -> None:
         self._executor, self._together, self._most_waiting = executor, together, waiting
         self._monotonic, self._processor = monotonic, processor
         self._shares: dict[str, _Share] = {}
-        self._time = RateLimits("store", RATE, SECONDS, monotonic)
+        self._time, self._half = RateLimits("store", rate, seconds, monotonic), seconds / 2
 
     async def run(self, client_id: str, work: Callable[[], Result]) -> Result:
         """What `work` returns.
@@ -76,6 +78,10 @@ class QueryShares:
         if isinstance(result, Exception):
             raise result
         return result
+
+    def until_half(self, client_id: str) -> float:
+        """Seconds until half of the client's time is left; what goes on for long leaves it to other work."""
+        return self._time.wait_seconds(client_id, self._half)
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result | Exception, float]:
         """What work returns or raises, and how many seconds are charged for it."""

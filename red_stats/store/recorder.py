@@ -7,7 +7,7 @@ restart, so a second delivery of a record changes nothing.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import cache, partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ from red_common.kafka.connection import KafkaConnection, TopicPartition
 from red_stats import metrics
 from red_stats.domain.column_batch import ColumnBatch
 from red_stats.domain.dead_letters import dead_letter
+from red_stats.domain.erasure import ErasedClients, Nobody
 from red_stats.domain.record_batches import Ack, Fetching, Out, PartitionBatch, RecordBatch, records_of
 from red_stats.domain.recorded_tables import Recorded
 from red_stats.kafka.range_reader import read_range
@@ -29,7 +30,8 @@ from red_stats.topics import Topic
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.0
-SLICE: Final = 2000  # records made to columns before the loop may go on with others: about 1 ms
+SLICE: Final = 2000  # records scanned before the loop may go on with others: about 1 ms
+ROWS: Final = 2000  # the same of records that are read one by one: about 40 ms, or catching up takes too long
 
 
 #: (partition, batches, first offset) -> their columns, or None if they must be read record by record.
@@ -49,6 +51,7 @@ class Recorder:
         writer: the one thread that writes to the store.
         interval: seconds between the inserts of a partition that nobody waits for.
         scan: reads columns quickly, where it can.
+        erased: who was erased; what they were erased of is not recorded.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Recorder:
         writer: Executor,
         interval: float = INTERVAL,
         scan: Scan | None = None,
+        erased: ErasedClients | None = None,
     ) -> None:
         self.topic = topic
         self.next: dict[int, int] = {}  # the expected next offset by partition, by the store's mark
@@ -74,6 +78,7 @@ class Recorder:
         self._states = states
         self._reader = cache(partial(recorded.reader, partitions=partitions))
         self._scan = scan
+        self._erased = erased or Nobody()
         self._connection = connection
         self._writer = writer
         self._interval = interval
@@ -81,17 +86,19 @@ class Recorder:
         self._moved = asyncio.Condition()
         # one partition after another, so that the writer gets the first one soon
         self._reading = asyncio.Lock()
-        self._writing = asyncio.Lock()
+        self.writing = asyncio.Lock()  # held while the table or what is made of it is written
+        self.rebuilt = 0  # how often the table was replaced
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
         """Insert nothing meanwhile; batches that arrive wait."""
-        async with self._writing:
+        async with self.writing:
             self.is_paused = True
             try:
                 yield
             finally:
                 self.is_paused = False
+                self.rebuilt += 1
 
     async def take_over(self, state: PartitionState[RecordTables]) -> None:
         """Read the store's mark of an assigned partition, and fill the holes between its marker rows."""
@@ -107,6 +114,15 @@ class Recorder:
         buffer = self._buffers.pop(state.partition, None)
         if buffer is not None:
             buffer.drop()
+
+    def settled(self, partition: int) -> int | None:
+        """The last offset recorded of a partition (-1: none); None while that may be changing.
+
+        If it is the same before and after a question, the answer holds exactly what is recorded up to there.
+        """
+        if partition in self.failures or partition not in self.next:
+            return None
+        return self.next[partition] - 1
 
     def put(self, tp: Any, batch: PartitionBatch, ack: Ack, fetching: Fetching) -> None:
         """Buffer a batch until it is inserted; `ack` is awaited afterwards."""
@@ -158,14 +174,14 @@ class Recorder:
         if state is None or not (batches := [b for b in batches if b.generation == state.generation]):
             return False
         while True:
-            first = self.next[partition]
+            first, erasures = self.next[partition], self._erased.erasures
             rows, unreadable = await self._unrecorded(partition, batches, first)
             if rows is None:
                 return any(batch.records for batch in batches)
-            async with self._writing:
+            async with self.writing:
                 if self._states.held.get(partition) is not state:
                     return False
-                if self.next[partition] != first:
+                if (self.next[partition], self._erased.erasures) != (first, erasures):
                     continue
                 if unreadable and not await self._dead_letter(partition, unreadable):
                     return False
@@ -188,25 +204,35 @@ class Recorder:
         parts: list[ColumnBatch] = []
         async with self._reading:
             for piece in (piece for batch in batches for piece in batch.slices(SLICE)):
-                part = self._to_columns(partition, piece, first)
-                if part is not None:
+                for part in self._to_columns(partition, piece, first):
                     parts.append(part)
-                await asyncio.sleep(0)
+                    await asyncio.sleep(0)
         if not parts:
             return None, []
         unreadable = [record for part in parts for record in part.unreadable]
         return self._rows(partition, parts, first, parts[-1].last), unreadable
 
-    def _to_columns(self, partition: int, batches: Sequence[RecordBatch], first: int) -> ColumnBatch | None:
-        found = None if self._scan is None else self._scan(partition, batches, first)
+    def _to_columns(
+        self, partition: int, batches: Sequence[RecordBatch], first: int
+    ) -> Iterator[ColumnBatch]:
+        is_behind = max(first, batches[0].start) >= self._erased.erased_below(partition)
+        found = self._scan(partition, batches, first) if self._scan is not None and is_behind else None
         if found is not None:
-            return found
+            yield found
+            return
         records = records_of(batches, first)
-        return self._reader(partition)(records) if records else None
+        for start in range(0, len(records), ROWS):
+            yield self._read(partition, records[start : start + ROWS])
+
+    def _read(self, partition: int, records: Sequence[Any]) -> ColumnBatch:
+        found = self._reader(partition)(records)
+        if not self._erased.erased_below(partition):
+            return found
+        return self._recorded.without_erased(found, self._erased.erased_of)
 
     def to_rows(self, partition: int, records: list[Any], first: int, last: int) -> Rows:
-        """The readable records of `[first, last]` as rows."""
-        return self._rows(partition, [self._reader(partition)(records)], first, last)
+        """The readable records of `[first, last]` that are not erased as rows."""
+        return self._rows(partition, [self._read(partition, records)], first, last)
 
     def _rows(self, partition: int, parts: Sequence[ColumnBatch], first: int, last: int) -> Rows:
         return Rows(

@@ -1,7 +1,7 @@
 """How a role declares its tables: a dataclass with a field for each; everything else derives from it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from red_stats.domain.measurement_columns import MeasurementColumns
@@ -44,13 +44,35 @@ class Fold(Protocol[AnyRows_contra]):
         """What the measurements change."""
 
 
-def table(changelog: Topic | str, rows: Callable[[], AnyRows], fold: Fold[AnyRows] | None = None) -> AnyRows:
+#: (rows, client_id, ids of all subscriptions that it ever had) -> the changelog keys of rows of the client,
+#: which an erase removes; there may be none under some of them
+RowsOfClient = Callable[[AnyRows, str, Iterable[str]], Iterable[bytes]]
+
+
+def table(
+    changelog: Topic | str,
+    rows: Callable[[], AnyRows],
+    fold: Fold[AnyRows] | None = None,
+    *,
+    of_client: RowsOfClient[AnyRows] | None = None,
+) -> AnyRows:
     """A field of a dataclass: a table, its changelog, how its rows begin, and how measurements change them.
 
     A table with a fold follows red.measurements: it is counted, rebuilt and verified by its declaration.
     """
-    made: AnyRows = dataclasses.field(default_factory=rows, metadata={"changelog": changelog, "fold": fold})
+    metadata = {"changelog": changelog, "fold": fold, "of_client": of_client}
+    made: AnyRows = dataclasses.field(default_factory=rows, metadata=metadata)
     return made
+
+
+def rows_of_client(
+    tables: TableSet, client_id: str, subscription_ids: Iterable[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Table and changelog key of every row that an erase of the client removes."""
+    for field in dataclasses.fields(tables):
+        if (of_client := field.metadata["of_client"]) is not None:
+            for key in of_client(getattr(tables, field.name), client_id, subscription_ids):
+                yield field.name, key
 
 
 def changelogs_of(tables: TableSet | type[TableSet]) -> dict[str, str]:

@@ -17,7 +17,9 @@ class LiveTables:
     `windows` and `alert_sequences` follow the measurements, `thresholds` and `answers` the commands.
     """
 
-    windows: WindowRows = table(topics.WINDOWS_CHANGELOG, WindowRows)
-    alert_sequences: SequenceRows = table(topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows)
+    windows: WindowRows = table(topics.WINDOWS_CHANGELOG, WindowRows, of_client=WindowRows.of_client)
+    alert_sequences: SequenceRows = table(
+        topics.ALERT_SEQUENCES_CHANGELOG, SequenceRows, of_client=SequenceRows.of_client
+    )
     thresholds: ThresholdRows = table(topics.SUBSCRIPTIONS, ThresholdRows)
     answers: AnswerRows = table(topics.ANSWERS_CHANGELOG, AnswerRows)

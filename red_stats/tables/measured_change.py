@@ -6,9 +6,11 @@ from typing import NamedTuple
 from red_stats import topics
 from red_stats.domain import windows
 from red_stats.domain.counting import Folded, fold
+from red_stats.domain.erasure import ErasedOf, never
 from red_stats.domain.measurement_columns import MeasurementColumns
 from red_stats.domain.record_batches import Out, TableChange
 from red_stats.domain.subscriptions import ThresholdVersion
+from red_stats.tables import alert_sequences
 from red_stats.tables.declarations import folds_of
 from red_stats.tables.live import LiveTables
 from red_stats.tables.windows import WindowRows
@@ -51,6 +53,7 @@ def fold_measurements(
     versions_of: VersionsOf,
     horizon: int,
     retention_ms: int,
+    erased_of: ErasedOf = never,
 ) -> MeasuredChange:
     """Fold readings of one partition, offsets ascending, onto its tables; nothing is changed yet.
 
@@ -64,17 +67,17 @@ def fold_measurements(
         key_of=WindowRows.key,
         window_of=rows.window,
         versions_of=versions_of,
-        seq_of=tables.alert_sequences,
+        sequence_of=tables.alert_sequences,
         horizon=horizon,
         retention_ms=retention_ms,
+        erased_of=erased_of,
     )
     expired = dict.fromkeys(rows.expired(folded.horizon, retention_ms))
     changed = {key: windows.encode(window) for key, window in folded.windows.items()}
-    sequences = {name.encode(): b"%d" % seq for name, seq in folded.sequences.items()}
+    sequences = {name.encode(): alert_sequences.encode(one) for name, one in folded.sequences.items()}
     alerts = [(topics.ALERTS, alert.client_id.encode(), alert.value) for alert in folded.alerts]
     changes = {"windows": TableChange(expired | changed), "alert_sequences": TableChange(sequences, alerts)}
     for name, table_fold in folds_of(tables).items():
-        changes[name] = table_fold(
-            readings, getattr(tables, name), partition=partition, horizon=folded.horizon
-        )
+        rows_of = getattr(tables, name)
+        changes[name] = table_fold(folded.kept, rows_of, partition=partition, horizon=folded.horizon)
     return MeasuredChange(folded, changes)

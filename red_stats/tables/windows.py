@@ -56,6 +56,11 @@ class WindowRows:
         found = {minute: self._values.get(self.key(client_id, minute)) for minute in self._keys_in}
         return {minute: windows.images_in(value) for minute, value in found.items() if value is not None}
 
+    def of_client(self, client_id: str, subscription_ids: Iterable[str]) -> list[bytes]:
+        """The keys of every window of a client."""
+        keys = [self.key(client_id, minute) for minute in self._keys_in]
+        return [key for key in keys if key in self._values]
+
     def keep_decoded(self, changed: Mapping[bytes, Window]) -> None:
         """Keep windows that were just loaded decoded as well."""
         if len(self._hot) >= MAX_HOT:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from red_stats.store.clickhouse import StoreError
 from red_stats.store.recorder import Recorder
 from red_stats.web.owner_proxy import SECONDS, OwnerProxy, is_asked_by_worker
 from red_stats.web.parameters import Position
+from red_stats.web.places import Places
 
 POLL_SECONDS = 0.1
 WAITING: Final = 20  # requests of one client
@@ -44,7 +45,7 @@ class ReadYourWrites:
         self._proxy = proxy
         self._ends = LogEnds(resources.settings.connection)
         self._seconds = seconds
-        self._waiting: Counter[str] = Counter()
+        self._waiting = Places(WAITING, _too_many)
 
     async def live(self, positions: Sequence[Position], request: web.Request) -> None:
         """Wait until live has counted the measurements, in whichever worker.
@@ -73,6 +74,14 @@ class ReadYourWrites:
         if positions:
             await self._within(request, self._alerts(positions, request))
 
+    async def everything_told(self, client_id: str, request: web.Request) -> None:
+        """Wait until all alerts and deliveries of a client so far are recorded.
+
+        Raises:
+            Problem: 503 `not_yet`; 429 `rate_limited`, too many requests of the client wait already.
+        """
+        await self._within(request, self._told(self._resources.partition_of(client_id)))
+
     async def stop(self) -> None:
         """Disconnect from Kafka."""
         await self._ends.stop()
@@ -81,22 +90,10 @@ class ReadYourWrites:
         with contextlib.closing(work), self._place(request):
             await self._in_time(work)
 
-    @contextlib.contextmanager
-    def _place(self, request: web.Request) -> Iterator[None]:
+    def _place(self, request: web.Request) -> AbstractContextManager[None]:
         if is_asked_by_worker(request):  # for a client that has its place there
-            yield
-            return
-        client_id = request[CALLER].client_id
-        if self._waiting[client_id] >= WAITING:
-            detail = f"{WAITING} requests of this client wait with at_least already; ask fewer at once."
-            raise Problem("rate_limited", detail, retry_after=1)
-        self._waiting[client_id] += 1
-        try:
-            yield
-        finally:
-            self._waiting[client_id] -= 1
-            if not self._waiting[client_id]:
-                del self._waiting[client_id]
+            return contextlib.nullcontext()
+        return self._waiting.taken_by(request[CALLER].client_id)
 
     async def _in_time(self, work: Awaitable[None]) -> None:
         try:
@@ -114,17 +111,19 @@ class ReadYourWrites:
 
     async def _alerts(self, positions: Sequence[Position], request: web.Request) -> None:
         await self._live(positions, request)
-        await _all([self._alerts_of(number) for number in {p.partition for p in positions}])
+        await _all([self._all_of(topics.ALERTS, number) for number in {p.partition for p in positions}])
 
-    async def _alerts_of(self, number: int) -> None:
-        start = await self._next(topics.ALERTS, number)
-        tp = TopicPartition(topics.ALERTS, number)
+    async def _told(self, number: int) -> None:
+        await _all([self._all_of(topic, number) for topic in (topics.ALERTS, topics.DELIVERIES)])
+
+    async def _all_of(self, topic: topics.Topic, number: int) -> None:
+        start = await self._next(topic, number)
         # The end includes what is committed but not yet marked as such. Control records at the end are
-        # never recorded, so wait for the last alert before it.
-        end = await asyncio.shield(self._ends.end(topics.ALERTS, number))  # others ask over its connection
-        last = await self._last_before(tp, start, end)
+        # never recorded, so wait for the last record before it.
+        end = await asyncio.shield(self._ends.end(topic, number))  # others ask over its connection
+        last = await self._last_before(TopicPartition(topic, number), start, end)
         if last is not None:
-            await self._recorded(topics.ALERTS, number, last)
+            await self._recorded(topic, number, last)
 
     async def _last_before(self, tp: TopicPartition, start: int, end: int) -> int | None:
         """The offset of the last record of `[start, end)`; None: it has none."""
@@ -152,6 +151,11 @@ class ReadYourWrites:
         assert topic.stored_in is not None
         [[count, last]] = await self._resources.ask(queries.mark(topic.stored_in, number))
         return int(last) + 1 if count else 0
+
+
+def _too_many() -> Problem:
+    detail = f"{WAITING} requests of this client wait with at_least already; ask fewer at once."
+    return Problem("rate_limited", detail, retry_after=1)
 
 
 async def _all(waits: Iterable[Awaitable[None]]) -> None:

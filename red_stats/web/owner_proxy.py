@@ -64,7 +64,7 @@ class OwnerProxy:
         while number not in self._live.held:
             is_passed_on = is_asked_by_worker(request)
             target = str(request.rel_url.without_query_params("client"))  # the token names the client
-            found = None if is_passed_on else await self._owner_answer(number, target, client_id)
+            found = None if is_passed_on else await self.owner_answer(number, target, client_id)
             if found is not None:
                 return found
             if is_passed_on or self._now() >= deadline:
@@ -87,7 +87,7 @@ class OwnerProxy:
             elif is_asked_by_worker(request) and request.path == PASSED:
                 raise Problem("not_ready", "This worker does not hold that partition now.")
             else:
-                found = await self._owner_answer(position.partition, target)
+                found = await self.owner_answer(position.partition, target)
                 if found is not None and found.status == 200:
                     return
                 await self._pause(PAUSE_SECONDS)
@@ -102,15 +102,7 @@ class OwnerProxy:
         if self._session is not None:
             await self._session.close()
 
-    async def _passed_here(self, position: Position) -> bool:
-        try:
-            async with asyncio.timeout(0.5):  # then check again whether it is still held here
-                await self._live.reached(topics.MEASUREMENTS, position.partition, position.offset)
-        except TimeoutError:
-            return False
-        return True
-
-    async def _owner_answer(self, number: int, target: str, client_id: str = "") -> web.Response | None:
+    async def owner_answer(self, number: int, target: str, client_id: str = "") -> web.Response | None:
         """The owner's answer to `target`; None while no owner is known, or it is not ready."""
         url = self.url_of(number)
         if url is None:
@@ -131,6 +123,14 @@ class OwnerProxy:
             return None
         told = {name: found.headers[name] for name in PASSED_ON if name in found.headers}
         return web.Response(body=body, status=found.status, content_type=found.content_type, headers=told)
+
+    async def _passed_here(self, position: Position) -> bool:
+        try:
+            async with asyncio.timeout(0.5):  # then check again whether it is still held here
+                await self._live.reached(topics.MEASUREMENTS, position.partition, position.offset)
+        except TimeoutError:
+            return False
+        return True
 
     def _log_distrust(self, url: str, error: Exception) -> None:
         if self._now() >= self._log_at:

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
+import orjson
 from aiohttp import web
 
 from red_common.events import rfc3339
@@ -14,7 +16,7 @@ from red_stats import topics
 from red_stats.domain.measurements import from_ms
 from red_stats.resources import Resources
 from red_stats.tables.live import LiveTables
-from red_stats.tables.partition_state import PartitionStates
+from red_stats.tables.partition_state import PartitionState, PartitionStates
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.last_answers import Answer, LastAnswers
 from red_stats.web.owner_proxy import PASSED, OwnerProxy, is_asked_by_worker
@@ -60,15 +62,25 @@ class OwnerViews:
             state = self._states.held.get(number)
             if state is None:  # reassigned while we waited
                 continue
-            now = int(self._now() * 1000)
-            as_of = {
-                "partition": number,
-                "offset": state.mark(topics.MEASUREMENTS).offset,
-                "time": rfc3339(from_ms(now)),
-            }
-            return json_response(
-                {"client_id": client_id, **self._last.fields(answer, state, client_id, now), "as_of": as_of}
-            )
+            return json_response(self._said(answer, state, client_id))
+
+    async def now(self, path: str, client_id: str) -> bytes | None:
+        """What the view at a path says about a client; None while no worker that holds it answers."""
+        number = self._resources.partition_of(client_id)
+        state = self._states.held.get(number)
+        if state is not None:
+            return orjson.dumps(self._said(self._answers[path], state, client_id))
+        found = await self._proxy.owner_answer(number, path, client_id)
+        if found is None or found.status != 200:
+            return None
+        assert isinstance(found.body, bytes)
+        return found.body
+
+    def _said(self, answer: Answer, state: PartitionState[LiveTables], client_id: str) -> dict[str, Any]:
+        now = int(self._now() * 1000)
+        offset = state.mark(topics.MEASUREMENTS).offset
+        as_of = {"partition": state.partition, "offset": offset, "time": rfc3339(from_ms(now))}
+        return {"client_id": client_id, **self._last.fields(answer, state, client_id, now), "as_of": as_of}
 
     async def passed(self, request: web.Request) -> web.Response:
         """That the named measurements are counted; what the workers ask each other.

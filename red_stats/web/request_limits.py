@@ -18,7 +18,7 @@ from red_stats.web.worker_tokens import SCOPE
 COMMANDS_PER_SECOND: Final = 5.0
 COMMANDS_AT_ONCE: Final = 100
 COMMAND_BYTES_A_DAY: Final = 256 << 20  # as many at once
-KEPT_BYTES: Final = 16 << 10  # of a command and its answer, which are kept for ever: more than they have
+KEPT_BYTES: Final = 48 << 10  # of a command and its answer, which are kept for ever: more than they have
 REQUESTS_PER_SECOND: Final = 100.0
 REQUESTS_AT_ONCE: Final = 1000
 LONGEST_REFUSAL: Final = 10.0  # seconds: up to 500 connections of a client cost 50 refusals a second
@@ -26,7 +26,14 @@ TEST_SECONDS: Final = 10.0  # between two test events of a subscription
 
 ONE: Final = "/v1/subscriptions/{id}"
 COMMANDS: Final = frozenset(
-    [("POST", "/v1/subscriptions"), ("PATCH", ONE), ("DELETE", ONE), ("POST", f"{ONE}/rotate-secret")]
+    [
+        ("POST", "/v1/subscriptions"),
+        ("PATCH", ONE),
+        ("DELETE", ONE),
+        ("POST", f"{ONE}/rotate-secret"),
+        ("POST", f"{ONE}/recover"),
+        ("POST", "/v1/deliveries/{id}/redeliver"),
+    ]
 )
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import hashlib
-import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -15,60 +15,42 @@ from red_common.kafka.connection import KafkaError
 from red_common.problems import Problem
 from red_common.rate_limits import RateLimits
 from red_common.web.auth import client_of
-from red_common.web.idempotency_key import HEADER, checked_key
 from red_common.web.responses import json_response
-from red_stats.domain.command_results import KEYED
+from red_stats.domain import request_headers
 from red_stats.domain.commands import id_of_new
 from red_stats.domain.delivery_kinds import TestTask
+from red_stats.domain.endpoint_health import Recorded, health
+from red_stats.domain.request_headers import HIDDEN, SealedHeaders
 from red_stats.domain.subscriptions import Subscription
-from red_stats.domain.thresholds import NotANumber, exactly, threshold_of
+from red_stats.domain.thresholds import NotAsExpected
 from red_stats.kafka.command_client import SECONDS
-from red_stats.kafka.record_sender import NotSent
+from red_stats.kafka.record_sender import NotSent, SendAll
 from red_stats.resources import Resources
+from red_stats.store.clickhouse import StoreError
+from red_stats.store.endpoint_health import recorded
+from red_stats.web.bodies import read_body
 from red_stats.web.parameters import known
 from red_stats.web.request_limits import take
+from red_stats.web.subscription_bodies import Changes, NewSubscription, Rotation, asked_of, fields_of
 
-MOST_SECONDS = 1 << 53
-BODY_SECONDS = 10.0
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-SendTask = Callable[[str, bytes], Awaitable[None]]
-Unset = msgspec.UnsetType
-Body = TypeVar("Body", bound=msgspec.Struct)
-
-
-class NewSubscription(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /v1/subscriptions`."""
-
-    webhook_url: str
-    threshold: Any  # as `exactly` reads it
-    description: str | Unset | None = msgspec.UNSET
-    enabled: bool | Unset = msgspec.UNSET
-    max_age: int | Unset | None = msgspec.UNSET
-
-
-class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `PATCH /v1/subscriptions/{id}`: only the fields given change."""
-
-    webhook_url: str | Unset = msgspec.UNSET
-    threshold: Any = msgspec.UNSET
-    description: str | Unset | None = msgspec.UNSET
-    enabled: bool | Unset = msgspec.UNSET
-    max_age: int | Unset | None = msgspec.UNSET
-
-
-class Rotation(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /v1/subscriptions/{id}/rotate-secret`, which may be left out."""
-
-    overlap_seconds: int | Unset = msgspec.UNSET
 
 
 class Subscriptions:
     """The views of subscriptions; a change is answered once it is in force and can be read."""
 
-    def __init__(self, resources: Resources, ask: Ask, send_task: SendTask, tests: RateLimits) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        ask: Ask,
+        send_tasks: SendAll,
+        tests: RateLimits,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._now = now
         self._resources = resources
         self._ask = ask
-        self._send_task = send_task
+        self._send_tasks = send_tasks
         self._tests = tests
 
     def routes(self) -> list[web.RouteDef]:
@@ -87,10 +69,11 @@ class Subscriptions:
     async def create(self, request: web.Request) -> web.Response:
         """Create a subscription; its secret is shown only in this answer."""
         client_id = self._client(request)
-        fields = await _fields(request, NewSubscription)
-        asked = _asked(request, "subscribe", fields)
+        fields = await read_body(request, NewSubscription, fields_of)
+        asked = asked_of(request, "subscribe", fields)
         subscription_id = id_of_new(client_id, asked["command_id"])
         sealed = self._resources.box.fresh(client_id, subscription_id)
+        fields = self._with_headers(client_id, subscription_id, fields, None)
         accepted = await self._command(
             client_id, "subscribe", subscription_id, secret=sealed, **asked, **fields
         )
@@ -106,15 +89,20 @@ class Subscriptions:
         return json_response({"items": items, "next": None})
 
     async def get(self, request: web.Request) -> web.Response:
-        """One subscription of the client."""
-        found = await self._found(request, self._client(request))
-        return json_response(msgspec.to_builtins(found.public()))
+        """One subscription of the client, and how its endpoint does."""
+        client_id = self._client(request)
+        found = await self._found(request, client_id)
+        health = await self._health(client_id, found)
+        return json_response(msgspec.to_builtins(found.public()) | {"health": health})
 
     async def update(self, request: web.Request) -> web.Response:
         """Change the fields that the body names, which makes a new version."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
-        fields = await _fields(request, Changes)
+        fields = await read_body(request, Changes, fields_of)
+        if HIDDEN in (fields.get("headers") or {}).values():
+            fields["if_version"] = found.version  # whose value stays is that of the version that was read
+        fields = self._with_headers(client_id, found.id, fields, found.headers)
         accepted = await self._command(client_id, "update", found.id, **fields)
         return json_response(accepted["subscription"])
 
@@ -128,8 +116,8 @@ class Subscriptions:
         """Replace the secret; the new one is shown only here, and the old one signs as well for a time."""
         client_id = self._client(request)
         found = await self._found(request, client_id)
-        fields = await _fields(request, Rotation) if request.body_exists else {}
-        asked = _asked(request, f"rotate_secret/{found.id}", fields)
+        fields = await read_body(request, Rotation, fields_of) if request.body_exists else {}
+        asked = asked_of(request, f"rotate_secret/{found.id}", fields)
         sealed = self._resources.box.fresh(client_id, found.id)
         accepted = await self._command(client_id, "rotate_secret", found.id, secret=sealed, **asked, **fields)
         return json_response(self._with_secret(client_id, accepted))
@@ -153,7 +141,7 @@ class Subscriptions:
             threshold=found.threshold,
         )
         try:
-            await self._send_task(client_id, msgspec.json.encode(task))
+            await self._send_tasks(client_id, [msgspec.json.encode(task)])
         except NotSent as error:
             self._tests.charge(found.id, -1)
             raise Problem("not_stored", "Kafka cannot be reached; try again.") from error
@@ -167,6 +155,38 @@ class Subscriptions:
         sealed = accepted["row"]["secrets"][0]["encrypted"]
         secret = self._resources.box.open(client_id, subscription["id"], sealed)
         return subscription | {"secret": secret}
+
+    async def _health(self, client_id: str, found: Subscription) -> dict[str, Any] | None:
+        """How the endpoint does as far as it is recorded; None while the store cannot answer."""
+        question = recorded(client_id, found.id, self._resources.erased_of(client_id))
+        try:
+            [row] = await self._resources.ask_for(client_id, question)
+        except (StoreError, Problem):  # it is away, or the client has used up its share of it
+            return None
+        return health(Recorded(*row), enabled=found.enabled, now=int(self._now() * 1000))
+
+    def _with_headers(
+        self, client_id: str, subscription_id: str, fields: dict[str, Any], before: SealedHeaders | None
+    ) -> dict[str, Any]:
+        """The fields with their headers sealed; values that are HIDDEN stay what they were `before`.
+
+        Raises:
+            Problem: 400 `invalid_body`, one of them is HIDDEN and was not there, or they are too large.
+        """
+        if not fields.get("headers"):
+            return fields | {"headers": None} if "headers" in fields else fields
+        box, bound = self._resources.box, request_headers.purpose(subscription_id)
+        had = request_headers.opened(before, partial(box.open, client_id, bound))
+        kept = {name: had.get(name, HIDDEN) for name, value in fields["headers"].items() if value == HIDDEN}
+        given = fields["headers"] | kept
+        try:
+            if HIDDEN in given.values():
+                raise NotAsExpected("headers has a value that was never told")
+            request_headers.check_values(given)
+        except NotAsExpected as error:
+            raise Problem("invalid_body", f"{error}.") from error
+        sealed = request_headers.sealed(given, partial(box.seal, client_id, bound))
+        return fields | {"headers": msgspec.to_builtins(sealed)}
 
     def _client(self, request: web.Request) -> str:
         client_id = client_of(request, "subscriptions")
@@ -218,44 +238,3 @@ class Subscriptions:
             command_id = accepted["command_id"]
             raise Problem("command_pending", detail, command_id=command_id) from error
         return accepted
-
-
-def _asked(request: web.Request, what: str, fields: Mapping[str, Any]) -> dict[str, str]:
-    """The command_id of a request, and if it has an Idempotency-Key a fingerprint of its body.
-
-    The command_id then follows from the key, so that role live gives a retry the first answer.
-    """
-    if HEADER not in request.headers:
-        return {"command_id": str(uuid.uuid4())}
-    key = checked_key(request.headers.getall(HEADER))
-    said = json.dumps(fields, sort_keys=True)
-    return {
-        "command_id": KEYED + hashlib.sha256(f"{what}/{key}".encode()).hexdigest(),
-        "fingerprint": hashlib.sha256(said.encode()).hexdigest(),
-    }
-
-
-async def _fields(request: web.Request, kind: type[Body]) -> dict[str, Any]:
-    """The fields that a body names, as they stand in a command.
-
-    Raises:
-        Problem: 400 `invalid_body`, 408 `request_timeout`, 422 `threshold_out_of_range`.
-    """
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
-    except TimeoutError:
-        detail = "The body came too slowly, or its end never came."
-        raise Problem("request_timeout", detail, close=True) from None
-    try:
-        body = msgspec.json.Decoder(kind, float_hook=exactly).decode(raw)
-        given = msgspec.structs.asdict(body)
-        fields = {name: value for name, value in given.items() if value is not msgspec.UNSET}
-        for name in ("max_age", "overlap_seconds"):
-            if abs(fields.get(name) or 0) > MOST_SECONDS:  # more than a command can hold
-                raise Problem("value_out_of_range", f"{name} is not a number of seconds that anyone has.")
-        if "threshold" in fields:
-            fields["threshold"] = threshold_of(fields["threshold"])
-        return fields
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, NotANumber) as error:
-        raise Problem("invalid_body", f"The body is not valid: {error}.") from error

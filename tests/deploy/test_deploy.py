@@ -212,6 +212,18 @@ def test_every_command_is_one_of_red_stats(name):
     app.parse_args(SERVICES[name]["command"], print_error=False, exit_on_error=False)
 
 
+def test_whatever_tells_the_page_and_questions_in_sql_how_it_is_may_be_set():
+    variables = {**variables_of(EXAMPLE, optional=True), **FILLED_IN}
+    services = composed(variables)["services"]
+    asks = {row["name"] for row in red_stats.settings.described() if row["name"].startswith("RED_SQL_")}
+    assert len(asks) == 5
+    for name in ("live-1", "live-2"):
+        assert {*asks, "RED_PAGE_RED_URL"} <= environment_of(services[name], variables).keys()
+    assert asks <= environment_of(services["cli"], variables).keys()  # makes users of ClickHouse
+    for name in REDS:
+        assert "RED_PAGE_ORIGINS" in environment_of(services[name], variables)
+
+
 def test_every_role_is_run():
     roles = [SERVICES[name]["command"] for name in WORKERS]
     assert sorted(role[-1] for role in roles) == ["deliver", "live", "live", "record"]

@@ -6,10 +6,14 @@ Only the harness's negative controls run it: what they break must turn the oracl
 import os
 import uuid
 
+import msgspec
+
 from red_stats.__main__ import main
+from red_stats.domain import counting, digests
 from red_stats.kafka import transactions
 from red_stats.store import recorder, sink
 from red_stats.tables import partition_state
+from red_stats.tables.digests import Digests
 from red_stats.tables.pending_deliveries import PendingRows
 
 
@@ -39,6 +43,35 @@ def pending():
     PendingRows.load = lambda self, key, value: None
 
 
+def digest():
+    """A digest leaves its first alert out, and nothing remembers it."""
+    before = digests.digest_of
+
+    def digest_of(name, interval, listed, due):
+        if interval.count == 1:
+            return before(name, interval, listed, due)
+        less = {"count": interval.count - 1, "first_seq": interval.first_seq + 1}
+        return before(name, msgspec.structs.replace(interval, **less), listed[1:], due)
+
+    digests.digest_of = digest_of
+
+
+def intervals():
+    """Intervals, and the alerts that wait for their ends, are written and never read back."""
+    before = partition_state.load_record
+    partition_state.load_record = lambda rows, marks, key, value: (
+        None if isinstance(rows, Digests) else before(rows, marks, key, value)
+    )
+
+
+def rearm():
+    """A trigger is armed again by any image that is not over its threshold."""
+    before = counting.raising
+    counting.raising = lambda red, trigger, armed: before(
+        red, trigger._replace(rearm_below=trigger.threshold), armed
+    )
+
+
 def insert_blindly():
     """The store is not asked where to go on, and tokens are never the same."""
     recorder.Recorder.take_over = _take_over
@@ -53,7 +86,15 @@ async def _take_over(self, state):
     await self._notify()
 
 
-BREAK = {"fence": fence, "mark": mark, "pending": pending, "sink": insert_blindly}
+BREAK = {
+    "digest": digest,
+    "fence": fence,
+    "intervals": intervals,
+    "mark": mark,
+    "pending": pending,
+    "rearm": rearm,
+    "sink": insert_blindly,
+}
 
 if __name__ == "__main__":
     BREAK[os.environ["RED_TEST_BREAK"]]()

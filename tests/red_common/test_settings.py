@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from red_service.settings import Settings as RedSettings
 from red_stats.settings import Settings
 from tests.locked_kafka import Authority
 
@@ -163,3 +164,42 @@ def test_whatever_may_hold_a_secret_is_marked_as_one():
     }
 
     assert hidden == files == {"kafka_password", "clickhouse", "secret_key"}
+
+
+PAGES = "https://stats.example, http://localhost:6066"
+
+
+def test_the_pages_that_may_call_red_are_those_of_this_machine_or_those_that_are_named():
+    assert "http://127.0.0.1:6066" in RedSettings().origins
+    assert RedSettings(page_origins=PAGES).origins == {"https://stats.example", "http://localhost:6066"}
+
+
+@pytest.mark.parametrize(("port", "origin"), [(80, "http://[::1]"), (443, "http://[::1]:443")])
+def test_a_port_that_browsers_leave_out_is_left_out_of_the_page_of_this_machine(port, origin):
+    settings = RedSettings(host="::1", stats_port=port)
+    assert origin in settings.origins
+    assert all(RedSettings(page_origins=one).origins == {one} for one in settings.origins)
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://a:80", "http://a:443", "http://a:1", "https://a:65535", "http://127.0.0.1:8080",
+               "http://[::1]:8080", "https://x_y.example", "http://1.a"],
+)  # fmt: skip
+def test_what_browsers_send_is_an_origin(origin):
+    assert RedSettings(page_origins=origin).origins == {origin}
+    assert Settings(page_red_url=origin).page_red_url == origin
+
+
+@pytest.mark.parametrize(
+    "origin", [
+        "*", "stats.example", "https://a.example/", "https://A.example", "https://a; x", "https://a:443",
+        "http://a:80", "https://a:99999", "https://a:65536", "http://a:0", "http://a:08080", "http://a:",
+        "http://[0:0::1]", "http://[::1", "http://[1.2.3.4]", "http://127.1", "http://999.1.1.1", "http://.",
+        "ftp://a", "null",
+    ],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused_before_anything_starts(origin):
+    with pytest.raises(ValueError, match="is no origin"):
+        RedSettings(page_origins=origin)
+    with pytest.raises(ValueError, match="is no origin"):
+        Settings(page_red_url=origin)

@@ -127,3 +127,21 @@ async def test_a_refusal_tells_what_is_in_use(size):
 
     with pytest.raises(QuotaExceeded, match="5 of 5 bytes are in use"):
         await usage.take("anna", size)
+
+
+async def test_a_client_may_be_forgotten_while_clients_are_counted():
+    stored = Counting()
+    usage = ImageUsage(100, stored)
+    for client_id in ("anna", "bert"):
+        await usage.take(client_id, 1)
+    await usage.recount()
+    await usage.take("anna", 1)
+    stored.go.clear()
+    counting = asyncio.create_task(usage.recount())
+    await asyncio.sleep(0)
+    assert stored.counts[-1] == "anna"
+
+    usage.forget("bert")
+    stored.go.set()
+
+    await counting

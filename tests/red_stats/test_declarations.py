@@ -1,5 +1,6 @@
 """A topic, a table and a kind of delivery are declared once: what was forgotten somewhere fails here."""
 
+import dataclasses
 import re
 from typing import get_args
 
@@ -8,7 +9,7 @@ import pytest
 from red_common import api_keys, audit, events
 from red_stats import topics
 from red_stats.app import ROLES, create_process
-from red_stats.domain.delivery_kinds import BY_TOPIC
+from red_stats.domain.delivery_kinds import READERS
 from red_stats.domain.recorded_tables import RECORDED
 from red_stats.kafka.dead_letters import REPLAYABLE
 from red_stats.settings import Settings
@@ -44,6 +45,12 @@ def test_each_role_holds_the_tables_of_its_declaration(roles):
         assert role.states.app_id == topics.group_of(name)
 
 
+def test_every_table_of_live_says_which_rows_an_erase_removes():
+    by_hand = {"thresholds", "answers"}  # the client's list says that it was erased; answers are of the batch
+    declared = {field.name for field in dataclasses.fields(LiveTables) if field.metadata["of_client"]}
+    assert declared | by_hand == changelogs_of(LiveTables).keys()
+
+
 def test_every_changelog_is_a_compacted_topic_that_is_created():
     for tables in TABLES.values():
         for changelog in changelogs_of(tables).values():
@@ -68,7 +75,7 @@ def test_every_stored_topic_has_a_reader_and_a_table_that_a_migration_makes():
 
 
 def test_every_topic_that_becomes_deliveries_has_a_kind():
-    assert BY_TOPIC.keys() == set(topics.read_by("deliver"))
+    assert READERS.keys() == set(topics.read_by("deliver"))
 
 
 def test_topics_that_both_services_know_have_one_name():

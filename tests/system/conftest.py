@@ -1,11 +1,23 @@
 """One `red-stats up` for the tests that use it as people do."""
 
+import os
+import shutil
+
 import aiohttp
 import pytest
+from playwright.async_api import async_playwright
 
 from tests.locked_kafka import Authority, tls_of
 from tests.services import Api, an_api, red, running, worker
+from tests.system.looker import Looker
 from tests.system.up import Up
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+OURS = ("data:", "blob:http://127.0.0.1")
 
 
 @pytest.fixture(scope="package")
@@ -55,3 +67,35 @@ def stats(kafka, tmp_path_factory):
 async def api(kafka, service, stats):
     async with an_api(kafka, service, stats) as api:
         yield api
+
+
+@pytest.fixture
+def expected():
+    """Words of errors in the browser's console that a test provokes."""
+    return []
+
+
+@pytest.fixture
+async def page(expected):
+    """A page that fails the test when it asks another host or meets an error that is not expected."""
+    if CHROMIUM is None:
+        assert "CI" not in os.environ, "CI has no Chromium"
+        pytest.skip("no Chromium here: apt-get install chromium")
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        # Chromium has its own authorities
+        context = await browser.new_context(ignore_https_errors=True, timezone_id="Europe/Berlin")
+        context.set_default_timeout(20_000)
+        wrong = []
+        context.on("weberror", lambda error: wrong.append(str(error.error)))
+        context.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        context.on("request", lambda asked: wrong.append(asked.url) if "127.0.0.1" not in asked.url
+                   and not asked.url.startswith(OURS) else None)  # fmt: skip
+        yield await context.new_page()
+        await browser.close()
+        assert [one for one in wrong if not any(words in one for words in expected)] == []
+
+
+@pytest.fixture(scope="package")
+def looker(up):
+    return Looker(up).with_a_past()

@@ -21,6 +21,7 @@ from tests.system.test_operating import cli
 
 OPERATOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
 HERE = "address:127.0.0.1"
+PREVIEW = "/v1/subscriptions/preview"  # a read, although it is a POST
 
 
 async def done(stats, *arguments):
@@ -76,6 +77,8 @@ async def test_acts_on_keys_admin_acts_and_refused_keys_are_told_with_who_and_wh
             await admin.call("GET", f"{url}?client={client}")
             await admin.call("GET", f"{url}?client={admin.client_id}")  # its own: no act
         await admin.sent(service, b.a_png(), f"?client={client}")
+        asked = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "threshold": 0.5}
+        await admin.call("POST", f"{stats.url}{PREVIEW}?client={client}", json=asked)
     await done(stats, "keys", "sign", key_id)
     await done(stats, "keys", "revoke", key_id)
     async with asyncio.timeout(30):
@@ -84,14 +87,15 @@ async def test_acts_on_keys_admin_acts_and_refused_keys_are_told_with_who_and_wh
 
     await until_counted(stats, 6, target=key_id, reason="wrong_secret")
     await until_counted(stats, 1, client_id=client, act="changed_as")
-    await until_counted(stats, 1, client_id=client, act="read_as", target="/v1/live")
+    for read in ("/v1/live", PREVIEW):
+        await until_counted(stats, 1, client_id=client, act="read_as", target=read)
     records = await until_counted(stats, 1, "--since", began, target=key_id, reason="revoked")
 
     operators = [one for one in told(records, target=key_id) if one[0] == OPERATOR]
     assert operators == [(OPERATOR, act, None, 1) for act in ("key_created", "key_revoked", "key_signed")]
     reads = [one for one in told(records, client_id=client) if one[1].endswith("_as")]
     assert reads == [
-        (f"key:{admin_id}", "changed_as", None, 1), *[(f"key:{admin_id}", "read_as", None, 1)] * 2,
+        (f"key:{admin_id}", "changed_as", None, 1), *[(f"key:{admin_id}", "read_as", None, 1)] * 3,
     ]  # fmt: skip
     assert (HERE, "key_refused", "wrong_secret") in [one[:3] for one in told(records, target=key_id)]
     assert [one[1:3] for one in told(records, who=f"key:{key_id}")] == [("key_refused", "scope_missing")]

@@ -114,6 +114,21 @@ async def mended(locked, live, record, api, folder):
     operated(locked, "dead-letters", "replay", found[0]["at"], "--value", str(value))
 
 
+async def erased(locked, api, live):
+    """A client that has a key: role live ends it, and role record sees that there is nothing to delete."""
+    operated(locked, "keys", "create", "gone")
+    boss = operated(locked, "keys", "create", "boss", "--scope", "admin").split()[0]
+    async with asyncio.timeout(60):
+        while True:
+            url = f"{live.url}/v1/clients/gone/data"
+            async with api.session.delete(url, headers=bearer(boss)) as answer:
+                if answer.status not in (401, 404):  # until the keys are known
+                    break
+            await asyncio.sleep(0.1)
+        assert answer.status == 200
+    assert " gone " not in operated(locked, "keys", "list")
+
+
 def operated(locked, *arguments):
     code, said = commanded(locked, "operator", *arguments)
     assert code == 0, said
@@ -138,6 +153,7 @@ async def test_processes_with_the_acls_of_the_docs_do_all_they_are_for(allowed, 
                 async with api.session.get(url, headers=bearer(f"{api.key}x")) as answer:
                     assert answer.status == 401
             await mended(allowed, live, record, api, tmp_path)
+            await erased(allowed, api, live)
             code, report = await asyncio.to_thread(verified, record, **settings("operator"))
             assert (code, report["equal"]) == (0, True), report
         operated(allowed, "lag")

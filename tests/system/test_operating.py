@@ -25,11 +25,12 @@ def kafka(tmp_path_factory):
         yield bootstrap
 
 
-async def cli(stats, *arguments):
+async def cli(stats, *arguments, typed=None):
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "red_stats", *arguments],
         env=os.environ | stats.environment(), capture_output=True, text=True, timeout=60,
+        input=typed,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 

@@ -20,6 +20,7 @@ from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.topic_admin import TopicMismatch, ensure_topics
 from red_stats.store.query_server import RemoteStore
 from red_stats.tables.declarations import changelogs_of
+from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.live import LiveTables
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
@@ -36,7 +37,7 @@ def broker(tmp_path):
         yield bootstrap
 
 
-async def changelogs(bootstrap):
+async def changelogs(bootstrap, tables=LiveTables):
     held = {}
 
     def apply(record):
@@ -45,9 +46,7 @@ async def changelogs(bootstrap):
         elif not record.key.startswith(b"!"):
             held[record.topic, record.key] = record.value
 
-    tps = [
-        TopicPartition(topic, n) for topic in changelogs_of(LiveTables).values() for n in range(PARTITIONS)
-    ]
+    tps = [TopicPartition(topic, n) for topic in changelogs_of(tables).values() for n in range(PARTITIONS)]
     await read_to_end(KafkaConnection(bootstrap), dict.fromkeys(tps, apply))
     return held
 
@@ -81,6 +80,27 @@ async def _a_history(broker, api, stats, receiver):
     await receiver.until(lambda receiver: len(receiver.alerts()) == OVER)
     assert verified(stats)[1]["differences"] == []
     return position
+
+
+async def test_alerts_that_wait_for_a_digest_are_left_alone(broker, tmp_path):
+    with running(worker(broker, tmp_path)) as stats:
+        async with an_api(broker, stats) as api, Receiver() as receiver:
+            _, admin, _ = await a_key(broker, "operator", ("admin",))
+            fields = {"max_age": None, "min_interval": 3600}
+            subscription = await api.subscribed(stats, receiver.url, 0.5, **fields)
+            [*_, position] = await measured(broker, api.client_id, [0.9] * 150)
+            await api.call("GET", f"{stats.url}/v1/alerts?at_least={position}")
+            await api.ended(stats, subscription)
+            before = await changelogs(broker, DeliverTables)
+            assert len([key for topic, key in before if topic == topics.DIGESTS_CHANGELOG]) == 101
+
+            code, _, err = rebuilt(stats, admin, "all")
+
+            assert code == 0, err
+            assert await changelogs(broker, DeliverTables) == before
+            [version] = verified(stats)[1]["subscriptions"]
+            assert (version["delivered"], version["waiting"]) == (1, 149)
+            assert len(receiver.got) == 1
 
 
 async def test_folds_are_rebuilt_to_the_same_bytes_and_a_damaged_one_is_mended(broker, tmp_path):

@@ -77,7 +77,8 @@ async def test_an_image_reaches_a_webhook_and_verify_agrees(up, demo):
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["equal"] is True
-    assert report["log"] == report["clickhouse"] == report["live"] >= 1
+    assert report["log"] == report["clickhouse"] >= 1
+    assert report["live"] == report["log_in_windows"] >= 1
 
 
 def status_of(url, key):
@@ -209,3 +210,20 @@ def test_children_die_with_a_supervisor_that_is_killed(up):
     assert alive == []
     up.start()  # and the next start finds everything
     assert status_of(f"{up.stats}/v1/live", up.keys["demo"]["api_key"]) == 200
+
+
+def test_the_demo_client_asks_sql_without_a_word_about_keys(up):
+    done = up.command(
+        "sql", "SELECT count() >= 0 AS x, any(client_id) IN ('', 'demo') FROM measurements", "--format", "CSV"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1,1\n", "")
+
+
+def test_users_of_a_server_are_printed_and_made_only_where_there_is_one(up):
+    done = up.command("sql-users", "anna")
+    assert done.returncode == 0
+    assert "CREATE USER OR REPLACE `red_anna`" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("-- user red_anna, password ")
+    for wrong in (("sql-users", "anna", "--apply"), ("sql-users", "A`")):
+        done = up.command(*wrong)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

@@ -1,37 +1,39 @@
-// Shows /v1/live of the key's client, once a second; a number that is not fresh is shown pale.
+// The tiles: counts as they change. Numbers that nobody vouches for any more look stale.
+import { element, percent, time, whole } from "./format.js";
+import * as streams from "./streams.js";
+
 const byId = (id) => document.getElementById(id);
-const cells = (row, values) => values.forEach((value) => { row.insertCell().textContent = value; });
-const draw = (live) => {
-  for (const [span, total] of Object.entries(live.totals)) byId(`total-${span}`).textContent = total.images;
-  const most = Math.max(1, ...live.histogram);
-  byId("histogram").replaceChildren(...live.histogram.map((count, bin) => {
-    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    const height = (count / most) * 100;
-    Object.entries({ x: bin, y: 100 - height, width: 0.9, height }).forEach(([name, value]) => bar.setAttribute(name, value));
-    return bar;
-  }));
-  byId("subscriptions").replaceChildren();
-  for (const one of live.subscriptions) {
-    cells(byId("subscriptions").insertRow(), [one.threshold, one.images, one.over, one.id]);
-  }
-};
-const tell = (words, fresh) => {
+let reading = null;
+let asOf = "";
+
+const tell = (words, isFresh) => {
   byId("told").textContent = words;
-  byId("live").classList.toggle("stale", !fresh);
+  byId("tiles").classList.toggle("stale", !isFresh);
 };
-const refresh = async () => {
-  const key = byId("key").value.trim();
-  if (!key) return;
-  try {
-    const answer = await fetch("/v1/live", { headers: { Authorization: `Bearer ${key}` } });
-    const body = await answer.json();
-    if (!answer.ok) return tell(body.detail, false);
-    draw(body);
-    byId("live").hidden = false;
-    tell(`Client ${body.client_id}, as of ${new Date(body.as_of.time).toLocaleTimeString()}`, true);
-  } catch {
-    tell("RED_STATS does not answer.", false);
-  }
+
+const show = (live) => {
+  for (const [span, total] of Object.entries(live.totals)) byId(`total-${span}`).textContent = whole(total.images);
+  const cells = (one) => [percent(one.threshold), whole(one.images), whole(one.over), one.id];
+  byId("subscribed-rows").replaceChildren(...live.subscriptions.map((one) =>
+    element("tr", {}, ...cells(one).map((textContent) => element("td", { textContent })))));
+  byId("subscribed").hidden = live.subscriptions.length === 0;
+  asOf = `as of ${time(live.as_of.time, undefined, { timeStyle: "medium" })}`;
+  tell(`Images of client ${live.client_id}, ${asOf}`, true);
 };
-byId("key").addEventListener("input", refresh);
-setInterval(refresh, 1000);
+
+const lost = (why) => tell(asOf ? `${why} These numbers are ${asOf}.` : why, false);
+
+export const start = () => {
+  stop();
+  reading = new AbortController();
+  streams.follow({ address: "/v1/live/stream", name: "counts", show, lost }, reading.signal);
+};
+
+export const stop = () => {
+  reading?.abort();
+  asOf = "";
+  tell("Waiting for the counts.", false);
+  for (const span of ["1m", "1h", "24h"]) byId(`total-${span}`).textContent = "–";
+  byId("subscribed-rows").replaceChildren();
+  byId("subscribed").hidden = true;
+};

@@ -2,17 +2,21 @@
 
 An acknowledged image stands in the log exactly once, where its answer said. Live and statistics
 have as many as the log. The alerts are those the log implies: for every enabled version of a
-subscription, every measurement over its threshold from `in_force_from` on, up to the next version's.
-Each has one id, and `seq` counts from 1 without hole or double. The receiver got every one of them,
-under one webhook-id, with the same bytes whenever it came again.
+subscription, every measurement over its threshold from `in_force_from` on, up to the next version's; where
+its trigger is `crossing`, only those that find it armed.
+Each has one id, and `seq` counts from 1 without hole or double. The receiver got every one of them in
+exactly one webhook, of its own or a digest, with the same bytes whenever that came again; what digests say is
+judged in `digests.py`, and what is told of endpoints in `health.py`.
 """
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from tests.faults.harness.digests import judge_digests
 from tests.faults.harness.evidence import ALERTS, DELIVERIES, MEASUREMENTS, THRESHOLDS
-from tests.faults.harness.implied import implied_of, stopped_of
+from tests.faults.harness.health import judge_health
+from tests.faults.harness.implied import implied_of, over_of, stopped_of
+from tests.faults.harness.webhooks import webhooks_of
 
 
 @dataclass
@@ -40,10 +44,12 @@ def judge(evidence):
         log = evidence.of(MEASUREMENTS, client_id)
         _acknowledged(verdict, ledger, log)
         implied = implied_of(evidence, client_id, log)
-        _views(verdict, evidence, client_id, log, implied)
+        _views(verdict, evidence, client_id, log)
         _alerts(verdict, evidence, client_id, implied)
         verdict.findings += [f"{client_id}: {odd}" for odd in ledger.odd]
     _deliveries(verdict, evidence)
+    judge_digests(verdict, evidence)
+    judge_health(verdict, evidence)
     if evidence.verify.get("equal") is not True:
         verdict.findings.append(f"verify: {str(evidence.verify)[:1500]}")
     return verdict
@@ -71,7 +77,7 @@ def _acknowledged(verdict, ledger, log):
         verdict.find("counted though nobody was told", doubled=len(unasked) - ledger.unnamed)
 
 
-def _views(verdict, evidence, client_id, log, implied):
+def _views(verdict, evidence, client_id, log):
     counted, live = evidence.statistics.get(client_id), evidence.live.get(client_id)
     if counted is None or live is None:
         verdict.findings.append(f"{client_id}: no view answered")
@@ -85,9 +91,10 @@ def _views(verdict, evidence, client_id, log, implied):
     if not evidence.clocks_turned:
         expected["live"], told["live"] = len(log), live["totals"]["24h"]["images"]
         expected["histogram"], told["histogram"] = len(log), sum(live["histogram"])
+        over = over_of(evidence, client_id, log)
         for one in live["subscriptions"]:
             name = f"live over of {one['id']}"
-            expected[name], told[name] = len(implied.get(one["id"], ())), one["over"]
+            expected[name], told[name] = over.get(one["id"], 0), one["over"]
     for name, number in expected.items():
         off = told.get(name, -1) - number
         if off:
@@ -115,30 +122,34 @@ def _alerts(verdict, evidence, client_id, implied):
 
 
 def _deliveries(verdict, evidence):
-    alerts = {r.value["id"]: r.value for r in evidence.of(ALERTS) if r.client_id in evidence.ledgers}
-    state = {r.value["alert_id"]: r.value["state"] for r in evidence.of(DELIVERIES)}
-    ended = Counter(r.value["alert_id"] for r in evidence.of(DELIVERIES) if r.value["state"] == "delivered")
+    alerts = {
+        (r.value["subscription_id"], r.value["seq"]): r.value
+        for r in evidence.of(ALERTS)
+        if r.client_id in evidence.ledgers
+    }
+    state = {r.value["webhook_id"]: r.value["state"] for r in evidence.of(DELIVERIES)}
+    ended = Counter(r.value["id"] for r in evidence.of(DELIVERIES) if r.value["state"] == "delivered")
     arrived, bodies = defaultdict(set), defaultdict(set)
-    for post in evidence.posts:
-        body = json.loads(post.raw)
-        bodies[post.webhook_id].add(post.raw)
-        if body["type"] == "red.alert":
-            arrived[body["data"]["id"]].add(post.webhook_id)
-            if alerts.get(body["data"]["id"], body["data"]) != body["data"]:
-                verdict.find("a POST tells otherwise than the log", example=post.raw[:200])
-        if not post.verified and not evidence.clocks_turned:  # receivers refuse an old timestamp
-            verdict.find("a signature does not hold", example=post.webhook_id)
+    for webhook in webhooks_of(evidence.posts):
+        bodies[webhook.webhook_id].add(webhook.raw)
+        for seq in webhook.seqs:
+            arrived[webhook.subscription_id, seq].add(webhook.webhook_id)
+        for told in webhook.alerts:
+            if alerts.get((webhook.subscription_id, told["seq"]), told) != told:
+                verdict.find("a POST tells otherwise than the log", example=webhook.raw[:200])
+        if not webhook.verified and not evidence.clocks_turned:  # receivers refuse an old timestamp
+            verdict.find("a signature does not hold", example=webhook.webhook_id)
     stopped = stopped_of(evidence)
-    lost = [i for i, a in alerts.items() if i not in arrived and a["subscription_id"] not in stopped]
-    untold = [i for i in arrived if i in alerts and state.get(i) != "delivered" and not stopped]
+    lost = [key for key in alerts if key not in arrived and key[0] not in stopped]
+    untold = [i for i in bodies if state.get(i) != "delivered" and not stopped]
     if lost:
         verdict.find("delivered", len(lost), example=lost[:3])
     if untold:
         verdict.find("arrived, and red.deliveries does not say so", len(untold), example=untold[:3])
     if strange := arrived.keys() - alerts.keys():
         verdict.find("delivered without an alert", doubled=len(strange))
-    if two := [i for i, ids in arrived.items() if len(ids) > 1]:
-        verdict.find("one alert, two webhook-ids", doubled=len(two))
+    if two := [(key, *ids) for key, ids in arrived.items() if len(ids) > 1]:
+        verdict.find("one alert, two webhooks", doubled=len(two), example=two[:3])
     if other := [i for i, raws in bodies.items() if len(raws) > 1]:
         verdict.find("one webhook-id, two bodies", doubled=len(other))
     if twice := [i for i, n in ended.items() if n > 1]:

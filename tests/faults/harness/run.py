@@ -17,10 +17,16 @@ from tests.faults.harness.proxy import Proxy
 from tests.receiver import Receiver
 
 THRESHOLD = 0.85
+CROSSING = {"threshold": 0.7, "trigger": "crossing", "rearm_below": 0.3}
+IN_DIGESTS = {"threshold": 0.4}
 
 
 class Run:
-    """What a scenario's fault can use; `recoveries` are seconds from the end of each fault."""
+    """What a scenario's fault can use; `recoveries` are seconds from the end of each fault.
+
+    `subscriptions` holds one of each client; beside it, each has one whose trigger is `crossing`, and
+    one with a `min_interval` of 1 or 2 seconds.
+    """
 
     def __init__(self, system, name, seed, *, long=False, settle_seconds=90):
         self.system, self.name, self.long = system, name, long
@@ -99,11 +105,14 @@ async def under_load(system, name, seed, *, http=6.0, direct=100.0, threshold=TH
         await run.note_starts()
         run.clients = await new_clients(session, system.bootstrap, lambda: system.stats_urls, name)
         run.ledgers = {c.client_id: Ledger(c.client_id) for c in run.clients}
-        for client in run.clients:
+        for number, client in enumerate(run.clients):
             await known(client, system)
             body = {"webhook_url": f"http://127.0.0.1:{run.cable.port}/hook", "threshold": threshold}
             made = await client.ask("POST", "/v1/subscriptions", json=body)
-            run.receiver.secrets.append(made["secret"])
+            crossing = await client.ask("POST", "/v1/subscriptions", json=body | CROSSING)
+            often = IN_DIGESTS | {"min_interval": 1 + number % 2}
+            digests = await client.ask("POST", "/v1/subscriptions", json=body | often)
+            run.receiver.secrets += [made["secret"], crossing["secret"], digests["secret"]]
             run.subscriptions.append(made)
         run.loads = [
             HttpLoad(c, run.ledgers[c.client_id], lambda: system.red_urls, http) for c in run.clients if http

@@ -10,8 +10,12 @@ async def client():
     async def refused(request):
         raise web.HTTPExpectationFailed(reason="No.")
 
+    async def read(request):
+        return web.Response(body=await request.read())
+
     app = web.Application(middlewares=[problems()])
     app.router.add_route("*", "/refused", refused)
+    app.router.add_post("/read", read)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -31,3 +35,11 @@ async def test_only_a_refused_body_closes_the_connection(client):
     async with client.post("/nothing", data=b"unread") as answer:
         assert answer.status == 404
         assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_in_its_encoding_is_the_fault_of_the_request(encoding, client):
+    sent = {"data": b"\xff\xff no such thing", "headers": {"Content-Encoding": encoding}}
+    async with client.post("/read", **sent) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["code"]) == (400, "bad_request")

@@ -19,13 +19,17 @@ class RetriedTransaction:
     changelogs = changelogs_of(LiveTables)
 
     def __init__(self, times):
-        self.times = times
+        self.times, self.written = times, []
+        self.state = PartitionState(PARTITION, LiveTables(), 0)
+        self.held = {PARTITION: self.state}
 
     async def transact(self, partition, build, *, generation):
-        state = PartitionState(partition, LiveTables(), generation)
         for _ in range(self.times):
-            effects = await build(state)
-        effects.apply()
+            effects = await build(self.state)
+        if effects is not None:
+            self.written += effects.records
+            effects.apply()
+            self.state.marks.update(effects.marks)
         return True
 
 
@@ -56,14 +60,62 @@ async def test_a_batch_whose_transaction_is_retried_is_counted_once(counted):
     ]
     records = [a_record(value, offset, client.encode()) for offset, value in enumerate(values)]
 
-    await handle_commands(
-        a_batch(topics.SUBSCRIPTION_COMMANDS, PARTITION, records),
-        states=RetriedTransaction(times=3), partitions=4, end_of=_end_of, seal=lambda c, s: "sealed",
-        opens=lambda c, s, secret: True, url_refusal=lambda url: None,
-    )  # fmt: skip
+    await handled(RetriedTransaction(times=3), records)
 
     assert counted() == {"accepted": 1, "rejected": 1, "unreadable": 1}
 
 
+async def none_ever(partition, client_ids):
+    return {}
+
+
 async def _end_of(topic, partition):
     return 0
+
+
+async def handled(states, records, ever_subscribed=none_ever):
+    await handle_commands(
+        a_batch(topics.SUBSCRIPTION_COMMANDS, PARTITION, records),
+        states=states, partitions=4, end_of=_end_of, seal=lambda c, s: "sealed",
+        opens=lambda c, s, secret: True, url_refusal=lambda url: None, ever_subscribed=ever_subscribed,
+    )  # fmt: skip
+
+
+class Ever:
+    """What the results say that clients ever had; `asked` is whom that was asked about."""
+
+    def __init__(self, **names):
+        self.names, self.asked = names, []
+
+    async def __call__(self, partition, client_ids):
+        self.asked.append((partition, set(client_ids)))
+        return self.names
+
+
+async def test_an_erase_ends_the_sequences_of_everything_the_client_ever_subscribed_to():
+    client, states = a_client_of(PARTITION), RetriedTransaction(times=2)
+    states.state.tables.alert_sequences.update({"deleted": 3, "of-another": 4})
+    ever = Ever(**{client: {"deleted"}})
+
+    await handled(states, [an_erase(client, 0)], ever)
+
+    assert ever.asked == [(PARTITION, {client})]
+    assert states.state.tables.alert_sequences == {"of-another": 4}
+    changelog = states.changelogs["alert_sequences"]
+    assert [one for one in states.written if one[0] == changelog] == [(changelog, b"deleted", None)]
+
+
+async def test_what_clients_ever_had_is_read_for_erases_behind_the_mark_alone():
+    first, second = a_client_of(PARTITION), a_client_of(PARTITION, prefix="second")
+    records, states, ever = [an_erase(first, 0), an_erase(second, 1)], RetriedTransaction(times=1), Ever()
+    await handled(states, records[:1], ever)
+
+    await handled(states, records, ever)
+    await handled(states, records, ever)
+
+    assert ever.asked == [(PARTITION, {first}), (PARTITION, {second})]
+
+
+def an_erase(client, offset):
+    value = orjson.dumps({"command": "erase", "command_id": f"e-{offset}", "client_id": client})
+    return a_record(value, offset, client.encode())

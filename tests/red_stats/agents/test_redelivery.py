@@ -16,7 +16,7 @@ from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
 from red_stats.agents.deliveries import enqueue_deliveries
 from red_stats.domain.backlogs import Backlog, Limits
-from red_stats.domain.delivery_kinds import ALERT, BY_TOPIC, of_alert
+from red_stats.domain.delivery_kinds import READERS, of_alert
 from red_stats.domain.record_batches import TableChange
 from red_stats.kafka import scanner
 from red_stats.kafka.changelog_loader import read_to_end
@@ -25,11 +25,12 @@ from red_stats.tables.alert_sequences import SequenceRows
 from red_stats.tables.backlogs import Backlogs
 from red_stats.tables.command_results import AnswerRows
 from red_stats.tables.declarations import changelogs_of, table
+from red_stats.tables.digests import Digests
 from red_stats.tables.partition_state import PartitionStates
 from red_stats.tables.pending_deliveries import PendingRows
 from red_stats.tables.subscriptions import ThresholdRows
 from red_stats.tables.windows import WindowRows
-from tests.builders import a_batch, a_client_of, a_record, an_alert, measured
+from tests.builders import Numbers, a_batch, a_client_of, a_record, an_alert, measured
 from tests.new_topics import new_topics, own
 
 PARTITION = 1
@@ -64,7 +65,8 @@ async def states(kafka, monkeypatch):
         answers: AnswerRows = table(f"{app_id}-answers", AnswerRows)
         pending: PendingRows = table(f"{app_id}-pending", PendingRows)
         backlogs: Backlogs = table(f"{app_id}-backlogs", Backlogs)
-        images: SequenceRows = table(f"{app_id}-images", SequenceRows, count_images)
+        digests: Digests = table(f"{app_id}-digests", Digests)
+        images: Numbers = table(f"{app_id}-images", Numbers, count_images)
 
     written_to = (topics.ALERTS, topics.COMMAND_RESULTS, topics.DELIVERIES, topics.COUNTS)
     await new_topics(kafka, *written_to, *changelogs_of(Tables).values(), partitions=4)
@@ -97,6 +99,17 @@ def a_subscribe(client, command_id):
     }  # fmt: skip
 
 
+async def known(rows):
+    """Every version can be found."""
+
+
+NO_INTERVALS = {"find": lambda client_id, subscription_id: None, "until_known": known}
+
+
+async def none_ever(partition, client_ids):
+    return {}
+
+
 def a_handler(states):
     async def end_of(topic, partition):
         return 0
@@ -104,6 +117,7 @@ def a_handler(states):
     return partial(
         handle_commands, states=states, partitions=4, end_of=end_of, seal=lambda c, s: "sealed",
         opens=lambda c, s, secret: True, url_refusal=lambda url: None,
+        ever_subscribed=none_ever,
     )  # fmt: skip
 
 
@@ -151,7 +165,7 @@ async def test_counts_alerts_and_seq_stand_once(kafka, states):
 
 
 async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
-    monkeypatch.setitem(BY_TOPIC, topics.ALERTS, ALERT)
+    monkeypatch.setitem(READERS, topics.ALERTS, of_alert)
     pushed, begun = [], []
     enqueue = partial(
         enqueue_deliveries,
@@ -159,6 +173,7 @@ async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
         begin=lambda partition, rows: begun.extend(row.id for row in rows),
         push=lambda partition, rows: pushed.extend(row.id for row in rows),
         limits=AMPLE,
+        **NO_INTERVALS,
     )
     records = [a_record(an_alert(), n, b"client") for n in range(8)]
 
@@ -170,12 +185,12 @@ async def test_an_alert_is_enqueued_once(kafka, states, monkeypatch):
 
 
 async def test_an_alert_beyond_the_limit_waits_in_the_log_and_gets_its_row_once(kafka, states, monkeypatch):
-    monkeypatch.setitem(BY_TOPIC, topics.ALERTS, ALERT)
+    monkeypatch.setitem(READERS, topics.ALERTS, of_alert)
     pushed = []
     push = lambda partition, rows: pushed.extend(row.id for row in rows)  # noqa: E731
     enqueue = partial(
         enqueue_deliveries, states=states, begin=lambda *_: None, push=push,
-        limits=Limits(endpoint=3, own=1, shared=15),
+        limits=Limits(endpoint=3, own=1, shared=15), **NO_INTERVALS,
     )  # fmt: skip
     records = [a_record(an_alert(subscription_id="s"), n, b"client") for n in range(8)]
     names = [of_alert(record.key, record.value, record.timestamp).id for record in records]

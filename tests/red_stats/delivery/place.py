@@ -7,10 +7,14 @@ from functools import partial
 from red_common.kafka.connection import KafkaError
 from red_stats import topics
 from red_stats.agents.backlogs import refill
-from red_stats.agents.deliveries import Attempted, enqueue_deliveries, settle
+from red_stats.agents.deliveries import enqueue_deliveries
+from red_stats.agents.settling import settle
+from red_stats.agents.updates import Attempted
 from red_stats.delivery.dispatcher import Dispatcher
 from red_stats.domain.backlogs import Limits
 from red_stats.domain.deliveries import Row
+from red_stats.domain.erasure import NEVER, Erased
+from red_stats.domain.failing_endpoints import HealthRules
 from red_stats.domain.retries import Outcome
 from red_stats.domain.subscriptions import Client
 from red_stats.tables.deliver import DeliverTables
@@ -20,6 +24,7 @@ from tests.builders import a_batch, a_record, a_subscription, an_alert
 OLD, NEW = "https://old.example/", "https://new.example/"
 HUNG = [f"https://hung-{number}.example/" for number in range(100)]
 SCHEDULE = (3600.0, 7200.0)
+RULES = HealthRules(disable_ms=5 * 86_400_000, probes=(3600.0, 21600.0, 86400.0))
 AMPLE = Limits(endpoint=10_000, own=500, shared=50_000)
 FAILS, ASKS = Outcome(500, "answered 500", 1), Outcome(503, "answered 503", 1, "3600")
 
@@ -43,8 +48,9 @@ class States:
     def __init__(self):
         self.held = {}
         self.is_committing = self.waits = False
+        self.written = []
         self.unknown = 0
-        self.changelogs = {"pending": "pending", "proven": "proven", "backlogs": "backlogs"}
+        self.changelogs = {name: name for name in ("pending", "proven", "backlogs", "digests", "failing")}
 
     async def transact(self, partition, build, generation=None):
         state = self.held.get(partition)
@@ -63,6 +69,7 @@ class States:
             state.marks.update(effects.marks)
             effects = await build(state)
         if effects is not None:
+            self.written += effects.records
             effects.apply()
             state.marks.update(effects.marks)
         return True
@@ -72,14 +79,28 @@ class Subscriptions:
     """Of all clients, as they are now; `unread` are those of which it is told only once it has caught up."""
 
     def __init__(self):
-        self.clients, self.unread = {}, {}
+        self.clients, self.unread, self.erased = {}, {}, set()
+        self.follower = self
 
     def get(self, client_id):
         return self.clients.get(client_id)
 
+    def erased_of(self, client_id):
+        return self.clients[client_id].erased if client_id in self.erased else NEVER
+
+    def all_of(self, client_id):
+        client = self.clients.get(client_id)
+        return client.subscriptions if client else ()
+
     def find(self, client_id, subscription_id):
         client = self.clients.get(client_id)
         return client.find(subscription_id) if client else None
+
+    async def until_known(self, rows):
+        self.asked = list(rows)
+
+    async def caught_up(self):
+        self.clients.update(self.unread)
 
 
 class Attempts:
@@ -92,7 +113,7 @@ class Attempts:
         self.hanging = {}
 
     async def subscription_of(self, row):
-        self.subscriptions.clients.update(self.subscriptions.unread)
+        await self.subscriptions.caught_up()
         return self.subscriptions.find(row.client_id, row.subscription_id)
 
     async def send(self, row, subscription, *, is_probe=False, is_proven=False):
@@ -116,11 +137,18 @@ class Place:
         self.states.held[0] = self.state
         self.dispatcher = Dispatcher(
             states=self.states, subscriptions=self.subscriptions, attempts=self.attempts,
-            settle=partial(settle, states=self.states, schedule=SCHEDULE), schedule=SCHEDULE,
+            settle=partial(
+                settle, states=self.states, schedule=SCHEDULE, find=self.subscriptions.find, rules=RULES,
+                subscriptions_of=self.subscriptions.all_of, erased_of=self.subscriptions.erased_of,
+            ), schedule=SCHEDULE,
             partition_of=lambda _: 0, now=time.time, jitter=lambda: 0.0, limits=limits,
-            refill=partial(refill, states=self.states), read_alerts=self.read,
+            refill=partial(refill, states=self.states), read_alerts=self.read, end_of=self.end_of,
         )  # fmt: skip
         self.move(OLD)
+
+    async def end_of(self, topic, partition):
+        """Where red.alerts ends."""
+        return len(self.log)
 
     async def read(self, partition, start, end):
         """The records of red.alerts in that range, ten at a time; of three passes only one works."""
@@ -134,13 +162,18 @@ class Place:
     async def raise_alerts(self, *subscriptions):
         """An alert of each of these (client, subscription), in the log and enqueued."""
         new = [
-            a_record(an_alert(subscription_id=name), len(self.log) + n, client.encode())
+            a_record(
+                an_alert(subscription_id=name, position=f"0:{len(self.log) + n}"),
+                len(self.log) + n,
+                client.encode(),
+            )
             for n, (client, name) in enumerate(subscriptions)
         ]
         self.log += new
         await enqueue_deliveries(
             a_batch(topics.ALERTS, 0, new), states=self.states, begin=self.dispatcher.begin,
-            push=self.dispatcher.push, limits=self.limits,
+            push=self.dispatcher.push, limits=self.limits, find=self.subscriptions.find,
+            until_known=self.subscriptions.until_known, erased_of=self.subscriptions.erased_of,
         )  # fmt: skip
 
     def move(self, *urls):
@@ -149,6 +182,25 @@ class Place:
         version = present.offset + 2 if present else 1
         made = tuple(a_subscription(id="s", version=version, webhook_url=url) for url in urls)
         self.subscriptions.clients["c"] = Client(client_id="c", offset=version - 1, subscriptions=made)
+        self.dispatcher.on_subscription_changed("c")
+
+    def change(self, **fields):
+        """The client's subscription is another version now."""
+        present = self.subscriptions.get("c")
+        version = present.offset + 2
+        made = a_subscription(**{"id": "s", "webhook_url": OLD, **fields, "version": version})
+        self.subscriptions.clients["c"] = Client(client_id="c", offset=version - 1, subscriptions=(made,))
+        self.dispatcher.on_subscription_changed("c")
+
+    def erase(self, before, *urls, name="new"):
+        """The client is erased up to an offset; its subscriptions are these now, all of one name."""
+        self.subscriptions.erased.add("c")
+        version = self.subscriptions.get("c").offset + 2
+        made = tuple(a_subscription(id=name, version=version, webhook_url=url) for url in urls)
+        self.subscriptions.clients["c"] = Client(
+            client_id="c", offset=version - 1, subscriptions=made,
+            erased=Erased(before, int(time.time() * 1000)),
+        )  # fmt: skip
         self.dispatcher.on_subscription_changed("c")
 
     def hang(self, client_id, *urls):
@@ -187,7 +239,7 @@ class Place:
         await self.dispatcher.on_assigned(self.state)
 
     async def until(self, condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

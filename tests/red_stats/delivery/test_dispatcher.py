@@ -185,8 +185,9 @@ async def test_an_alert_whose_commit_was_unknown_and_stands_is_sent(place):
     batch = a_batch(topics.ALERTS, 0, [a_record(alert, 0, b"c")])
 
     await enqueue_deliveries(
-        batch, states=place.states, begin=dispatcher.begin, push=dispatcher.push, limits=AMPLE
-    )
+        batch, states=place.states, begin=dispatcher.begin, push=dispatcher.push, limits=AMPLE,
+        find=place.subscriptions.find, until_known=place.subscriptions.until_known,
+    )  # fmt: skip
 
     place.attempts.hold.set()
     await place.until(lambda: not place.state.tables.pending)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from red_stats.delivery.endpoint_queue import OPENS_AFTER, WIDTH, EndpointQueue
+from red_stats.delivery.endpoint_queue import WIDTH, EndpointQueue
 from red_stats.domain.deliveries import url_mark
+from red_stats.domain.retries import BREAKER_OPENS_AFTER
 
 SCHEDULE = (5, 300, 1800)
 
@@ -51,7 +52,7 @@ def failed(queue, now=0, hint=0.0, url="https://one.example/"):
 def test_after_5_failures_nothing_but_a_probe_goes_out_until_somebody_asks():
     queue = EndpointQueue(SCHEDULE)
     queue.push("a", due=0, at=0)
-    for _ in range(OPENS_AFTER):
+    for _ in range(BREAKER_OPENS_AFTER):
         failed(queue)
     assert queue.is_open
     assert popped(queue, 56_999) == []
@@ -93,7 +94,7 @@ def test_the_first_success_after_an_outage_makes_everything_due_in_its_order():
     queue = EndpointQueue(SCHEDULE)
     for name, at in (("b", 8_000_000), ("a", 7_000_000), ("now", 0)):
         queue.push(name, due=at, at=at)
-    for _ in range(OPENS_AFTER):
+    for _ in range(BREAKER_OPENS_AFTER):
         failed(queue)
     queue.succeeded(100_000)
     assert [one.delivery_id for one in popped(queue, 100_000)] == ["now", "a", "b"]
@@ -120,7 +121,7 @@ def test_nothing_goes_out_before_the_time_that_retry_after_asks_for():
 def test_what_one_url_did_says_nothing_about_another():
     queue = EndpointQueue(SCHEDULE)
     queue.push("a", due=0, at=0)
-    for _ in range(OPENS_AFTER):
+    for _ in range(BREAKER_OPENS_AFTER):
         failed(queue, hint=900.0)
     queue.moved_to("https://one.example/")
     assert popped(queue, 0) == []

@@ -1,7 +1,7 @@
 import asyncio
 from types import SimpleNamespace
 
-from red_stats.agents.deliveries import Attempted
+from red_stats.agents.updates import Attempted
 from red_stats.delivery.outcome_batches import OutcomeBatcher
 from red_stats.delivery.shares import Shares
 

@@ -9,12 +9,15 @@ import ssl
 import struct
 
 import pytest
+from aiohttp.abc import AbstractResolver
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from red_stats.delivery import webhook_client
 from red_stats.delivery.connections import MOST_IDLE, GuardedConnector
+from red_stats.delivery.shares import LIMITS, Kind
 from red_stats.delivery.webhook_client import WebhookClient
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
@@ -166,6 +169,30 @@ async def test_a_connection_is_used_again_while_it_is_young_and_never_beyond_its
         connections = [connection for _, connection in requests]
         assert len(requests) > 20
         assert 3 <= len(set(connections)) <= 8
+
+
+async def test_as_many_connections_are_used_again_as_posts_are_under_way():
+    made = 0
+
+    async def serve(reader, writer):
+        nonlocal made
+        made += 1
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(2)
+                await keep(None, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    port = server.sockets[0].getsockname()[1]
+    urls = [f"http://127.0.1.{number % 250 + 1}:{port}/" for number in range(LIMITS[Kind.ALL])]
+    async with a_client(seconds=20) as client, asyncio.timeout(60):
+        for _ in range(3):
+            await asyncio.gather(*(client.post(url, {}, b"{}") for url in urls))
+    server.close()
+
+    assert made == len(urls)
 
 
 async def test_idle_connections_to_many_receivers_are_bounded():
@@ -345,3 +372,61 @@ async def test_a_port_without_tls_is_told_so():
         outcome = await client.post(f"https://127.0.0.1:{port}/", {}, b"{}")
     server.close()
     assert outcome.error == "the server does not speak TLS on this port"
+
+
+class SlowResolver(AbstractResolver):
+    """Takes 50 ms to find that a name is this machine."""
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        await asyncio.sleep(0.05)
+        return [
+            {"hostname": host, "host": "127.0.0.1", "port": port, "family": family, "proto": 0, "flags": 0}
+        ]
+
+    async def close(self):
+        pass
+
+
+def after(seconds, data):
+    async def answer(_, writer):
+        await asyncio.sleep(seconds)
+        writer.write(data)
+        await writer.drain()
+
+    return answer
+
+
+async def test_an_attempt_tells_what_each_step_took_and_a_used_connection_spares_the_first_ones(monkeypatch):
+    monkeypatch.setattr(webhook_client, "refusal", lambda url, allow: None)  # names need https there
+    async with a_receiver(after(0.08, OK)) as (port, _), a_client(resolver=SlowResolver()) as client:
+        first, second = [await client.post(f"http://localhost:{port}/", {}, b"{}") for _ in range(2)]
+    one, two = first.timing, second.timing
+    assert (first.status, second.status) == (200, 200)
+    assert 50 <= one.dns < 1500
+    assert 0 <= one.connect < 1500
+    assert one.tls is None
+    assert 80 <= one.first_byte < 1500
+    assert one.total >= one.dns + one.connect + one.first_byte
+    assert (two.dns, two.connect, two.tls) == (None, None, None)
+    assert 80 <= two.first_byte <= two.total
+    assert (one.total, two.total) == (first.ms, second.ms)
+
+
+async def test_the_handshake_of_tls_is_told_apart(tmp_path):
+    outcome = await outcome_over(Issued("x", ROOT).server(tmp_path))
+    assert outcome.status == 200
+    assert outcome.timing.dns is None
+    assert outcome.timing.tls >= 0
+    assert outcome.timing.total >= outcome.timing.connect + outcome.timing.tls
+
+
+async def test_a_step_that_did_not_end_has_no_time():
+    async with a_receiver(after(30, OK)) as (port, _), a_client(seconds=1) as client:
+        silent = await client.post(f"http://127.0.0.1:{port}/", {}, b"{}")
+        nobody = await client.post("http://127.0.0.1:1/", {}, b"{}")
+        refused = await client.post("http://10.0.0.1/", {}, b"{}")
+    assert (silent.timing.dns, silent.timing.tls, silent.timing.first_byte) == (None, None, None)
+    assert silent.timing.connect >= 0
+    assert silent.timing.total >= 1000
+    assert (nobody.timing.dns, nobody.timing.connect, nobody.timing.first_byte) == (None, None, None)
+    assert refused.timing is None

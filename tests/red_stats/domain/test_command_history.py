@@ -22,7 +22,9 @@ COMMANDS = st.lists(
     st.tuples(
         st.sampled_from(CLIENTS),
         st.integers(0, 200),  # command ids: some repeat, some after they are forgotten
-        st.sampled_from(["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable"]),
+        st.sampled_from(
+            ["subscribe", "update", "unsubscribe", "rotate_secret", "disable", "enable", "erase"]
+        ),
         st.sampled_from(IDS),
         st.sampled_from([0.1, 0.25, 0.5, 0.123456]),
         st.integers(0, 3),  # measurements since the command before

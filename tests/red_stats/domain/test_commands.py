@@ -116,6 +116,74 @@ def test_a_new_subscription_alerts_about_images_of_a_day_and_one_from_before_tha
     assert decode(encode(free.client)) == free.client
 
 
+def updated(before, **fields):
+    return obeyed(
+        command("update", subscription_id=before.subscription.id, **fields), before.client, stamp=150
+    )
+
+
+def test_a_subscription_alerts_about_each_image_unless_it_says_crossing():
+    assert [(s.trigger, s.rearm_below) for s in obeyed(command()).client.subscriptions] == [("each", None)]
+    followed = obeyed(command(trigger="crossing"))
+    apart = obeyed(command(trigger="crossing", rearm_below=0.1))
+    assert [v.rearm_below for v in active_versions(followed.client)] == [2500]
+    assert [v.rearm_below for v in active_versions(apart.client)] == [1000]
+    assert decode(encode(apart.client)) == apart.client
+    assert apart.subscription.public().whole(apart.subscription.private()) == apart.subscription
+
+
+def test_rearm_below_follows_the_threshold_until_it_is_named_and_null_lets_it_follow_again():
+    followed = updated(obeyed(command(trigger="crossing")), threshold=0.5)
+    apart = updated(followed, rearm_below=0.4)
+    again = updated(apart, rearm_below=None)
+    backs = [[v.rearm_below for v in active_versions(one.client)] for one in (followed, apart, again)]
+    assert [back[-1] for back in backs] == [5000, 4000, 5000]
+
+
+def test_the_trigger_each_drops_rearm_below_and_a_closed_version_keeps_its_own():
+    crossing = obeyed(command(trigger="crossing", rearm_below=0.1))
+    each = updated(crossing, trigger="each")
+    assert (each.subscription.trigger, each.subscription.rearm_below) == ("each", None)
+    assert [v.rearm_below for v in active_versions(each.client)] == [1000, None]
+    assert updated(each, trigger="crossing").subscription.rearm_below is None
+
+
+def test_sealed_headers_stand_in_the_list_and_only_their_names_are_seen():
+    sealed = {"names": ["X-One"], "encrypted": "k.x"}
+    made = obeyed(command(headers=sealed))
+    assert made.subscription.public().headers == {"X-One": "***"}
+    assert made.subscription.public().whole(made.subscription.private()) == made.subscription
+    assert decode(encode(made.client)) == made.client
+    assert updated(made, threshold=0.5).subscription.headers == made.subscription.headers
+    assert updated(made, headers=None).subscription.headers is None
+    assert refused(command(headers=sealed | {"names": ["Host"]})) == "invalid_command"
+    with pytest.raises(Problem) as caught:
+        obeyed(command(headers=sealed, secret="k.y"), opens=lambda _, bound, text: text == "k.y")
+    assert caught.value.code == "secret_unreadable"
+
+
+def test_a_list_never_grows_beyond_what_fits_into_a_record_and_may_always_shrink():
+    sealed = {"names": ["X"], "encrypted": "k." + "x" * 16_000}
+    client = None
+    for number in range(48):
+        client = obeyed(command(command_id=f"c-{number}", headers=sealed), client).client
+    assert 750_000 < len(encode(client)) < 900_000
+    assert refused(command(command_id="c-49", headers=sealed), client) == "too_many_subscriptions"
+    one = client.subscriptions[0].id
+    assert obeyed(command("disable", subscription_id=one), client).subscription.enabled is False
+    assert obeyed(command("update", subscription_id=one, headers=None), client).subscription.headers is None
+    assert refused(command(headers=sealed | {"encrypted": "x" * 16_400})) == "invalid_command"
+
+
+def test_rearm_below_is_never_over_the_threshold_of_its_version():
+    crossing = obeyed(command(trigger="crossing", rearm_below=0.2))
+    named = {"subscription_id": crossing.subscription.id}
+    assert refused(command("update", **named, threshold=0.1), crossing.client) == "threshold_out_of_range"
+    assert refused(command("update", **named, rearm_below=0.3), crossing.client) == "threshold_out_of_range"
+    lower = updated(crossing, threshold=0.1, rearm_below=0.1)
+    assert [v.rearm_below for v in active_versions(lower.client)] == [2000, 1000]
+
+
 @pytest.mark.parametrize("field", ["description", "reason", "secret", "webhook_url"])
 def test_a_byte_that_is_no_utf_8_is_an_invalid_command_wherever_it_stands(field):
     value = command(**{field: "rede"}).replace(b"rede", b"red\xe9")
@@ -178,6 +246,15 @@ def test_the_hundred_and_first_subscription_is_refused():
         (command(max_age=1 << 60), "value_out_of_range"),
         (command(max_age=1.5), "invalid_command"),
         (command(threshold="0.25"), "invalid_command"),
+        (command(trigger="edge"), "invalid_command"),
+        (command(trigger=None), "invalid_command"),
+        (command(rearm_below=0.1), "invalid_command"),
+        (command(trigger="each", rearm_below=0.1), "invalid_command"),
+        (command(trigger="crossing", rearm_below="0.1"), "invalid_command"),
+        (command(trigger="crossing", rearm_below=True), "invalid_command"),
+        (command(trigger="crossing", rearm_below=0.26), "threshold_out_of_range"),
+        (command(trigger="crossing", rearm_below=-0.1), "threshold_out_of_range"),
+        (command(trigger="crossing", rearm_below=0.00001), "threshold_out_of_range"),
         (command(threshold=True), "invalid_command"),
         (command(threshold=None), "invalid_command"),
         (command(threshold=[0.25]), "invalid_command"),

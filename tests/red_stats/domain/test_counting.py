@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from red_stats.domain import windows
-from red_stats.domain.alerts import alert_id, uuid5
+from red_stats.domain.alerts import AlertSequence, alert_id, uuid5
 from red_stats.domain.counting import fold
 from red_stats.domain.measurement_columns import to_measurement_columns
 from red_stats.domain.measurements import BatchReader
@@ -27,7 +27,7 @@ def folded(records, judges=(), state=None, seq=None, horizon=0):
         key_of=lambda client, minute: (client, minute),
         window_of=lambda key: (state or {}).get(key, EMPTY),
         versions_of=lambda client: judges,
-        seq_of=seq or {},
+        sequence_of=seq or {},
         horizon=horizon,
         retention_ms=25 * HOUR,
     )
@@ -54,10 +54,12 @@ def test_a_version_judges_exactly_its_range_of_offsets():
 
 
 def test_seq_goes_on_from_where_the_subscription_was():
-    alerts = folded([measured(CLIENT, 1, n) for n in range(3)], [judge()], seq={SUBSCRIPTION: 41})
+    alerts = folded(
+        [measured(CLIENT, 1, n) for n in range(3)], [judge()], seq={SUBSCRIPTION: AlertSequence(41)}
+    )
 
     assert [a.event.seq for a in alerts.alerts] == [42, 43, 44]
-    assert alerts.sequences == {SUBSCRIPTION: 44}
+    assert alerts.sequences == {SUBSCRIPTION: AlertSequence(44)}
 
 
 def test_a_measurement_older_than_the_retention_at_its_kafka_time_opens_no_window_but_alerts():

@@ -2,6 +2,7 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +117,29 @@ def test_a_blocked_address_is_probed_without_moving_its_schedule():
     assert row.due == due
     row = deliveries.attempted(row, blocked, due, schedule, 0.5).row
     assert deliveries.attempted(row, blocked, row.due, schedule, 0.5).row is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "because"),
+    [
+        (Outcome(500, "answered 500", 1), "schedule"),
+        (Outcome(503, "answered 503", 1, "3600"), "retry_after"),
+        (Outcome(503, "answered 503", 1, "1"), "schedule"),  # the schedule is later
+        (Outcome(None, "refused", 1, blocked=True), "blocked"),
+        (Outcome(200, None, 1), None),
+        (Outcome(410, "answered 410", 1), None),
+    ],
+)
+def test_every_attempt_tells_why_the_next_one_is_when_it_is(outcome, because):
+    event = msgspec.json.decode(deliveries.attempted(a_row(0), outcome, 0, (60, 7200), 0.5).event)
+    assert event["because"] == because
+
+
+def test_the_last_attempt_has_no_next_one():
+    event = msgspec.json.decode(
+        deliveries.attempted(a_row(0), Outcome(500, "answered 500", 1), 0, (), 0.5).event
+    )
+    assert (event["state"], event["because"], event["due_at"]) == ("exhausted", None, None)
 
 
 def test_a_row_keeps_until_when_its_endpoint_wants_to_be_left_alone():

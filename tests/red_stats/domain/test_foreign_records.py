@@ -53,6 +53,14 @@ def test_an_alert_with_an_impossible_value_is_neither_delivered_nor_recorded(cha
     assert ALERTS.reader(0, 1)([record(value)]).unreadable
 
 
+def test_an_alert_that_is_no_text_is_neither_delivered_nor_recorded():
+    value = an_alert(more="X").replace(b'"X"', b'"\xff"')
+
+    with pytest.raises(InvalidEvent):
+        of_alert(b"client", value, 0)
+    assert ALERTS.reader(0, 1)([record(value)]).unreadable
+
+
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b"NO", b"x" * 65])
 def test_what_is_no_client_is_never_recorded_as_one(key):
     """A row without a client would be taken for the mark of a batch."""
@@ -85,6 +93,27 @@ def test_a_task_is_named_by_a_uuid_as_it_is_written(task_id):
 
     with pytest.raises(InvalidEvent):
         of_task(b"c", orjson.dumps(task | {"threshold": 0.5}), 0)
+
+
+def a_redelivery(**changes):
+    row = of_alert(b"c", an_alert(), 7)
+    fields = {name: getattr(row, name) for name in row.__struct_fields__}
+    return orjson.dumps({"kind": "redeliver", "row": fields | changes})
+
+
+def test_a_delivery_that_is_sent_again_is_due_at_once_and_keeps_its_bytes_and_attempts():
+    row = of_task(b"c", a_redelivery(attempt=3, probes=3, made=5, held=True, wait=9, tried="x", asked=9), 99)
+    assert (row.since, row.due, row.held, row.wait, row.tried, row.asked) == (99, 99, False, 0, "", 0)
+    assert (row.attempt, row.probes, row.made) == (3, 3, 5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"type": "red.nothing"}, {"type": "red.test", "count": 0}, {"count": 0}, {"client_id": "d"}, {"id": 1}],
+)
+def test_a_delivery_that_is_none_of_alerts_is_not_sent_again(changes):
+    with pytest.raises(InvalidEvent):
+        of_task(b"c", a_redelivery(**changes), 0)
 
 
 def a_result(**changes):

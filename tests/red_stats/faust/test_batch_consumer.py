@@ -12,10 +12,10 @@ from red_common.kafka.connection import KafkaConnection
 from red_stats.faust.app import StatsApp
 from red_stats.faust.role import Role
 from red_stats.settings import Settings
-from red_stats.tables.alert_sequences import SequenceRows
 from red_stats.tables.declarations import table
 from red_stats.tables.partition_state import Effects, Mark, PartitionStates
 from red_stats.topics import Topic
+from tests.builders import Numbers
 from tests.new_topics import new_topics, own
 
 PARTITIONS = 4
@@ -79,7 +79,7 @@ class Place:
 
         @dataclass
         class Tables:
-            rows: SequenceRows = table(self.changelog, SequenceRows)
+            rows: Numbers = table(self.changelog, Numbers)
 
         async def folded(batch):
             self.batches.append(batch)

@@ -14,10 +14,9 @@ from red_common.kafka.connection import KafkaConnection
 from red_stats.domain import dead_letters
 from red_stats.kafka.changelog_loader import read_to_end
 from red_stats.kafka.transactions import Fenced, PartitionWriter, WriteFailed
-from red_stats.tables.alert_sequences import SequenceRows
 from red_stats.tables.declarations import table
 from red_stats.tables.partition_state import Effects, Mark, PartitionStates
-from tests.builders import a_record
+from tests.builders import Numbers, a_record
 from tests.new_topics import new_topics, own
 
 SOURCE = "source"
@@ -52,8 +51,8 @@ async def taken(kafka, app_id):
     async def take(generation=1):
         @dataclass
         class Tables:
-            windows: SequenceRows = table(changelog(app_id), SequenceRows)
-            alert_sequences: SequenceRows = table(changelog(app_id, "b"), SequenceRows)
+            windows: Numbers = table(changelog(app_id), Numbers)
+            alert_sequences: Numbers = table(changelog(app_id, "b"), Numbers)
 
         states = PartitionStates(KafkaConnection(kafka), "live", Tables, fatal=fatal, app_id=app_id)
         made.append(states)

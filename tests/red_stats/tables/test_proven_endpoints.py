@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from red_stats.domain.deliveries import url_mark
-from red_stats.tables.proven_endpoints import ProvenEndpoint, ProvenEndpoints, encode
+from red_stats.tables.endpoint_rows import encode
+from red_stats.tables.proven_endpoints import ProvenEndpoint, ProvenEndpoints
 
 URL = "https://hooks.example/a"
 

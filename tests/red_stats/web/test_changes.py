@@ -9,7 +9,7 @@ from aiohttp import web
 
 from red_common.web import connection
 from red_common.web.runner import Runner
-from red_stats.web.changes import changes_go_on
+from red_stats.web.changes import READS, changes_go_on
 
 
 class Handler:
@@ -34,21 +34,29 @@ class Handler:
 
 @pytest.mark.parametrize("is_abrupt", [True, False])
 @pytest.mark.parametrize(
-    ("method", "end"), [("GET", "cancelled"), ("HEAD", "cancelled"), ("POST", "ended"), ("DELETE", "ended")]
+    ("method", "path", "end"),
+    [
+        ("GET", "/", "cancelled"),
+        ("HEAD", "/", "cancelled"),
+        ("POST", "/", "ended"),
+        ("DELETE", "/", "ended"),
+        ("POST", "/v1/sql?format=CSV", "cancelled"),
+        *[("POST", path, "cancelled") for path in READS],
+    ],
 )
 async def test_a_read_ends_when_its_asker_leaves_and_a_change_is_carried_through(
-    method, end, is_abrupt, monkeypatch
+    method, path, end, is_abrupt, monkeypatch
 ):
     monkeypatch.setattr(connection, "LEFT_SECONDS", 0.1)
     handler = Handler()
     app = web.Application(middlewares=[changes_go_on()])
-    app.router.add_route("*", "/", handler.handle)
-    runner = Runner(app, max_connections=10, handler_cancellation=True, shutdown_timeout=1)
+    app.router.add_route("*", path.partition("?")[0], handler.handle)
+    runner = Runner(app, max_connections=10, reads=READS, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)
-    writer.write(f"{method} / HTTP/1.1\r\nHost: red\r\n\r\n".encode())
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: red\r\n\r\n".encode())
     async with asyncio.timeout(10):
         await handler.begun.wait()
         if is_abrupt:

@@ -6,7 +6,15 @@ from multidict import MultiDict
 from yarl import URL
 
 from red_common.problems import Problem
-from red_stats.web.parameters import Position, count_of, positions_of, thresholds_of, time_of
+from red_stats.web.parameters import (
+    Position,
+    choice_of,
+    count_of,
+    positions_of,
+    thresholds_of,
+    time_of,
+    zone_of,
+)
 
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, ms
 
@@ -71,3 +79,30 @@ def test_a_threshold_may_be_written_in_any_way(text, threshold):
 )  # fmt: skip
 def test_a_threshold_has_four_decimals_and_not_nearly_so(text):
     assert refused(thresholds_of, asked(threshold=text)) == (422, "threshold_out_of_range")
+
+
+@pytest.mark.parametrize(
+    "name", ["UTC", "Europe/Berlin", "Asia/Katmandu", "Etc/GMT+12", "America/Port-au-Prince"]
+)
+def test_a_zone_is_known_by_its_names_of_all_times(name):
+    assert (zone_of({"tz": name})[0], zone_of({"tz": name})[1].key) == (name, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "Mars/Base", "europe/berlin", "Europe", "../UTC", "/etc/localtime", "UTC\0", " UTC", "\udcff"),
+        "x" * 5000,
+        "localtime",  # the machine's
+        *("right/UTC", "posix/UTC", "posixrules"),  # with leap seconds, or files that are no zones
+    ],
+)
+def test_what_is_no_zone_or_one_of_the_machine_alone_is_refused(name):
+    assert refused(zone_of, {"tz": name}) == (400, "invalid_parameter")
+
+
+def test_a_choice_that_is_required_has_no_first_one():
+    assert choice_of({}, "order", ["newest", "oldest"]) == "newest"
+    for given in ({}, {"order": ""}, {"order": "Newest"}):
+        asked = {"given": given, "name": "order", "choices": ["newest", "oldest"], "required": True}
+        assert refused(lambda asked=asked: choice_of(**asked)) == (400, "invalid_parameter")

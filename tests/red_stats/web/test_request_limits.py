@@ -10,6 +10,9 @@ from red_common.web.auth import CALLER
 from red_common.web.errors import problems
 from red_common.web.more_headers import more_headers
 from red_stats.web import request_limits
+from red_stats.web.changes import READS
+from red_stats.web.preview import Previews
+from red_stats.web.redeliver import Redeliveries
 from red_stats.web.request_limits import COMMANDS, take
 from red_stats.web.subscriptions import Subscriptions
 from red_stats.web.worker_tokens import SCOPE
@@ -81,8 +84,8 @@ async def test_what_a_clients_commands_write_in_a_day_is_bounded_however_large_i
     while (found := await ask("PATCH", ONE, client="large"))[0] == 200:
         sent += 1
         clock.now += 0.2
-    assert sent * (316 << 10) <= (256 << 20) + (1 << 20)
-    assert sent > 800
+    assert sent * (348 << 10) <= (256 << 20) + (1 << 20)
+    assert sent > 700
     assert (found[2]["code"], "in a day" in found[2]["detail"]) == ("rate_limited", True)
     assert 0 < int(found[1]["Retry-After"]) < 120
     assert (await ask("PATCH", ONE, client="c"))[0] == 200
@@ -135,9 +138,16 @@ async def test_who_needs_no_key_has_no_limit_and_is_told_of_none(ask):
 
 
 def test_every_change_of_a_subscription_is_a_command():
-    routes = Subscriptions(None, None, None, None).routes()
+    routes = Subscriptions(None, None, None, None).routes() + Redeliveries(None, None, None, None).routes()
     changes = {(route.method, route.path) for route in routes if route.method != "GET"}
     assert changes - {("POST", "/v1/subscriptions/{id}/test")} == COMMANDS
+
+
+def test_a_preview_is_no_command():
+    [route] = Previews(None, None).routes()
+
+    assert route.path in READS
+    assert (route.method, route.path) not in COMMANDS
 
 
 def test_a_subscription_is_tested_once_in_10_s(clock):

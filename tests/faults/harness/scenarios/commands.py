@@ -40,7 +40,7 @@ async def over_http(run, client, subscription, ending):
         await client.ask("PATCH", one, json={"threshold": threshold})
         made = await client.ask(
             "POST", "/v1/subscriptions",
-            json={"webhook_url": subscription["webhook_url"], "threshold": 0.5},
+            json={"webhook_url": subscription["webhook_url"], "threshold": 0.5, "min_interval": 1},
         )  # fmt: skip
         run.receiver.secrets.append(made["secret"])
         await client.ask("DELETE", f"/v1/subscriptions/{made['id']}")

@@ -10,53 +10,55 @@ from tests.faults.harness.scenario import ONE, ROLES, scenario
 from tests.faults.harness.scenarios.crashes import dies
 from tests.faults.harness.scenarios.zombies import zombie
 
-BROKEN = {"module": "tests.faults.broken"}
 SOON = {"settle_seconds": 12}
 ALL_ALERT = SOON | {"threshold": 0.02}  # whatever is doubled, an alert is among it
 
 
-@scenario(
-    "control: no fencing",
-    ROLES,
-    times=1,
-    load=ALL_ALERT,
-    control=True,
-    workers=BROKEN | {"RED_TEST_BREAK": "fence"},
-)
+def broken(name, rule, system=ONE, load=SOON):
+    """A control: workers of these systems break one rule, as `tests/faults/broken.py` does it."""
+    workers = {"module": "tests.faults.broken", "RED_TEST_BREAK": rule}
+    return scenario(name, system, times=1, load=load, control=True, workers=workers)
+
+
+@broken("control: no fencing", "fence", ROLES, ALL_ALERT)
 async def no_fencing(run):
     """Every process has transactional ids of its own: a zombie ends what it began."""
     return await zombie(run, "live", "live.in-transaction")
 
 
-@scenario(
-    "control: no marks", ONE, times=1, load=SOON, control=True, workers=BROKEN | {"RED_TEST_BREAK": "mark"}
-)
+@broken("control: no marks", "mark")
 async def no_marks(run):
     """A worker that has died folds again what it had folded."""
     return await dies(run.system.workers["all-1"], "live.after-transaction#5")
 
 
-@scenario(
-    "control: no pending rows",
-    ONE,
-    times=1,
-    load=SOON,
-    control=True,
-    workers=BROKEN | {"RED_TEST_BREAK": "pending"},
-)
+@broken("control: no pending rows", "pending")
 async def no_pending(run):
     """A deliver that has died forgets what it had taken over."""
     return await dies(run.system.workers["all-1"], "deliver.before-ack#3")
 
 
-@scenario(
-    "control: no compare-and-set",
-    ONE,
-    times=1,
-    load=SOON,
-    control=True,
-    workers=BROKEN | {"RED_TEST_BREAK": "sink"},
-)
+@broken("control: armed too early", "rearm")
+async def armed_too_early(run):
+    """An image between `rearm_below` and the threshold arms a crossing again."""
+    await run.flowing(60)
+    return time.monotonic()
+
+
+@broken("control: a digest leaves an alert out", "digest")
+async def forgetful_digest(run):
+    """No webhook has the first of several alerts that waited together."""
+    await run.flowing(200)
+    return time.monotonic()
+
+
+@broken("control: intervals forgotten", "intervals")
+async def no_intervals(run):
+    """A deliver that has died forgets which alerts wait for a digest."""
+    return await dies(run.system.workers["all-1"], "deliver.before-ack#9")
+
+
+@broken("control: no compare-and-set", "sink")
 async def no_compare(run):
     """A record that has died inserts again what it had inserted."""
     return await dies(run.system.workers["all-1"], "record.after-insert#4")

@@ -1,0 +1,128 @@
+"""Two fences, each of which holds while the other is switched off."""
+
+from contextlib import suppress
+
+import pytest
+
+from red_stats.domain.sql_limits import Limits
+from red_stats.store.clickhouse import StoreError
+from red_stats.store.sql.errors import SqlFailed, SqlRefused
+from red_stats.store.sql.functions import AGGREGATES, SCALARS
+from red_stats.store.sql.judge import judge
+from red_stats.store.sql.questions import SqlText, answer
+from tests.red_stats.store.sql.attempts import BOTH, JUDGE_ONLY, MEMBERSHIP, NAMES
+
+VALUES = {"x": "eve' OR 1 --", "t": "red.measurements"}
+TRIED = (
+    *("file, [{}]", "[{}], file", "file, [{}], ''", "file, map('a', {})", "file, {}"),
+    *("(file AS g), [{}]", "((file AS g) AS h), map('a', {})", "(file,), [{}]"),
+)
+NOBODY = None  # no store: it is not asked
+HOST = "a line of the host"
+
+
+@pytest.fixture
+def places(tmp_path):
+    host = tmp_path / "host"
+    host.write_text(HOST)
+    return {"host": host, "out": tmp_path / "out"}
+
+
+def placed(text, places):
+    return text.replace("{host}", str(places["host"])).replace("{out}", str(places["out"]))
+
+
+def rows(store):
+    return store.query("SELECT count(), sum(cityHash64(*)) FROM red.measurements")
+
+
+def is_clean(found):
+    """Nothing of eve's, but what the attempt itself says, and nothing of marker rows or the host."""
+    return "eve-image" not in found.replace("'eve-image'", "") and HOST not in found
+
+
+def test_there_are_enough_attempts():
+    assert len(set(BOTH)) == len(BOTH)
+    assert len(BOTH) + len(JUDGE_ONLY) >= 160
+
+
+@pytest.mark.parametrize("text", JUDGE_ONLY)
+def test_what_the_engine_would_do_is_refused_before_it(text, places):
+    with pytest.raises(SqlRefused):
+        answer(NOBODY, "anna", SqlText(placed(text, places), VALUES, "TSV", strict=False), "name", Limits())
+
+
+@pytest.mark.parametrize("text", BOTH + NAMES)
+def test_judging_holds_without_the_filters_of_the_engine(text, store, places, ask_engine):
+    before = rows(store)
+    try:
+        sql = judge(placed(text, places), "anna", VALUES).sql
+    except SqlRefused:
+        return
+    try:
+        found = ask_engine(sql, "additional_table_filters", "readonly")
+    except SqlFailed as failed:
+        found = str(failed)
+    assert is_clean(found)
+    assert not places["out"].exists()
+    assert rows(store) == before
+
+
+@pytest.mark.parametrize("text", MEMBERSHIP)
+def test_a_name_alone_is_no_table(text, ask_engine):
+    with pytest.raises((SqlRefused, SqlFailed)):
+        ask_engine(judge(text, "anna", {}).sql, "additional_table_filters")
+
+
+@pytest.mark.parametrize("text", BOTH)
+def test_the_engine_holds_without_judging(text, store, places, ask_engine):
+    before = rows(store)
+    try:
+        found = ask_engine(placed(text, places))
+    except (SqlFailed, StoreError) as failed:
+        found = str(failed)
+    assert is_clean(found)
+    assert not places["out"].exists()
+    assert rows(store) == before
+
+
+@pytest.mark.system
+def test_no_function_takes_a_name_for_a_function_that_is_not_allowed(places, store):
+    path = f"'{places['host']}'"
+    for name in (*AGGREGATES, *SCALARS):
+        for arguments in TRIED:
+            with suppress(SqlRefused, StoreError):
+                sql = judge(f"SELECT {name}({arguments.format(path)})", "anna", {}).sql
+                assert HOST not in str(store.query(sql)), sql
+
+
+@pytest.mark.parametrize("fence", ["judging", "engine"])
+def test_the_fences_can_fail(fence, store, ask_engine):
+    """A control: without either there is nothing between anna and eve's rows."""
+    sql = "SELECT image_id FROM red.measurements"
+    if fence == "judging":
+        assert "eve-image" in ask_engine(sql, "additional_table_filters")
+        assert "eve-image" not in ask_engine(sql)
+    else:
+        assert "eve-image" not in ask_engine(judge(sql, "anna", {}).sql, "additional_table_filters")
+
+
+@pytest.mark.parametrize("name", ["has", "hasAny", "indexOf", "rankCorr", "editDistance", "jaroSimilarity"])
+def test_what_does_not_look_at_the_time_is_refused(name):
+    with pytest.raises(SqlRefused):
+        judge(f"SELECT {name}('a', 'b')", "anna", {})
+
+
+def test_a_client_sees_its_own_rows_and_no_marker_rows(ask):
+    for table, count in (("measurements", 3), ("alerts", 3), ("deliveries", 2)):
+        assert (
+            ask(f"SELECT count(), uniqExact(client_id), any(client_id) FROM {table}") == f"{count}\t1\tanna\n"
+        )
+        assert ask(f"SELECT count() FROM {table}", client="eve") == f"{count}\n"
+        assert ask(f"SELECT count() FROM {table}", client="nobody") == "0\n"
+
+
+@pytest.mark.parametrize("client", ["", "anna' OR 1 --", "Anna", "a" * 65])
+def test_who_has_no_client_id_asks_nothing(client):
+    with pytest.raises(ValueError, match="no client id"):
+        judge("SELECT 1 FROM measurements", client, {})
