@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -25,6 +25,7 @@ POSTGRES = {
 # The append-only file is synced every second, as is its default when it is on.
 REDIS = {"port": "0", "save": "", "appendonly": "yes", "appendfsync": "everysec", "io-threads": "1"}
 SECONDS = 30
+POSTGRES_PROGRAMS = ("initdb", "postgres")
 
 
 class Databases(NamedTuple):
@@ -37,20 +38,34 @@ class Databases(NamedTuple):
 
 @contextmanager
 def databases() -> Iterator[Databases]:
-    with TemporaryDirectory(prefix="red-bench-db-") as name, ExitStack() as running:
-        folder = Path(name)
-        owner = _owner()
+    owner = _owner()
+    with _folder(owner) as folder, _postgres(folder, owner) as postgres, _redis(folder, owner) as redis:
+        yield Databases(_where(folder, owner), str(folder / "redis.sock"), [postgres.pid, redis.pid])
+
+
+@contextmanager
+def postgres_alone() -> Iterator[str]:
+    """What psycopg connects to."""
+    owner = _owner()
+    with _folder(owner) as folder, _postgres(folder, owner):
+        yield _where(folder, owner)
+
+
+def missing(*programs: str) -> str:
+    """The programs that are not there; without names, of all that `databases` needs."""
+    return ", ".join(name for name in programs or (*POSTGRES_PROGRAMS, "redis-server") if not _program(name))
+
+
+@contextmanager
+def _folder(owner: str | None) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="red-bench-db-") as name:
         if owner:
-            shutil.chown(folder, owner, owner)
-        postgres = running.enter_context(_postgres(folder, owner))
-        redis = running.enter_context(_redis(folder, owner))
-        where = f"host={folder} dbname=postgres user={owner or _me()}"
-        yield Databases(where, str(folder / "redis.sock"), [postgres.pid, redis.pid])
+            shutil.chown(name, owner, owner)
+        yield Path(name)
 
 
-def missing() -> str:
-    """The programs that are not there."""
-    return ", ".join(name for name in ("initdb", "postgres", "redis-server") if not _program(name))
+def _where(folder: Path, owner: str | None) -> str:
+    return f"host={folder} dbname=postgres user={owner or _me()}"
 
 
 def _program(name: str) -> str:

@@ -1,15 +1,14 @@
 """A page of `/v1/deliveries` of a client with a million deliveries, beside the smallest question there is."""
 
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.runs import told
-from red_stats.store import queries
+from bench.runs import a_store, told
+from red_stats.store import alert_queries, queries
+from red_stats.store.alert_queries import Made
 from red_stats.store.clickhouse import Store
-from red_stats.store.queries import Made, Question
+from red_stats.store.queries import Question
 
 DELIVERIES = 1_000_000
 PARTS = 10
@@ -20,9 +19,7 @@ GOAL_MS = 50.0
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store.in_folder(Path(folder), min_free_bytes=0)
-        store.open()
+    with a_store() as store:
         for part in range(PARTS):
             store.command(_insert(part))
         middle = Made(FIRST + DELIVERIES // 2 * 100, "x")
@@ -32,18 +29,17 @@ def main() -> None:
             "a page in the middle": _page(before=middle),
             "of one subscription of 50": _page(subscription_id="s7"),
             "one of a thousand is exhausted": _page(state="exhausted"),
-            "one delivery": queries.delivery("big", delivery_id=str(store.query(*_page())[0][0])),
+            "one delivery": alert_queries.delivery("big", delivery_id=str(store.query(*_page())[0][0])),
             "all rows of the client": _page(among=None),
         }
         took = {name: _ms(store, question) for name, question in questions.items()}
-        store.close()
     for name, ms in took.items():
         print(f"{name:<32} {ms:8.1f} ms  {ms / took['SELECT 1']:7.1f} times SELECT 1")
     told("newest page / goal of 50 ms", took["newest page"] / GOAL_MS, 1, at_least=False)
 
 
 def _page(**filters: Any) -> Question:
-    return queries.deliveries("big", **{"limit": LIMIT, "among": 4 * LIMIT} | filters)
+    return alert_queries.deliveries("big", **{"limit": LIMIT, "among": 4 * LIMIT} | filters)
 
 
 def _ms(store: Store, question: Question) -> float:

@@ -22,6 +22,7 @@ from bench.runs import ROOT
 from bench.senders import Senders
 from bench.system import System, a_system, bearer, spent, until_known
 
+HONEST = "honest"
 A_SECOND = 5  # images of the honest client; each alerts
 SECONDS = 15.0
 WARM_SECONDS = 4.0
@@ -57,7 +58,7 @@ class Honest:
         self._received.setdefault((await request.json())["data"]["image_id"], at)
         return web.Response(status=204)
 
-    async def seen(self, seconds: float) -> Seen:
+    async def seen(self, seconds: float, lost_after: float = LOST_AFTER) -> Seen:
         """Images at a steady rate, each asked for whatever becomes of those before."""
         posted: dict[str, float] = {}
         refused = 0
@@ -83,7 +84,7 @@ class Honest:
                 self._number += 1
                 group.create_task(one(b"h%d" % self._number))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOST_AFTER):
+            async with asyncio.timeout(lost_after):
                 while posted.keys() - self._received.keys():  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         took = [self._received[name] - at for name, at in posted.items() if name in self._received]
@@ -104,7 +105,7 @@ def main() -> None:
 
 
 async def _measured(system: System, way: str) -> tuple[Seen, Seen, dict[str, float]]:
-    async with _an_honest_client(system) as honest:
+    async with an_honest_client(system) as honest:
         await honest.seen(WARM_SECONDS)
         alone = await honest.seen(SECONDS)
         key = await known_key(system, HOSTILE)
@@ -129,8 +130,9 @@ async def _measured(system: System, way: str) -> tuple[Seen, Seen, dict[str, flo
 
 
 @contextlib.asynccontextmanager
-async def _an_honest_client(system: System) -> AsyncIterator[Honest]:
-    key = await known_key(system, "honest")
+async def an_honest_client(system: System) -> AsyncIterator[Honest]:
+    """A client `HONEST` with a subscription and a receiver of its own in this process."""
+    key = await known_key(system, HONEST)
     honest = Honest(system, key)
     application = web.Application()
     application.router.add_post("/hook", honest.receive)

@@ -17,6 +17,7 @@ from typing import Any
 from bench.threads import between, seconds_by_thread
 from red_stats.local.kafka import Kafka, new_kafka
 from red_stats.local.ports import free_port
+from red_stats.store.clickhouse import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +35,18 @@ def a_broker() -> Iterator[tuple[Kafka, Path]]:
             yield kafka, Path(folder)
         finally:
             kafka.stop()
+
+
+@contextmanager
+def a_store() -> Iterator[Store]:
+    """An empty store in a folder of its own; both are gone afterwards."""
+    with TemporaryDirectory(prefix="red-bench-") as folder:
+        store = Store.in_folder(Path(folder), min_free_bytes=0)
+        store.open()
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 class Stopwatch:

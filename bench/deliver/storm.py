@@ -1,0 +1,49 @@
+"""A backfill of one client that alerts about every image, and how late another one's alerts are meanwhile.
+
+Both are in the same partition. The storm's own endpoint answers at once, so its webhooks go on all the while.
+"""
+
+import asyncio
+import time
+from itertools import count
+
+from bench.deliver.setup import FULL, a_receiver, a_system_that_delivers, an_operator, published
+from bench.events import PARTITIONS
+from bench.hostile import A_SECOND, HONEST, an_honest_client
+from bench.load import described, quantile
+from bench.runs import told
+from bench.system import System, spent
+from red_common.kafka.partitioner import partition_of
+
+ALERTS = 1_200_000 if FULL else 200_000
+DAYS = 86_400.0
+SECONDS, FULL_SECONDS = 60.0, 240.0  # how long the other client is looked at
+WARM_SECONDS, ALONE_SECONDS = 4.0, 15.0
+LOST_AFTER = 300.0
+GOAL = 1.0
+
+
+def main() -> None:
+    with a_system_that_delivers() as system, a_receiver() as receiver:
+        asyncio.run(_measure(system, receiver.url(0)))
+
+
+async def _measure(system: System, url: str) -> None:
+    wanted = partition_of(HONEST, PARTITIONS)
+    client = next(name for n in count() if partition_of(name := f"storm-{n}", PARTITIONS) == wanted)
+    async with an_honest_client(system) as other, an_operator(system) as subscribed:
+        await subscribed(client, url, max_age=None)
+        await other.seen(WARM_SECONDS)
+        alone = await other.seen(ALONE_SECONDS)
+        before, began = spent(), time.monotonic()
+        storm = asyncio.create_task(published(system, ALERTS, [client], age=30 * DAYS))
+        seen = await other.seen(FULL_SECONDS if FULL else SECONDS, LOST_AFTER)
+        await storm
+        seconds = time.monotonic() - began
+        shares = {part: (used - before.get(part, 0)) / seconds for part, used in spent().items()}
+    busy = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares.items()))
+    print(f"{ALERTS:,} alerts of one client; of a core meanwhile: {busy}")
+    print(f"  another client of the partition, {A_SECOND} images/s, before: {described(alone.took)}")
+    print(f"  meanwhile: {described(seen.took)}, {seen.refused} refused, {seen.lost} lost")
+    told("  its latest alert / s", quantile(seen.took, 100), GOAL, at_least=False)
+    told("  its p95 meanwhile / before", quantile(seen.took, 95) / quantile(alone.took, 95))
