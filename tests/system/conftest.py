@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from tests.locked_kafka import Authority, tls_of
+from tests.receiver import Receiver
 from tests.services import Api, an_api, red, running, worker
 from tests.system.looker import Looker
 from tests.system.up import Up
@@ -67,6 +68,12 @@ def stats(kafka, tmp_path_factory):
 async def api(kafka, service, stats):
     async with an_api(kafka, service, stats) as api:
         yield api
+
+
+@pytest.fixture
+async def receiver():
+    async with Receiver(204) as receiver:
+        yield receiver
 
 
 @pytest.fixture

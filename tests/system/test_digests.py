@@ -4,21 +4,13 @@ import asyncio
 import json
 import uuid
 
-import pytest
 from aiokafka import AIOKafkaProducer
 
 from red_stats import topics
 from tests.builders import a_measurement
-from tests.receiver import Receiver
 from tests.services import verified
 
 SECONDS = 2
-
-
-@pytest.fixture
-async def receiver():
-    async with Receiver() as receiver:
-        yield receiver
 
 
 async def subscribed(api, stats, receiver, **fields):

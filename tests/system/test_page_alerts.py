@@ -3,19 +3,11 @@
 import asyncio
 import json
 
-import pytest
 from playwright.async_api import expect
 
-from tests.receiver import Receiver
 from tests.system.looker import POPPIES, Looker, screenshot, sign_in, until
 
 STREAM = "**/v1/alerts/stream"
-
-
-@pytest.fixture
-async def receiver():
-    async with Receiver(204) as receiver:
-        yield receiver
 
 
 def items(page):

@@ -3,19 +3,12 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-import pytest
 from playwright.async_api import expect
 
 from tests.receiver import Receiver
 from tests.system.looker import POPPIES, Looker, sign_in, until
 
 BERLIN = ZoneInfo("Europe/Berlin")  # where the browser is
-
-
-@pytest.fixture
-async def receiver():
-    async with Receiver(204) as receiver:
-        yield receiver
 
 
 def items(page):

@@ -12,12 +12,6 @@ from tests.system.looker import POPPIES, Looker, in_overview, sign_in
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 
 
-@pytest.fixture
-async def receiver():
-    async with Receiver(204) as receiver:
-        yield receiver
-
-
 def form(page):
     return page.get_by_role("dialog")
 
