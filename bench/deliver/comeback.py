@@ -12,10 +12,11 @@ from bench.deliver.setup import (
     an_operator,
     bare_posts,
     published,
+    told_p95,
     until_idle,
 )
 from bench.hostile import an_honest_client
-from bench.load import known_key, quantile
+from bench.load import known_key
 from bench.runs import told
 from bench.system import System, bearer, spent
 from red_stats.local.ports import free_port
@@ -59,12 +60,7 @@ async def _measure(system: System) -> None:
     print(f"  ms of processor time a webhook: {shares}")
     told(f"  webhooks / a bare loop with {TOGETHER} under way", rate / bare)
     print(f"  another client: p95 {alone} before, {beside_it} meanwhile")
-    told(
-        "  its p95 meanwhile / before",
-        quantile(beside_it.took, 95) / quantile(alone.took, 95),
-        GOAL,
-        at_least=False,
-    )
+    told_p95(alone.took, beside_it.took, GOAL)
 
 
 async def _until_pending(system: System, key: str, name: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.runs import ROOT, measured
+from bench.load import quantile
+from bench.runs import ROOT, measured, told
 from bench.system import System, a_system, bearer, spent
 
 FULL = os.environ.get("RED_BENCH_FULL") == "1"  # the sizes of the goals instead of some minutes
@@ -103,6 +104,12 @@ async def bare_posts(receiver: Receiver, urls: Sequence[str], count: int, *, tog
     task = {"urls": urls, "together": together, "count": count, "headers": headers, "body": body}
     found = await asyncio.to_thread(measured, "bench.run_posts", json.dumps(task))
     return float(found["a_second"])
+
+
+def told_p95(before: Sequence[float], meanwhile: Sequence[float], goal: float | None = None) -> None:
+    """One line: how much longer another client's webhooks took meanwhile."""
+    ratio = quantile(meanwhile, 95) / quantile(before, 95)
+    told("  its p95 meanwhile / before", ratio, goal, at_least=False)
 
 
 async def until_idle() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import time
 from itertools import count
 
-from bench.deliver.setup import FULL, a_receiver, a_system_that_delivers, an_operator, published
+from bench.deliver.setup import FULL, a_receiver, a_system_that_delivers, an_operator, published, told_p95
 from bench.events import PARTITIONS
 from bench.hostile import A_SECOND, HONEST, an_honest_client
 from bench.load import described, quantile
@@ -46,4 +46,4 @@ async def _measure(system: System, url: str) -> None:
     print(f"  another client of the partition, {A_SECOND} images/s, before: {described(alone.took)}")
     print(f"  meanwhile: {described(seen.took)}, {seen.refused} refused, {seen.lost} lost")
     told("  its latest alert / s", quantile(seen.took, 100), GOAL, at_least=False)
-    told("  its p95 meanwhile / before", quantile(seen.took, 95) / quantile(alone.took, 95))
+    told_p95(alone.took, seen.took)

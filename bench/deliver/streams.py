@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from bench.deliver.setup import a_receiver, a_system_that_delivers, an_operator
+from bench.deliver.setup import a_receiver, a_system_that_delivers, an_operator, told_p95
 from bench.hostile import A_SECOND, an_honest_client
-from bench.load import an_image, at_rate, described, known_key, quantile
+from bench.load import an_image, at_rate, described, known_key
 from bench.runs import told
 from bench.senders import Senders
 from bench.system import System, memory
@@ -90,12 +90,7 @@ async def _measure(system: System, url: str) -> None:
     assert len(took) == EACH * len(posted), "an event is missing"
     told("  MiB of the worker for them", mib, GOAL_MIB, at_least=False)
     print(f"  webhook of another client, {A_SECOND} images/s: p95 {without} before, {beside} meanwhile")
-    told(
-        "  its p95 meanwhile / before",
-        quantile(beside.took, 95) / quantile(without.took, 95),
-        GOAL_P95,
-        at_least=False,
-    )
+    told_p95(without.took, beside.took, GOAL_P95)
 
 
 async def _posted(sending: list[Senders], tail: str) -> dict[str, float]:
