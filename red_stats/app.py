@@ -18,7 +18,7 @@ from red_stats import topics
 from red_stats.agents.backlogs import refill
 from red_stats.agents.commands import handle_commands
 from red_stats.agents.counting import count_measurements
-from red_stats.agents.deliveries import enqueue_deliveries
+from red_stats.agents.deliveries import enqueue_deliveries, in_slices
 from red_stats.agents.settling import settle
 from red_stats.delivery.attempt import AttemptSender
 from red_stats.delivery.connections import GuardedConnector
@@ -241,7 +241,7 @@ def _deliver(
     )
     return Role(
         states,
-        folds={topics.ALERTS: enqueue, topics.DELIVERY_TASKS: enqueue},
+        folds=dict.fromkeys((topics.ALERTS, topics.DELIVERY_TASKS), partial(in_slices, fold=enqueue)),
         on_assigned=dispatcher.on_assigned,
         on_revoked=dispatcher.on_revoked,
         resources=[ends.opened],

@@ -29,6 +29,24 @@ SLICE: Final = 2000  # alerts of one transaction, or one record batch: those beh
 TURN: Final = 100  # alerts read before POSTs and heartbeats get their turn: about 3 ms
 
 
+async def in_slices(batch: PartitionBatch, *, fold: Callable[[PartitionBatch], Awaitable[bool]]) -> bool:
+    """Fold a large batch in slices, so that what is behind a storm of alerts goes out before all are read.
+
+    Each slice is a transaction of its own. A second delivery is cut and folded in the same way.
+
+    Args:
+        batch: what fetches brought for one partition.
+        fold: `enqueue_deliveries`, which returns False when the partition is no longer held.
+
+    Returns:
+        Whether the batch may be acknowledged: every slice is committed.
+    """
+    for some in batch.slices(SLICE):
+        if not await fold(batch._replace(batches=some)):
+            return False
+    return True
+
+
 async def enqueue_deliveries(
     batch: PartitionBatch,
     *,
@@ -49,8 +67,7 @@ async def enqueue_deliveries(
     delivery changes nothing; one that has been erased is, too. No HTTP happens here: the row is the promise.
     A POST that can go out at once, and would again, begins while the transaction is under way; if that is
     never committed, the record is read and sent again under the same webhook-id, as after a crash behind
-    the POST. A large batch is committed in slices, so that what is behind a storm of alerts goes out before
-    all of them are read.
+    the POST.
 
     Args:
         batch: what fetches brought for one partition.
@@ -65,23 +82,6 @@ async def enqueue_deliveries(
     Returns:
         Whether the batch may be acknowledged; False when the partition is no longer held.
     """
-    for some in batch.slices(SLICE):
-        piece = batch._replace(batches=some)
-        if not await _enqueue(piece, states, begin, push, limits, find, until_known, erased_of):
-            return False
-    return True
-
-
-async def _enqueue(
-    batch: PartitionBatch,
-    states: PartitionStates[DeliverTables],
-    begin: Callable[[int, Iterable[Row]], None],
-    push: Callable[[int, Iterable[Row]], None],
-    limits: Limits,
-    find: Find,
-    until_known: Callable[[Iterable[Row]], Awaitable[None]],
-    erased_of: ErasedOf,
-) -> bool:
     read = READERS[batch.topic]
     rows: list[Row] = []
 

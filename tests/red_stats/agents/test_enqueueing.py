@@ -1,12 +1,13 @@
 """Many alerts at once, such as a backfill raises, hold up nobody else."""
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from red_stats import topics
-from red_stats.agents.deliveries import SLICE, TURN, enqueue_deliveries
+from red_stats.agents.deliveries import SLICE, TURN, enqueue_deliveries, in_slices
 from red_stats.domain.backlogs import Limits
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionState
@@ -56,18 +57,16 @@ def in_record_batches(*records):
 def place():
     place = SimpleNamespace(states=States(), queued=[], begun=[])
 
-    async def enqueue(batch):
-        return await enqueue_deliveries(
-            batch,
-            states=place.states,
-            begin=lambda partition, rows: place.begun.extend(row.first_seq for row in rows),
-            push=lambda partition, rows: place.queued.extend(row.first_seq for row in rows),
-            limits=Limits(endpoint=10**6, own=10**6, shared=10**6),
-            find=lambda client_id, subscription_id: None,
-            until_known=known,
-        )
-
-    place.enqueue = enqueue
+    fold = partial(
+        enqueue_deliveries,
+        states=place.states,
+        begin=lambda partition, rows: place.begun.extend(row.first_seq for row in rows),
+        push=lambda partition, rows: place.queued.extend(row.first_seq for row in rows),
+        limits=Limits(endpoint=10**6, own=10**6, shared=10**6),
+        find=lambda client_id, subscription_id: None,
+        until_known=known,
+    )
+    place.enqueue = partial(in_slices, fold=fold)
     return place
 
 
