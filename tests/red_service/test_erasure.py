@@ -88,11 +88,26 @@ def local(tmp_path):
     return Place(obstore.store.LocalStore(tmp_path))  # whose times are exact
 
 
-async def test_bytes_that_come_again_after_the_erasure_and_before_the_deletion_stay(local):
+@pytest.fixture
+def a_moment(tmp_path_factory):
+    """A time in whole ms, as erasures tell it, between the files written before and those after."""
+    clock = tmp_path_factory.mktemp("clock") / "file"
+
+    async def moment():
+        now = datetime.now(UTC) + timedelta(milliseconds=1)
+        at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        while True:
+            clock.write_bytes(b"")
+            if clock.stat().st_mtime > at.timestamp():
+                return at
+            await asyncio.sleep(0)
+
+    return moment
+
+
+async def test_bytes_that_come_again_after_the_erasure_and_before_the_deletion_stay(local, a_moment):
     await local.fill("anna")
-    at = datetime.now(UTC)
-    await asyncio.sleep(0.01)  # times of files differ
-    local.erase("anna", at)
+    local.erase("anna", await a_moment())
     another = ImageStore(local.objects, erased=local.erased)  # of another process
 
     await another.put("anna", "again", IMAGE, CONTENT)
@@ -102,11 +117,9 @@ async def test_bytes_that_come_again_after_the_erasure_and_before_the_deletion_s
     assert await local.store.get("anna", "image") is None
 
 
-async def test_bytes_that_come_again_while_what_there_is_was_listed_stay(local, monkeypatch):
+async def test_bytes_that_come_again_while_what_there_is_was_listed_stay(local, a_moment, monkeypatch):
     await local.fill("anna")
-    at = datetime.now(UTC)
-    await asyncio.sleep(0.01)
-    local.erase("anna", at)
+    local.erase("anna", await a_moment())
     listed = local.store._keys_of
 
     async def list_and_be_late(client_id, until):
@@ -121,12 +134,12 @@ async def test_bytes_that_come_again_while_what_there_is_was_listed_stay(local, 
     assert await local.store.get("anna", "image") is None
 
 
-async def test_bytes_stored_since_are_not_written_again(local):
+async def test_bytes_stored_since_are_not_written_again(local, a_moment):
     local.erase("anna", datetime.now(UTC) - SOON)
     await local.fill("anna")
     path = f"v1/anna/{IMAGE.sha256[:2]}/{IMAGE.sha256}"
     before = obstore.head(local.objects, path)["last_modified"]
-    await asyncio.sleep(0.01)
+    await a_moment()
 
     await local.store.put("anna", "again", IMAGE, CONTENT)
 
