@@ -19,6 +19,7 @@ from tests.receiver import Receiver
 from tests.services import SECRET_KEYS, a_key, an_api, bearer, published, running, worker
 from tests.system.test_flow import measured
 
+NOWHERE = f"{PARTITIONS}:7"  # a measurement of no partition here: none can have lost its state with it
 REVOKED_AT = "2026-01-02T00:00:00.000Z"
 
 
@@ -81,9 +82,8 @@ async def raised(kafka, client_id, count, *, transaction=None, **changes):
         if transaction:
             await producer.begin_transaction()
         ids = [str(uuid.uuid4()) for _ in range(count)]
-        sent = [
-            await producer.send(topics.ALERTS, an_alert(id=one, **changes), client_id.encode()) for one in ids
-        ]
+        alerts = [an_alert(id=one, **{"position": NOWHERE} | changes) for one in ids]
+        sent = [await producer.send(topics.ALERTS, alert, client_id.encode()) for alert in alerts]
         done = [await future for future in sent]
         if transaction == "abort":
             await producer.abort_transaction()
