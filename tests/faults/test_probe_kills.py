@@ -19,7 +19,8 @@ from tests.services import an_api, running, verified, worker
 from tests.system.test_flow import records
 
 SETTINGS = {
-    "RED_WEBHOOK_DISABLE_HOURS": "0.0005", "RED_WEBHOOK_PROBE_SCHEDULE": "1",
+    "RED_WEBHOOK_DISABLE_HOURS": "0.004",  # a longer silence than between two lives counts for nothing
+    "RED_WEBHOOK_PROBE_SCHEDULE": "1",
     "RED_WEBHOOK_SCHEDULE": ",".join(["0.5"] * 200),
 }  # fmt: skip
 ALERTS = 4
