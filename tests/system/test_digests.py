@@ -28,7 +28,10 @@ async def alerted(api, stats, kafka, subscription, count):
             value = a_measurement(api.client_id, 0.9, image_id=str(uuid.uuid4()))
             done = await producer.send_and_wait(topics.MEASUREMENTS, value, api.client_id.encode())
     url = f"{stats.url}/v1/alerts?subscription={subscription['id']}&after=0"
-    status, page = await api.call("GET", f"{url}&at_least={done.partition}:{done.offset}")
+    async with asyncio.timeout(60):  # a worker that has just begun records what was there before
+        while (answer := await api.call("GET", f"{url}&at_least={done.partition}:{done.offset}"))[0] == 503:
+            pass
+    status, page = answer
     assert status == 200
     return page["items"][-count:]
 

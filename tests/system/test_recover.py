@@ -6,10 +6,18 @@ from datetime import datetime
 import pytest
 
 from tests.receiver import Receiver
-from tests.services import an_api
+from tests.services import an_api, running, worker
 from tests.system.test_digests import alerted
 
 FAILED = ("exhausted",)
+
+
+@pytest.fixture(scope="module")
+def stats(kafka, tmp_path_factory):
+    """A worker that gives a delivery up at its third attempt."""
+    folder = tmp_path_factory.mktemp("recover")
+    with running(worker(kafka, folder, RED_WEBHOOK_SCHEDULE="0.2,0.2")) as service:
+        yield service
 
 
 @pytest.fixture
