@@ -29,28 +29,45 @@ class Taken(NamedTuple):
     rows: list[Row]
 
 
-def divided(
-    rows: Iterable[tuple[int, Row]], tables: DeliverTables, limits: Limits
-) -> tuple[list[Row], Changed]:
-    """The rows to keep, and the backlogs that the others lengthen; each comes with its record's offset.
+class Division:
+    """Which new deliveries of one transaction get rows, and which alerts wait in the log.
 
-    Once a subscription has a backlog, everything later joins it. Digests are always kept.
+    `kept` are the rows, `changed` the backlogs that the others lengthen. Once a subscription has a backlog,
+    every later delivery of an alert joins it; digests are always kept.
     """
-    kept: list[Row] = []
-    changed: Changed = {}
-    endpoints, clients = Counter[str](), Counter[str]()
-    for offset, row in rows:
+
+    def __init__(self, tables: DeliverTables, limits: Limits) -> None:
+        self._tables = tables
+        self._limits = limits
+        self._endpoints, self._clients = Counter[str](), Counter[str]()
+        self.kept: list[Row] = []
+        self.changed: Changed = {}
+
+    def backlog(self, name: str) -> Backlog | None:
+        """The backlog of a subscription, if it has one."""
+        return self.changed.get(name) or self._tables.backlogs.get(name)
+
+    def add(self, offset: int, row: Row) -> None:
+        """Keep a delivery, or let the alert of the record at `offset` wait."""
         client_id, name = row.client_id, row.subscription_id
-        waiting = changed.get(name) or tables.backlogs.get(name)
-        of_endpoint, of_client = tables.pending.counts(client_id, name)
-        has_room = backlogs.room(of_endpoint + endpoints[name], of_client + clients[client_id], limits) > 0
-        if row.alert_id and (waiting is not None or not has_room):
-            changed[name] = backlogs.extended(waiting, client_id, offset)
-            continue
-        kept.append(row)
-        endpoints[name] += 1
-        clients[client_id] += 1
-    return kept, changed
+        waiting = self.backlog(name)
+        if row.alert_id and (waiting is not None or not self._has_room(client_id, name)):
+            self.changed[name] = backlogs.extended(waiting, client_id, offset)
+            return
+        self.kept.append(row)
+        self._endpoints[name] += 1
+        self._clients[client_id] += 1
+
+    def close(self, name: str) -> None:
+        """Let no more alerts join the backlog of a subscription, if it has one: one waits for a digest."""
+        waiting = self.backlog(name)
+        if waiting is not None and not waiting.closed:
+            self.changed[name] = backlogs.closed(waiting)
+
+    def _has_room(self, client_id: str, name: str) -> bool:
+        of_endpoint, of_client = self._tables.pending.counts(client_id, name)
+        taken = of_endpoint + self._endpoints[name], of_client + self._clients[client_id]
+        return backlogs.room(*taken, self._limits) > 0
 
 
 def records_of(changelog: str, changed: Changed) -> list[Out]:

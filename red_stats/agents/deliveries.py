@@ -4,7 +4,7 @@ import asyncio
 import bisect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -107,8 +107,9 @@ async def enqueue_deliveries(
         await until_known(row for _, row in read_rows)
         intervals = Intervals(state.tables, find)
         if batch.topic == topics.ALERTS:
-            read_rows = [(offset, made) for offset, row in read_rows for made in intervals.take(row)]
-            kept, waiting = backlogs.divided(read_rows, state.tables, limits)
+            division = backlogs.Division(state.tables, limits)
+            read_rows = list(_divided(read_rows, intervals, division))
+            kept, waiting = division.kept, division.changed
         else:
             read_rows = _to_be_made(read_rows, state.tables, limits)
             kept, waiting = [row for _, row in read_rows], {}
@@ -136,6 +137,19 @@ async def enqueue_deliveries(
         )
 
     return await states.transact(batch.partition, build, generation=batch.generation)
+
+
+def _divided(
+    rows: Iterable[tuple[int, Row]], intervals: Intervals, division: backlogs.Division
+) -> Iterator[tuple[int, Row]]:
+    """The deliveries that alerts make, each with its record's offset; `division` has got them."""
+    for offset, row in rows:
+        made = intervals.take(row, division.backlog(row.subscription_id))
+        for one in made:
+            division.add(offset, one)
+            yield offset, one
+        if row not in made:
+            division.close(row.subscription_id)
 
 
 def _to_be_made(

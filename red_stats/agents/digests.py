@@ -6,6 +6,7 @@ from types import MappingProxyType
 import msgspec
 
 from red_stats.domain import alerts, digests
+from red_stats.domain.backlogs import Backlog
 from red_stats.domain.deliveries import Row
 from red_stats.domain.digests import LISTED, ROOM, Interval
 from red_stats.domain.record_batches import Out
@@ -45,8 +46,12 @@ class Intervals:
         self._bytes: dict[str, int] = {}  # of the pending bodies of subscriptions, once somebody has asked
         self.certain: set[str] = set()
 
-    def take(self, row: Row) -> list[Row]:
-        """The deliveries that an alert makes: a digest that falls due before it, and its own or none."""
+    def take(self, row: Row, backlog: Backlog | None = None) -> list[Row]:
+        """The deliveries that an alert makes: a digest that falls due before it, and its own or none.
+
+        Behind a backlog of its subscription that is closed, or with a `min_interval`, it waits for a digest
+        although no interval runs: it cannot join the backlog, and its endpoint has no room for more.
+        """
         name, at = row.subscription_id, row.since
         interval, made = self._current(name), []
         is_first = name not in self._taken
@@ -63,10 +68,14 @@ class Intervals:
         if interval is not None and (at < interval.end or interval.count):
             self._join(name, interval, row)
             return made
+        seconds = self._seconds(row.client_id, name)
+        if backlog is not None and (backlog.closed or seconds):
+            self._join(name, digests.begun(row.client_id, at, seconds), row)
+            return made
         if is_first and name not in self._changed:
             self.certain.add(row.id)
-        if interval is not None or self._seconds(row.client_id, name):
-            self._changed[name] = digests.after(row.client_id, at, self._seconds(row.client_id, name))
+        if interval is not None or seconds:
+            self._changed[name] = digests.after(row.client_id, at, seconds)
             self._take_up_room(row)
         return [*made, row]
 

@@ -20,12 +20,17 @@ class Limits(NamedTuple):
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The alerts of a subscription without a row, among the records `first` to `last` of red.alerts."""
+    """The alerts of a subscription without a row, among the records `first` to `last` of red.alerts.
+
+    `closed`: a later alert waits for a digest. The records up to any after that would hold it, too, so no
+    alert may join any more.
+    """
 
     client_id: str
     first: Count63
     last: Count63
     alerts: Count32
+    closed: bool = False
 
 
 def room(of_endpoint: int, of_client: int, limits: Limits) -> int:
@@ -45,6 +50,11 @@ def extended(backlog: Backlog | None, client_id: str, offset: int) -> Backlog:
     if backlog is None:
         return Backlog(client_id=client_id, first=offset, last=offset, alerts=1)
     return msgspec.structs.replace(backlog, last=offset, alerts=backlog.alerts + 1)
+
+
+def closed(backlog: Backlog) -> Backlog:
+    """The backlog once an alert behind it waits for a digest."""
+    return msgspec.structs.replace(backlog, closed=True)
 
 
 def shortened(backlog: Backlog, first: int, taken: int) -> Backlog | None:

@@ -64,8 +64,13 @@ def joined(interval: Interval, alert: AlertRaised) -> Interval:
 
 def after(client_id: str, due: int, min_interval: int) -> Interval | None:
     """The interval (`min_interval` in s) that a webhook begins which fell due at `due` (ms); 0: none."""
+    return begun(client_id, due, min_interval) if min_interval else None
+
+
+def begun(client_id: str, at: int, min_interval: int) -> Interval:
+    """An interval (`min_interval` in s) from `at` (ms) on; one of 0 s ends at once."""
     length = min_interval * 1000
-    return Interval(client_id=client_id, end=due + length, length=length) if min_interval else None
+    return Interval(client_id=client_id, end=at + length, length=length)
 
 
 def as_of(interval: Interval, at: int) -> Interval:

@@ -1,17 +1,29 @@
 """Many alerts at once, such as a backfill raises, hold up nobody else."""
 
 import asyncio
+import json
+from collections import Counter
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from red_stats import topics
 from red_stats.agents.deliveries import SLICE, TURN, enqueue_deliveries, in_slices
 from red_stats.domain.backlogs import Limits
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionState
-from tests.builders import a_batch, a_client_of, a_record, an_alert
+from tests.builders import (
+    NOW,
+    a_batch,
+    a_client_of,
+    a_record,
+    a_subscription,
+    a_subscription_id,
+    an_alert,
+)
 
 PARTITION = 1
 CLIENT = a_client_of(PARTITION)
@@ -108,3 +120,58 @@ async def test_others_have_their_turns_while_alerts_are_read(place):
     task.cancel()
 
     assert turns >= 10
+
+
+NAME = a_subscription_id()
+FEW = Limits(endpoint=3, own=1, shared=3)
+
+
+def webhooks_of(states, log):
+    """How many webhooks each alert is in, or will be once the endpoint takes them."""
+    tables, found = states.state.tables, Counter()
+    for row in tables.pending.values():
+        found.update(range(row.first_seq, row.last_seq + 1))
+    if (interval := tables.digests.get(NAME)) is not None and interval.count:
+        found.update(range(interval.first_seq, interval.last_seq + 1))
+    if (backlog := tables.backlogs.get(NAME)) is not None:
+        found.update(
+            json.loads(record.value)["seq"]
+            for record in log
+            if backlog.first <= record.offset <= backlog.last
+        )
+    return found
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from([0, 1, 2]), st.sampled_from([0, 400, 1500]), st.booleans()), max_size=30
+    )
+)
+async def test_an_alert_is_in_one_webhook_whatever_interval_its_endpoint_has_while_it_hangs(steps):
+    """Each step: `min_interval` now, ms until the next alert, and whether the batch ends with it."""
+    states, seconds, log, batch, at = States(), 0, [], [], NOW
+
+    async def fold():
+        subscription = a_subscription(id=NAME, min_interval=seconds)
+        assert await enqueue_deliveries(
+            a_batch(topics.ALERTS, PARTITION, batch),
+            states=states,
+            begin=lambda *_: None,
+            push=lambda *_: None,
+            limits=FEW,
+            find=lambda client_id, subscription_id: subscription,
+            until_known=known,
+        )
+
+    for number, (seconds, gap, is_last) in enumerate(steps):  # noqa: B007 `fold` reads the interval
+        at += gap
+        alert = an_alert(
+            subscription_id=NAME, seq=number + 1, prev_seq=number, position=f"{PARTITION}:{number}"
+        )
+        batch.append(a_record(alert, number, CLIENT.encode(), at))
+        if is_last or number + 1 == len(steps):
+            await fold()
+            log += batch
+            batch = []
+
+    assert webhooks_of(states, log) == Counter(range(1, len(steps) + 1))
