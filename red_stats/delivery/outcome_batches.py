@@ -1,6 +1,8 @@
 """Batches delivery outcomes: those that come during or right after a commit share the next transaction."""
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
@@ -10,7 +12,11 @@ from red_stats.domain.deliveries import Row
 from red_stats.tables.deliver import DeliverTables
 from red_stats.tables.partition_state import PartitionStates
 
-PAUSE: Final = 0.02  # seconds after a transaction: each costs Kafka 4 ms, and nobody waits for an outcome
+log = logging.getLogger(__name__)
+
+PAUSE: Final = 0.02  # seconds after a transaction, since each costs Kafka 4 ms
+ENOUGH: Final = 16  # updates end the pause: a POST keeps its place until its outcome is committed
+RETRY_SECONDS: Final = 1.0
 
 Requeue = Callable[[int, Iterable[Row]], None]
 Settle = Callable[[int, Sequence[Update], Set[str], Requeue], Awaitable[bool]]
@@ -47,10 +53,14 @@ class OutcomeBatcher:
         self._on_settled = on_settled
         self._updates: dict[int, list[Update]] = {}
         self._under_way: set[int] = set()
+        self._pauses: dict[int, asyncio.Event] = {}  # set: it ends
 
     def add(self, partition: int, update: Update) -> None:
         """Add an update to the next transaction of its partition."""
-        self._updates.setdefault(partition, []).append(update)
+        updates = self._updates.setdefault(partition, [])
+        updates.append(update)
+        if len(updates) >= ENOUGH and partition in self._pauses:
+            self._pauses[partition].set()
         if partition not in self._under_way:
             self._under_way.add(partition)
             self._spawn(self._settle_all(partition))
@@ -58,10 +68,23 @@ class OutcomeBatcher:
     async def _settle_all(self, partition: int) -> None:
         try:
             while updates := self._updates.pop(partition, None):
-                await self._settle_some(partition, updates)
-                await asyncio.sleep(PAUSE)
+                try:
+                    await self._settle_some(partition, updates)
+                except Exception:  # a bug: what is decided of other deliveries must not be lost with it
+                    log.exception("outcomes of partition %d are not committed, trying again", partition)
+                    self._updates[partition] = [*updates, *self._updates.get(partition, ())]
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    await self._pause(partition)
         finally:
             self._under_way.discard(partition)
+
+    async def _pause(self, partition: int) -> None:
+        self._pauses[partition] = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE):
+                await self._pauses[partition].wait()
+        del self._pauses[partition]
 
     async def _settle_some(self, partition: int, updates: Sequence[Update]) -> None:
         done = {update.row.id for update in updates if isinstance(update, Attempted)}

@@ -164,11 +164,11 @@ def _hold_one(behind: str) -> str:
 
 
 def waiting(client_id: str, subscription_id: str) -> Question:
-    """How many deliveries of a subscription are pending or held."""
+    """How many deliveries of a subscription, and how many of its client, are pending or held."""
     sql = (
-        f"SELECT count() FROM (SELECT argMax(state, kafka_offset) AS s FROM {DATABASE}.deliveries"
-        " WHERE client_id = {c:String} AND subscription_id = {s:String} GROUP BY id)"
-        " WHERE s IN ('pending', 'held')"
+        "SELECT countIf(name = {s:String}), count() FROM (SELECT any(subscription_id) AS name,"
+        f" argMax(state, kafka_offset) AS s FROM {DATABASE}.deliveries"
+        " WHERE client_id = {c:String} AND kind != 'health' GROUP BY id) WHERE s IN ('pending', 'held')"
     )
     return Question(sql, {"c": client_id, "s": subscription_id})
 

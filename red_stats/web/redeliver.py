@@ -12,6 +12,7 @@ from aiohttp import web
 from red_common.problems import Problem
 from red_common.web.auth import client_of
 from red_common.web.responses import json_response
+from red_stats.domain.backlogs import room
 from red_stats.domain.deliveries import Row
 from red_stats.domain.delivery_kinds import RedeliveryTask
 from red_stats.domain.digests import LISTED
@@ -61,13 +62,11 @@ class Redeliveries:
         resources: Resources,
         read_your_writes: ReadYourWrites,
         send_tasks: SendAll,
-        most_waiting: int,
     ) -> None:
         self._resources = resources
         self._made_again = MadeAgain(resources)
         self._read_your_writes = read_your_writes
         self._send_tasks = send_tasks
-        self._most_waiting = most_waiting
         self._calls: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by client
 
     def routes(self) -> list[web.RouteDef]:
@@ -88,6 +87,7 @@ class Redeliveries:
             rows = await self._made_again.rows(client_id, found.subscription_id, [found])
             if not rows:
                 raise Problem("not_found", "The alerts of the delivery are not recorded any more.")
+            await self._must_have_room(client_id, found.subscription_id, 1)
             await self._send(client_id, rows)
         where = {"Location": f"/v1/deliveries/{found.id}"}
         return json_response({"delivery_id": found.id}, 202, where)
@@ -137,14 +137,27 @@ class Redeliveries:
         ended = [Delivery(*row) for row in await ask(client_id, question)]
         question = recovery.never_made(client_id, subscription_id, point, erased, MOST + 1)
         without = [alert_of(row) for row in await ask(client_id, question)]
-        [[waiting]] = await ask(client_id, recovery.waiting(client_id, subscription_id))
         number = len(ended) + len(without)
         listed = sum(min(one.alerts, LISTED) for one in ended)
-        if number > MOST or listed > MOST_LISTED or (number and number + waiting > self._most_waiting):
+        if number > MOST or listed > MOST_LISTED:
             detail = f"More than {MOST:,} deliveries would be pending, or {MOST_LISTED:,} alerts in digests."
             raise Problem("too_many", f"{detail} Begin with what is behind a later point.")
+        await self._must_have_room(client_id, subscription_id, number)
         rows = await self._made_again.rows(client_id, subscription_id, ended)
         return rows + [alert_again(client_id, alert, NEVER_MADE) for alert in without]
+
+    async def _must_have_room(self, client_id: str, subscription_id: str, number: int) -> None:
+        """Refuse what role deliver would drop, since too much of the endpoint or of its client waits.
+
+        Raises:
+            Problem: 422 `too_many`.
+        """
+        question = recovery.waiting(client_id, subscription_id)
+        [[of_endpoint, of_client]] = await self._resources.ask_for(client_id, question)
+        free = room(of_endpoint, of_client, self._resources.settings.row_limits)
+        if number > free:
+            pending = f"{of_endpoint:,} deliveries of the endpoint and {of_client:,} of the client"
+            raise Problem("too_many", f"{pending} are pending: only {free:,} more may be, not {number:,}.")
 
     def _turn(self, client_id: str) -> asyncio.Lock:
         return self._calls.setdefault(client_id, asyncio.Lock())

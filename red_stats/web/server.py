@@ -101,7 +101,6 @@ class Api:
             read_your_writes=self._read_your_writes,
             proxy=self._proxy,
         )
-        most_waiting = resources.settings.row_limits.endpoint
         views: list[Any] = [
             Health(resources, self._states, checks=checks, stalls=self._stalls),
             owner_views,
@@ -114,7 +113,7 @@ class Api:
             self._alert_streams,
             Deliveries(resources),
             Webhooks(resources),
-            Redeliveries(resources, self._read_your_writes, self._send_tasks, most_waiting),
+            Redeliveries(resources, self._read_your_writes, self._send_tasks),
             Sql(resources),
             ClickHouse(resources),
             Rebuild(resources, live, self._proxy),

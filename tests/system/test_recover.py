@@ -8,6 +8,7 @@ import pytest
 from tests.receiver import Receiver
 from tests.services import an_api, running, worker
 from tests.system.test_digests import alerted
+from tests.system.test_webhooks import instead_of
 
 FAILED = ("exhausted",)
 
@@ -189,6 +190,37 @@ async def test_a_dry_run_tells_how_many_would_go_out_and_sends_nothing(place, re
     await place.ended(2, ("delivered",))
     assert await place.recover(after_seq=0, dry_run=True) == (200, {"deliveries": 0})
     assert await place.recover(after_seq=0, dry_run=True, all=True) == (200, {"deliveries": 2})
+
+
+@pytest.fixture
+def small(kafka, stats, tmp_path):
+    """A worker that keeps 20 rows of an endpoint, and tries once an hour."""
+    given = {"RED_WEBHOOK_ROWS": "20", "RED_WEBHOOK_SCHEDULE": "3600"}
+    with instead_of(stats, kafka, tmp_path, **given) as service:
+        yield service
+
+
+async def test_what_there_is_no_room_for_is_refused_and_not_dropped(api, small, kafka, receiver):
+    receiver.answer = 204
+    subscription = await api.subscribed(small, receiver.url, 0.25, max_age=None)
+    await alerted(api, small, kafka, subscription, 25)
+    items = await api.ended(small, subscription, ("delivered",), 25)
+    receiver.answer = 500
+
+    async def recover(after_seq):
+        body = {"after_seq": after_seq, "all": True}
+        url = f"{small.url}/v1/subscriptions/{subscription['id']}/recover"
+        status, found = await api.call("POST", url, json=body)
+        return status, found.get("deliveries", found.get("code"))
+
+    assert await recover(0) == (422, "too_many")
+    assert await recover(10) == (202, 15)
+    assert await recover(0) == (422, "too_many")  # ten more
+    assert await recover(5) == (202, 5)
+    [first] = [item["id"] for item in items if item["first_seq"] == 1]
+    status, problem = await api.call("POST", f"{small.url}/v1/deliveries/{first}/redeliver")
+    assert (status, problem["code"]) == (422, "too_many")
+    assert "20 deliveries of the endpoint" in problem["detail"]
 
 
 async def test_a_digest_is_recovered_as_the_digest_it_was(place, receiver):

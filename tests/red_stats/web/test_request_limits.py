@@ -138,7 +138,7 @@ async def test_who_needs_no_key_has_no_limit_and_is_told_of_none(ask):
 
 
 def test_every_change_of_a_subscription_is_a_command():
-    routes = Subscriptions(None, None, None, None).routes() + Redeliveries(None, None, None, None).routes()
+    routes = Subscriptions(None, None, None, None).routes() + Redeliveries(None, None, None).routes()
     changes = {(route.method, route.path) for route in routes if route.method != "GET"}
     assert changes - {("POST", "/v1/subscriptions/{id}/test")} == COMMANDS
 
