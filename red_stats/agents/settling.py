@@ -1,5 +1,6 @@
 """Outcomes of POSTs, changes of subscriptions and times that come -> transitions of deliveries."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence, Set
 
 from red_stats import metrics, topics
@@ -65,6 +66,8 @@ async def settle(
         intervals = Intervals(state.tables, find, changed)
         endpoints = Endpoints(state.tables, rules, subscriptions_of)
         for update in updates:
+            if not isinstance(update, Attempted):  # it may be about thousands of rows
+                await asyncio.sleep(0)
             for row, decided_one in _transitions(update, table, changed, schedule, in_flight, erased_of):
                 transition = deliveries.ERASED if is_erased(row, erased_of) else decided_one
                 changed[row.id] = transition.row

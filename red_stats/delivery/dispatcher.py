@@ -102,6 +102,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._jitter = jitter
         self._queues: dict[Key, EndpointQueue] = {}
+        self._applied: dict[str, dict[str, int]] = {}  # by client and subscription: the version its rows know
         self._timers: Timers[Key] = Timers(self._pump)
         self._shares: Shares[Key] = Shares()
         self._tasks = Tasks()
@@ -169,6 +170,8 @@ class Dispatcher:
 
         POSTs under way end; their outcomes count only if the partition comes back with the row unchanged.
         """
+        for client_id in [one for one in self._applied if self._partition_of(one) == state.partition]:
+            del self._applied[client_id]
         for key in [key for key in self._queues if key.partition == state.partition]:
             self._queues[key].clear()
             self._shares.forget(key)
@@ -208,7 +211,7 @@ class Dispatcher:
         self._probes.look(partition)
 
     def on_subscription_changed(self, client_id: str) -> None:
-        """Resume, hold or cancel what waits for a client whose subscriptions have changed."""
+        """Resume, hold or cancel what waits for the subscriptions of a client that have changed."""
         partition = self._partition_of(client_id)
         state = self._states.held.get(partition)
         if state is None:
@@ -218,10 +221,13 @@ class Dispatcher:
         held = (tables.pending.of, queued, tables.digests, tables.failing)
         client = self._subscriptions.get(client_id)
         known = {s.id: s for s in client.subscriptions} if client else {}
+        applied = self._applied.get(client_id, {})
         for subscription_id, subscription in known.items():
+            if applied.get(subscription_id) == subscription.version:
+                continue  # a client may have thousands of rows at each of its endpoints
             if subscription.holds or any(subscription_id in table for table in held):
                 self._apply_subscription(Key(partition, client_id, subscription_id), subscription)
-        waiting = set(queued)
+        waiting = queued | applied.keys()
         for table in (tables.proven, tables.digests, tables.failing):
             waiting.update(table.of.get(client_id, ()))
         for subscription_id in waiting - known.keys():
@@ -442,6 +448,13 @@ class Dispatcher:
 
     def _note_subscription(self, key: Key, subscription: Subscription | None) -> None:
         """Tell the queue what the subscription is now, and have its rows changed accordingly."""
+        applied = self._applied.setdefault(key.client_id, {})
+        if subscription is not None:
+            applied[key.subscription_id] = subscription.version
+        else:
+            applied.pop(key.subscription_id, None)
+        if not applied:
+            del self._applied[key.client_id]
         queue = self._queues.get(key)
         if queue is not None:
             queue.moved_to(subscription.webhook_url if subscription else "")

@@ -3,10 +3,12 @@
 import asyncio
 import time
 
+import msgspec
 import pytest
 
 from red_stats import topics
 from red_stats.agents.deliveries import enqueue_deliveries
+from red_stats.domain import deliveries
 from red_stats.domain.deliveries import url_mark
 from tests.builders import a_batch, a_record, an_alert
 from tests.red_stats.delivery.place import AMPLE, ASKS, FAILS, HUNG, NEW, OLD, Place
@@ -210,3 +212,40 @@ async def test_what_an_unknown_transaction_resumed_is_sent(place):
     place.states.unknown = 1
     await place.dispatcher.on_assigned(place.state)
     await place.until(lambda: place.attempts.posts == [("a", OLD)])
+
+
+async def test_a_change_of_a_subscription_looks_at_no_rows_of_others_of_its_client(place, monkeypatch):
+    looked_at = set()
+
+    def look(row, subscription, at):
+        looked_at.add(row.subscription_id)
+
+    monkeypatch.setattr(deliveries, "on_subscription_changed", look)
+    place.dispatcher.push(0, place.hang("h", *HUNG))
+    present = place.subscriptions.clients["h"]
+    *others, last = present.subscriptions  # whose rows wait for room
+    place.dispatcher.on_subscription_changed("h")
+    await place.until(lambda: last.id in looked_at)
+    assert len(looked_at) > 1
+    looked_at.clear()
+    changed = (*others, msgspec.structs.replace(last, version=2, enabled=False))
+    place.subscriptions.clients["h"] = msgspec.structs.replace(present, offset=1, subscriptions=changed)
+
+    place.dispatcher.on_subscription_changed("h")
+    await place.until(lambda: last.id in looked_at)
+
+    assert looked_at == {last.id}
+
+
+async def test_a_subscription_is_told_again_of_the_rows_of_a_partition_that_came_back(place):
+    row = place.put("a")
+    await place.dispatcher.on_assigned(place.state)
+    await place.until(lambda: place.attempts.posts)
+    place.state.tables.pending.put("a", None)
+    place.change(enabled=False)
+    await place.until_settled()
+    place.state.tables.pending.put("a", row)
+
+    await place.assigned_again()
+
+    await place.until(lambda: place.state.tables.pending["a"].held)
