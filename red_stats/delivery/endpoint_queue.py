@@ -42,7 +42,7 @@ class EndpointQueue:
         self._in_flight = 0
         self._unsettled = 0  # POSTs whose outcome is not committed
         self._failures = 0
-        self._failed_mark: str | None = None  # of the URL that failed or asked
+        self._failed_mark: str | None = None  # of the URL that failed or asked, whatever it took since
         self._probe_at: int | None = None  # when one delivery may go out although it is not due
         self._closed_until = 0  # the breaker lets nothing out before this time
         self._asked_until = 0  # nor did the endpoint want anything before this time (Retry-After)
@@ -146,13 +146,16 @@ class EndpointQueue:
             self._probe_at = now + int(1000 * jitter() * PROBES[0])
 
     def succeeded(self, now: int) -> None:
-        """Note a 2xx: double the width; if the circuit breaker was open, what waits may go out now."""
+        """Note a 2xx: double the width; if the circuit breaker was open, what waits may go out now.
+
+        What the endpoint asked for still holds: no POST begins before that time, so this one began before it
+        asked.
+        """
         if self.is_open:
             waiting, self._heap = sorted(self._heap), []
             for at, _, delivery_id, due in waiting:
                 self.push(delivery_id, due, min(at, now))
-        self._failures, self._failed_mark, self._probe_at = 0, None, None
-        self._closed_until = self._asked_until = 0
+        self._failures, self._probe_at, self._closed_until = 0, None, 0
         self._width = min(WIDTH, self._width * 2)
 
     def failed(self, now: int, url: str, hint: float, jitter: Callable[[], float]) -> None:

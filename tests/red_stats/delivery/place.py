@@ -104,10 +104,13 @@ class Subscriptions:
 
 
 class Attempts:
-    """POSTs that end as `answers` says for their URL, once `hold` is set; those to `hanging` URLs do not."""
+    """POSTs that end, once `hold` is set, as `outcomes` says for their row or else `answers` for their URL.
+
+    Those to `hanging` URLs do not end.
+    """
 
     def __init__(self, subscriptions):
-        self.subscriptions, self.posts, self.answers = subscriptions, [], {}
+        self.subscriptions, self.posts, self.answers, self.outcomes = subscriptions, [], {}, {}
         self.hold = asyncio.Event()
         self.hold.set()
         self.hanging = {}
@@ -120,7 +123,7 @@ class Attempts:
         at, url = int(time.time() * 1000), subscription.webhook_url
         self.posts.append((row.id, url))
         await self.hanging.get(url, self.hold).wait()
-        outcome = self.answers.get(url, Outcome(200, None, 1))
+        outcome = self.outcomes.get(row.id) or self.answers.get(url, Outcome(200, None, 1))
         return Attempted(row, row.attempt + 1, at, outcome, subscription.version, 0.0, url, is_probe)
 
     async def close(self):

@@ -80,6 +80,22 @@ async def test_retry_after_holds_after_a_rebalance_for_new_alerts_too(place):
     await place.until(lambda: sorted(place.attempts.posts[1:]) == [("a", NEW), ("b", NEW)])
 
 
+async def test_retry_after_holds_though_a_post_that_was_under_way_succeeds_and_for_test_events_too(place):
+    place.attempts.hold.clear()
+    place.push("asks")
+    place.push("taken")
+    await place.until(lambda: len(place.attempts.posts) == 2)
+    place.attempts.outcomes |= {"asks": ASKS}
+    place.attempts.hold.set()
+    await place.until_settled()
+    assert list(place.state.tables.pending) == ["asks"]
+    place.push("new")
+    place.push("t", type="red.test")
+    await place.until_settled()
+    await asyncio.sleep(0.1)  # long enough for a POST that should not be
+    assert place.attempts.posts == [("asks", OLD), ("taken", OLD)]
+
+
 async def test_nothing_is_kept_of_an_endpoint_that_has_no_delivery_or_no_subscription(place):
     place.push("a")
     await place.until_settled()

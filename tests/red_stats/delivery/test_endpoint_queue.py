@@ -118,6 +118,31 @@ def test_nothing_goes_out_before_the_time_that_retry_after_asks_for():
     assert popped(queue, 900_000) == [("new", 0, False)]
 
 
+def test_a_post_that_succeeds_after_another_was_told_to_retry_later_lets_nothing_out_before_that_time():
+    queue = EndpointQueue(SCHEDULE)
+    for _ in range(2):
+        queue.began()
+    failed(queue, hint=900.0)
+    queue.succeeded(1_000)
+    for _ in range(2):
+        queue.ended()
+    queue.push("new", due=0, at=0)
+    assert not queue.is_free(899_999)
+    assert popped(queue, 899_999) == []
+    assert popped(queue, 900_000) == [("new", 0, False)]
+
+
+def test_what_one_url_asked_for_holds_for_no_other_though_it_took_something_after_that():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue, hint=900.0)
+    queue.succeeded(1_000)
+    queue.push("a", due=0, at=0)
+    queue.moved_to("https://one.example/")
+    assert popped(queue, 1_000) == []
+    queue.moved_to("https://two.example/")
+    assert popped(queue, 1_000) == [("a", 0, False)]
+
+
 def test_what_one_url_did_says_nothing_about_another():
     queue = EndpointQueue(SCHEDULE)
     queue.push("a", due=0, at=0)
