@@ -30,7 +30,7 @@ from red_stats.delivery.tasks import Tasks
 from red_stats.delivery.timers import Timers
 from red_stats.domain.backlogs import Limits
 from red_stats.domain.deliveries import Row, has_moved, url_mark
-from red_stats.domain.delivery_kinds import kind_of, may_go
+from red_stats.domain.delivery_kinds import DeliveryKind, kind_of, may_go
 from red_stats.domain.erasure import NEVER
 from red_stats.domain.retries import Outcome, retry_after_seconds, verdict
 from red_stats.domain.subscriptions import Subscription
@@ -200,8 +200,6 @@ class Dispatcher:
             key = key_of(partition, row)
             queue = self._queue(key)
             self._wait(queue, row, (ahead or {}).get(row.id, now))
-            if kind_of(row).at_once and row.attempt == 0:
-                queue.wake()
             if self._is_elsewhere(row):  # since before its POST to the old URL ended
                 self._note_subscription(key, self._find(key))
             touched[key] = None
@@ -276,10 +274,10 @@ class Dispatcher:
         A new row is due at once: its time is Kafka's, and Kafka's clock may differ.
         """
         now = self._queue_time()
-        queue.push(row.id, row.due, now + row.left(now + ahead))
+        queue.push(row.id, row.due, now + row.left(now + ahead), at_once=kind_of(row).at_once)
 
     def _start(self, key: Key, queue: EndpointQueue, row: Row, *, is_probe: bool = False) -> None:
-        queue.began()
+        queue.began(at_once=kind_of(row).at_once)
         self._shares.begin(row.id, *self._way(key), self._ahead())
         self._tasks.spawn(self._send(key, row, is_probe))
 
@@ -371,7 +369,7 @@ class Dispatcher:
                 url = subscription.webhook_url
                 proven = state is not None and state.tables.proven.has(key.subscription_id, url)
                 attempted = await self._attempts.send(row, subscription, is_probe=is_probe, is_proven=proven)
-                self._observe(key, url, attempted.outcome, rests=kind_of(row).though_disabled)
+                self._observe(key, url, attempted.outcome, kind_of(row))
                 self._outcomes.add(key.partition, attempted)
         except Exception as error:  # Kafka is away, or a bug: the row stays and is retried
             log.warning("delivery %s could not be sent, retrying: %r", row.id, error)
@@ -404,20 +402,22 @@ class Dispatcher:
             queue.settled()
         self._pump(key)  # it may be empty now, and there is room in flight
 
-    def _observe(self, key: Key, url: str, outcome: Outcome, *, rests: bool) -> None:
+    def _observe(self, key: Key, url: str, outcome: Outcome, kind: DeliveryKind) -> None:
         """Tell the queue how its endpoint answered; while its circuit breaker is open, expire old rows.
 
-        One that `rests`, as its subscription is disabled, only hears until when to leave the endpoint alone.
+        From a test event that fails, and from what goes to a disabled subscription, it only hears until when
+        to leave the endpoint alone.
         """
         queue, present = self._queues.get(key), self._find(key)
         if queue is None or (present is not None and present.webhook_url != url):
             return  # what the old URL answers says nothing about the new one
         now = self._now()
-        if rests:
+        is_taken = verdict(outcome) == "delivered"
+        if kind.though_disabled or (kind.at_once and not is_taken):
             asked = self._queue_time() + int(1000 * retry_after_seconds(outcome, now))
             queue.leave_alone(asked, url_mark(url))
             return
-        if verdict(outcome) == "delivered":
+        if is_taken:
             queue.succeeded(self._queue_time())
             return
         queue.failed(self._queue_time(), url, retry_after_seconds(outcome, now), self._jitter)

@@ -4,7 +4,7 @@ At most 4 POSTs at a time, only 1 after a failure or when it was disabled; every
 An endpoint that fails is probed with one delivery, due or not, after 5, 10, 20, 30, 60, 60 ... seconds, so
 that it is found within a minute of its return whatever the schedule of its deliveries says. After 5 failures
 in a row the circuit breaker opens: nothing but these probes goes out, and the first success makes everything
-due at once.
+due at once. What goes at once, such as a test event, goes out whether it is open or not, ahead of all others.
 """
 
 import heapq
@@ -27,6 +27,15 @@ class Popped(NamedTuple):
     is_probe: bool
 
 
+class Entry(NamedTuple):
+    """A delivery that waits, in the order of a heap."""
+
+    at: int
+    order: int
+    delivery_id: str
+    due: int
+
+
 class EndpointQueue:
     """Which delivery may go out next, and when.
 
@@ -36,7 +45,8 @@ class EndpointQueue:
 
     def __init__(self, schedule: Sequence[float]) -> None:
         self._schedule = schedule
-        self._heap: list[tuple[int, int, str, int]] = []
+        self._first: list[Entry] = []  # a heap of what the breaker does not stop; it goes out before all else
+        self._heap: list[Entry] = []
         self._order = 0
         self._width = WIDTH
         self._in_flight = 0
@@ -49,7 +59,7 @@ class EndpointQueue:
 
     def __bool__(self) -> bool:
         """Whether it holds a delivery, or waits for the outcome of one to be committed."""
-        return bool(self._heap or self._in_flight or self._unsettled)
+        return bool(self._first or self._heap or self._in_flight or self._unsettled)
 
     @property
     def is_open(self) -> bool:
@@ -68,24 +78,29 @@ class EndpointQueue:
 
     def is_free(self, now: int) -> bool:
         """Whether a delivery that is due would go out at once: none waits, and the endpoint does not fail."""
-        return not self._heap and self._in_flight < self._width and self._shut_until <= now
+        waits = self._first or self._heap
+        return not waits and self._in_flight < self._width and self._shut_until <= now
 
     @property
     def _shut_until(self) -> int:
         return max(self._closed_until, self._asked_until)
 
-    def push(self, delivery_id: str, due: int, at: int) -> None:
-        """Queue a delivery until `at`; after a push with another `due`, the old entry is stale."""
+    def push(self, delivery_id: str, due: int, at: int, *, at_once: bool = False) -> None:
+        """Queue a delivery until `at`; after a push with another `due`, the old entry is stale.
+
+        One that goes `at_once` waits for Retry-After and for POSTs under way, and for nothing else.
+        """
         self._order += 1
-        heapq.heappush(self._heap, (at, self._order, delivery_id, due))
+        heapq.heappush(self._first if at_once else self._heap, Entry(at, self._order, delivery_id, due))
 
     def clear(self) -> None:
         """Forget what waits and until when, but not the POSTs under way nor how the endpoint has behaved."""
+        self._first.clear()
         self._heap.clear()
         self._closed_until = 0
 
     def leave_alone(self, until: int, mark: str) -> None:
-        """Note that the URL with this mark wanted nothing before this time, as a row tells."""
+        """Note that the URL with this mark wanted nothing before this time, as a row or an answer tells."""
         self._failed_mark = mark
         self._asked_until = max(self._asked_until, until)
 
@@ -96,26 +111,39 @@ class EndpointQueue:
 
     def next_at(self) -> int | None:
         """When the next delivery may go out; None while nothing waits or all POSTs are under way."""
-        if not self._heap or self._in_flight >= self._width:
+        if self._in_flight >= self._width:
             return None
-        at = self._heap[0][0]
+        first_at, heap_at = self._first_at(), self._heap_at()
+        if first_at is None or heap_at is None:
+            return heap_at if first_at is None else first_at
+        return min(first_at, heap_at)
+
+    def _first_at(self) -> int | None:
+        return max(self._first[0].at, self._asked_until) if self._first else None
+
+    def _heap_at(self) -> int | None:
+        if not self._heap:
+            return None
+        at = self._heap[0].at
         if self._probe_at is not None and at > self._probe_at + SLACK_MS:
             at = self._probe_at
         return max(at, self._shut_until)
 
     def pop(self, now: int) -> Popped | None:
         """The next delivery that may go out now, or None."""
-        next_at = self.next_at()
+        next_at, first_at = self.next_at(), self._first_at()
         if next_at is None or next_at > now:
             return None
-        at, _, delivery_id, due = heapq.heappop(self._heap)
+        goes_first = first_at is not None and first_at <= now
+        at, _, delivery_id, due = heapq.heappop(self._first if goes_first else self._heap)
         return Popped(delivery_id, due, is_probe=at > now)
 
-    def began(self) -> None:
-        """Note that a POST has begun; it is the probe, if one was due."""
+    def began(self, *, at_once: bool = False) -> None:
+        """Note that a POST has begun; it is the probe, if one was due and this goes not `at_once`."""
         self._in_flight += 1
         self._unsettled += 1
-        self._probe_at = None
+        if not at_once:
+            self._probe_at = None
 
     def ended(self) -> None:
         """Note that a POST has ended, whatever its outcome."""
@@ -126,7 +154,7 @@ class EndpointQueue:
         self._unsettled = max(0, self._unsettled - 1)
 
     def wake(self) -> None:
-        """Allow the next POST now, for a test event or when the subscription is enabled again."""
+        """Allow the next POST now: the subscription is enabled again."""
         self._closed_until = 0
 
     def rest(self) -> None:

@@ -38,7 +38,8 @@ class DeliveryKind(NamedTuple):
         topic: the topic whose records become deliveries of this kind; None: they are made by others.
         read: (key, value, Kafka time in ms) -> a new row; raises InvalidEvent for a dead letter.
         retried: a failed attempt is repeated; otherwise there is only one.
-        at_once: it is sent even while the circuit breaker of its endpoint is open.
+        at_once: it is sent before all else that waits for its endpoint, even while the circuit breaker is
+            open, but not before the time that Retry-After asks for. Its failures open no breaker.
         though_disabled: it is sent while the system has disabled the subscription, too.
         is_timed: the image-to-webhook metric measures from its timestamp to its delivery.
     """

@@ -10,6 +10,7 @@ from red_stats import topics
 from red_stats.agents.deliveries import enqueue_deliveries
 from red_stats.domain import deliveries
 from red_stats.domain.deliveries import url_mark
+from red_stats.domain.retries import BREAKER_OPENS_AFTER
 from tests.builders import a_batch, a_record, an_alert
 from tests.red_stats.delivery.place import AMPLE, ASKS, FAILS, HUNG, NEW, OLD, Place
 
@@ -94,6 +95,40 @@ async def test_retry_after_holds_though_a_post_that_was_under_way_succeeds_and_f
     await place.until_settled()
     await asyncio.sleep(0.1)  # long enough for a POST that should not be
     assert place.attempts.posts == [("asks", OLD), ("taken", OLD)]
+
+
+async def test_test_events_go_out_while_the_breaker_is_open_and_what_waits_for_it_does_not(place):
+    place.attempts.answers[OLD] = FAILS
+    for number in range(BREAKER_OPENS_AFTER):
+        place.push(f"failed{number}")
+    await place.until(lambda: len(place.attempts.posts) == BREAKER_OPENS_AFTER)
+    await place.until_settled()
+    place.push("waits")
+    [queue] = place.dispatcher._queues.values()
+    at = queue.next_at()
+    for name in ("first", "second"):
+        place.push(name, type="red.test")
+    await place.until(lambda: len(place.attempts.posts) >= BREAKER_OPENS_AFTER + 2)
+    await place.until_settled()
+    assert place.attempts.posts[BREAKER_OPENS_AFTER:] == [("first", OLD), ("second", OLD)]
+    assert queue.next_at() == at  # that they failed moves nothing
+    del place.attempts.answers[OLD]
+    place.push("third", type="red.test")
+    await place.until(lambda: not place.state.tables.pending)
+    assert len(place.attempts.posts) == 2 * BREAKER_OPENS_AFTER + 4  # each alert goes out after that
+
+
+async def test_an_endpoint_that_refuses_test_events_gets_its_alerts_at_once(place):
+    place.push("later", due=int(time.time() * 1000) + HOUR, wait=HOUR)
+    place.attempts.outcomes = {f"t{number}": FAILS for number in range(BREAKER_OPENS_AFTER)}
+    for name in place.attempts.outcomes:
+        place.push(name, type="red.test")
+    await place.until_settled()
+    [queue] = place.dispatcher._queues.values()
+    assert not queue.has_failed
+    place.push("a")
+    await place.until(lambda: "a" not in place.state.tables.pending)
+    assert place.attempts.posts[BREAKER_OPENS_AFTER:] == [("a", OLD)]
 
 
 async def test_nothing_is_kept_of_an_endpoint_that_has_no_delivery_or_no_subscription(place):

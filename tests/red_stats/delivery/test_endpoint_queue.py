@@ -60,6 +60,68 @@ def test_after_5_failures_nothing_but_a_probe_goes_out_until_somebody_asks():
     assert popped(queue, 0) == [("a", 0, False)]
 
 
+def opened():
+    """A queue whose breaker is open until 57 s, with two deliveries that were due before that."""
+    queue = EndpointQueue(SCHEDULE)
+    for name in "ab":
+        queue.push(name, due=0, at=0)
+    for _ in range(BREAKER_OPENS_AFTER):
+        failed(queue)
+    return queue
+
+
+def test_what_goes_at_once_does_so_while_the_breaker_is_open_and_nothing_else_with_it():
+    queue = opened()
+    queue.push("test", due=1_000, at=1_000, at_once=True)
+    assert (queue.next_at(), queue.is_free(1_000)) == (1_000, False)
+    assert popped(queue, 56_999) == [("test", 1_000, False)]
+    assert popped(queue, 57_000) == [("a", 0, False), ("b", 0, False)]
+
+
+def test_what_goes_at_once_stands_ahead_of_what_has_waited_longer():
+    queue = EndpointQueue(SCHEDULE)
+    queue.push("test", due=1_000, at=1_000, at_once=True)
+    assert not queue.is_free(1_000)
+    queue.push("a", due=0, at=0)
+    assert queue.next_at() == 0
+    assert [one.delivery_id for one in popped(queue, 1_000)] == ["test", "a"]
+
+
+def test_what_goes_at_once_waits_for_the_probe_under_way_and_not_for_the_breaker_behind_it():
+    queue = opened()
+    assert queue.pop(57_000).delivery_id == "a"
+    queue.began()
+    queue.push("test", due=58_000, at=58_000, at_once=True)
+    assert queue.next_at() is None
+    failed(queue, now=59_000)
+    queue.ended()
+    assert popped(queue, 59_000) == [("test", 58_000, False)]
+
+
+def test_what_goes_at_once_takes_the_place_of_no_probe():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue)
+    queue.push("a", due=7, at=9_000_000)
+    queue.push("test", due=0, at=0, at_once=True)
+    assert queue.pop(0).delivery_id == "test"
+    queue.began(at_once=True)
+    queue.ended()
+    assert popped(queue, 4_750) == [("a", 7, True)]
+
+
+def test_what_goes_at_once_waits_for_the_time_that_retry_after_asks_for_and_is_forgotten_as_all_is():
+    queue = EndpointQueue(SCHEDULE)
+    failed(queue, hint=900.0)
+    queue.push("a", due=0, at=0)
+    queue.push("test", due=0, at=0, at_once=True)
+    assert popped(queue, 899_999) == []
+    assert queue.pop(900_000).delivery_id == "test"
+    queue.push("test", due=0, at=0, at_once=True)
+    assert queue
+    queue.clear()
+    assert (bool(queue), popped(queue, 900_000)) == (False, [])
+
+
 @pytest.mark.parametrize("failures", range(1, 12))
 def test_an_endpoint_that_fails_is_tried_within_a_minute_whatever_is_due_when(failures):
     queue = EndpointQueue(SCHEDULE)
