@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 import uuid
@@ -14,6 +15,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from red_stats.domain.signatures import new_secret
 from red_stats.local.receiver_checks import check, checks
+from tests.services import hear_interrupts
 
 SECRET = new_secret(bytes(range(32)))
 NAMES = [
@@ -91,6 +93,16 @@ class TakesLittle(Right):
         return body
 
 
+class NeverAnswers(Right):
+    def __init__(self):
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def read(self, request):
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
 class HasNoPatience(Right):
     async def read(self, request):
         try:
@@ -160,12 +172,20 @@ async def test_a_receiver_that_does_one_thing_wrong_fails_that_check_alone(recei
     assert await failed(receiver()) == wrong
 
 
-async def ran(*arguments):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "red_stats", "check-receiver", *arguments, stdin=-3, stdout=-1, stderr=-1
-    )
+async def started(*arguments):
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "red_stats", "check-receiver", *arguments, stdin=-3, stdout=-1, stderr=-1,
+        preexec_fn=hear_interrupts,
+    )  # fmt: skip
+
+
+async def ended(process):
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
+
+
+async def ran(*arguments):
+    return await ended(await started(*arguments))
 
 
 @pytest.mark.system
@@ -188,6 +208,19 @@ async def test_the_exit_code_tells_whether_all_passed_and_json_tells_what_did():
             assert [("BAD" in line, line.split()[1]) for line in out.splitlines()[1:]] == [
                 (bool(code) and name == "stale", name) for name in NAMES
             ]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("given", [[], ["--json"]])
+async def test_an_interrupted_check_ends_with_code_0_and_says_nothing(given):
+    receiver = NeverAnswers()
+    application = web.Application()
+    application.router.add_post("/", receiver.receive)
+    async with TestServer(application) as server, asyncio.timeout(60):
+        process = await started(f"http://127.0.0.1:{server.port}/", "--secret", SECRET, *given)
+        await receiver.asked.wait()
+        process.send_signal(signal.SIGINT)
+        assert await ended(process) == (0, "", "")
 
 
 @pytest.mark.system
