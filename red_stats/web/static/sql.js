@@ -1,5 +1,6 @@
 // The tab SQL: a question, and its answer as a table, a chart and files; an error is shown where it is.
-import { Problem, ask } from "./api.js";
+import * as answers from "./answer.js";
+import { Problem, request, withParameters } from "./api.js";
 import { element, whole } from "./format.js";
 import * as table from "./sqltable.js";
 
@@ -42,9 +43,10 @@ const run = async () => {
   byId("answer").hidden = true;
   byId("answer-told").textContent = "Asking.";
   try {
-    const answer = await ask("/v1/sql", {
+    const response = await request(withParameters("/v1/sql", { format: answers.FORMAT }), {
       method: "POST", body: byId("query").value, headers: { "Content-Type": "text/plain; charset=utf-8" }, signal,
     });
+    const answer = answers.read(await response.text(), response.headers.get("Content-Type"));
     byId("answer").hidden = false;
     const shown = table.show(answer);
     const rows = `${whole(answer.data.length)} ${answer.data.length === 1 ? "row" : "rows"}`;
