@@ -93,6 +93,31 @@ async def test_null_looks_like_no_text_and_text_is_as_it_is(page, looker):
     assert list(json.loads(await downloaded(page, "Download JSON"))[0].values()) == [None, *texts]
 
 
+async def test_what_no_chart_can_tell_apart_has_none_and_the_page_says_so(page, looker):
+    query = "SELECT 10000000000000000000 + number*2048 AS a, 1 AS b FROM numbers(2)"
+    await ask(page, looker, query)
+    await expect(page.locator("#chart-told")).to_have_text(
+        "No chart: the values of a are too near to each other."
+    )
+    await expect(page.locator("#answer-chart")).to_be_hidden()
+    assert await page.locator("#answer-table td").all_inner_texts() == [
+        "10000000000000000000", "1", "10000000000000002048", "1",
+    ]  # fmt: skip
+
+    far = (
+        "number",
+        "10000000000000000000 + number * 100000000",
+        "(number * 2 - 1) * 1.7e308",
+        "number * 1e-300",
+    )
+    for places in far:
+        query = f"SELECT {places} AS a, 1.79e308 AS b, NULL AS c FROM numbers(2)"
+        await page.get_by_label("Question").fill(query)
+        await page.get_by_role("button", name="Ask").click()
+        await expect(page.get_by_role("img", name="b by a, as a chart")).to_be_visible()
+        await expect(page.locator("#chart-told")).to_be_empty()
+
+
 async def test_a_format_in_the_question_is_told_as_what_the_page_cannot_show(page, looker):
     for name in ("CSV", "TSV", "JSON", "TSVWithNames"):
         await ask(page, looker, f"SELECT 1 AS a, 'b' AS b FORMAT {name}")

@@ -25,6 +25,14 @@ const bars = (label, name) => ({
 const last = (list) => list[list.length - 1];
 const widthOf = (places) => (places.length > 1 ? last(places) - places[places.length - 2] : DAY);
 
+const NEAREST = 1e-12; // of their size: nearer, and steps from tick to tick come to nothing, so that ticks never end
+
+// Whether places, in order, are far enough from each other for a chart.
+export const areApart = (places) => {
+  const [least, most] = [places[0], last(places)];
+  return (most - least) / Math.max(Math.abs(least), Math.abs(most)) >= NEAREST;
+};
+
 // The bar whose column the pointer is in; null: none.
 const under = (plot, places) => {
   if (!(plot.cursor.left >= 0)) return null;

@@ -28,6 +28,10 @@ const drawChart = ({ meta, data }) => {
   if (rows.length < 2) return;
   rows.sort((one, other) => one[0] - other[0]);
   const columns = rows[0].map((_, column) => rows.map((row) => row[column]));
+  if (!chart.areApart(columns[0])) {
+    byId("chart-told").textContent = `No chart: the values of ${first.name} are too near to each other.`;
+    return;
+  }
   const drawn = places.map((place) => meta[place]);
   const box = byId("answer-chart");
   box.hidden = false;
@@ -54,6 +58,7 @@ export const clear = () => {
   plot?.destroy();
   plot = answer = null;
   byId("answer-chart").hidden = true;
+  byId("chart-told").textContent = "";
   byId("answer-table").replaceChildren();
 };
 
