@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.system.looker import POPPIES, Looker, in_overview, range_of, screenshot, sign_in
+from tests.system.test_page_looks import violations
 
 WHOLE = re.compile(r"\d[\d,]*")
 
@@ -236,6 +237,32 @@ async def test_a_bar_shows_the_images_of_its_amounts_and_a_bucket_those_of_its_t
     link = page.locator("#behind-list a").first  # the image that was sent is the newest
     assert (await link.get_attribute("href")).startswith("blob:")
     assert await link.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 640
+
+
+async def test_the_bars_can_be_chosen_with_keys_in_a_table_of_them(page, looker, expected):
+    expected.append("404")  # these images were measured elsewhere
+    await page.emulate_media(reduced_motion="reduce")
+    given = await in_overview(page, looker)
+    counts = looker.ask("/v1/statistics/distribution", **given, bins=100)["bins"]
+    bars = [number for number, count in enumerate(counts) if count]
+
+    await page.locator("summary", has_text="The bars in a table").focus()
+    await page.keyboard.press("Enter")
+
+    rows = await page.locator("#bar-rows tr").all_inner_texts()
+    assert [row.split("\t")[:2] for row in rows] == [
+        [f"{number} % to {number + 1} %", f"{counts[number]:,}"] for number in bars
+    ]
+    assert await violations(page) == []
+    await page.keyboard.press("Tab")  # to the table, which scrolls
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    name = f"Show the images with {bars[1]} % to {bars[1] + 1} %"
+    await expect(page.get_by_role("button", name=name)).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#behind-title")).to_be_focused()
+    await expect(page.locator("#behind-title")).to_contain_text(f"{bars[1]}.00 % to {bars[1] + 1}.00 %")
+    await expect(page.locator("#behind-list li")).to_have_count(min(counts[bars[1]], 12))
 
 
 @pytest.mark.parametrize("place", [0.1, 0.9])

@@ -1,5 +1,6 @@
 // Images by amount of red, and a line to try thresholds with: counts at once, alerts when it comes to rest.
 import { Problem, ask } from "./api.js";
+import * as barRows from "./barrows.js";
 import { copied } from "./clipboard.js";
 import { few, percent, whole } from "./format.js";
 import * as line from "./line.js";
@@ -61,22 +62,29 @@ const svg = (name, given) => {
   return made;
 };
 
+const nameOf = (number) => `${number} % to ${number + 1} %`;
+const choose = (number) => chosen({ low: number / BARS, high: (number + 1) / BARS });
+
 // What is seen of a bar, and the whole column above it, which can be chosen.
 const bar = (count, most, number) => {
   const height = count && Math.max(0.7, (count / most) * 100);
   const drawn = svg("rect", { class: "drawn", x: number + 0.05, y: 100 - height, width: 0.9, height });
   const reach = svg("rect", { class: "reach", x: number, y: 0, width: 1, height: 100 });
   const title = svg("title", {});
-  title.textContent = `${number} % to ${number + 1} %: ${whole(count)} images`;
+  title.textContent = `${nameOf(number)}: ${whole(count)} images`;
   reach.append(title);
-  if (count) reach.addEventListener("click", () => chosen({ low: number / BARS, high: (number + 1) / BARS }));
+  if (count) reach.addEventListener("click", () => choose(number));
   return [drawn, reach];
 };
+
+// The bars in a table, for those who choose with keys; amounts without images are not in it.
+const rowsOf = (counts) => counts.flatMap((count, number) =>
+  (count ? [barRows.row([nameOf(number), whole(count)], `with ${nameOf(number)}`, count, () => choose(number))] : []));
 
 export const clear = () => {
   turn += 1;
   range = null;
-  byId("bars").replaceChildren();
+  for (const id of ["bars", "bar-rows"]) byId(id).replaceChildren();
   for (const id of ["over", "would-alert", "preview-wrong"]) byId(id).textContent = "";
 };
 
@@ -90,6 +98,7 @@ export const show = ({ bins, images }, asked) => {
     bins.slice(number * width, (number + 1) * width).reduce((sum, count) => sum + count, 0));
   const most = Math.max(1, ...counts);
   byId("bars").replaceChildren(...counts.flatMap((count, number) => bar(count, most, number)));
+  byId("bar-rows").replaceChildren(...rowsOf(counts));
   moved(line.value());
   rested(line.value());
 };

@@ -1,6 +1,7 @@
 // Images by time: a chart, the same as a table, and the way to the images behind a bucket.
+import * as barRows from "./barrows.js";
 import * as chart from "./chart.js";
-import { element, percent, time, whole } from "./format.js";
+import { percent, time, whole } from "./format.js";
 
 const MOST_ROWS = 1_000; // of the table
 const byId = (id) => document.getElementById(id);
@@ -16,13 +17,10 @@ const told = (item, zone, threshold) => {
 };
 
 const row = (item, zone) => {
-  const look = element("button", { type: "button", textContent: "Show" });
-  look.setAttribute("aria-label", `Show the images from ${nameOf(item, zone)}`);
-  look.disabled = item.images === 0;
-  look.addEventListener("click", () => chosen(item.start, item.end, nameOf(item, zone)));
+  const name = nameOf(item, zone);
   const shares = item.images ? [percent(item.red_mean), percent(item.red_max)] : ["–", "–"];
-  const cells = [nameOf(item, zone), whole(item.images), whole(item.over[0]), ...shares, look];
-  return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
+  const cells = [name, whole(item.images), whole(item.over[0]), ...shares];
+  return barRows.row(cells, `from ${name}`, item.images, () => chosen(item.start, item.end, name));
 };
 
 // Where bars begin, in seconds. The first bucket is cut to the range; it is drawn as wide as the next.
