@@ -15,7 +15,7 @@ from red_stats.store.sql.dialect import Plain
 from red_stats.store.sql.errors import SqlRefused
 from red_stats.store.sql.functions import takes_function
 from red_stats.store.sql.growth import check_growth
-from red_stats.store.sql.reading import parsed, placed, safely
+from red_stats.store.sql.reading import parsed, placed, safely, wrap
 from red_stats.store.sql.sources import check_table, put_rows
 
 #: Arguments that are no name, whatever the engine does with them.
@@ -83,7 +83,7 @@ def _keep_from_functions(call: exp.Expr) -> None:
         while isinstance(value, (exp.Paren, exp.Alias)):
             value = value.this
         if not isinstance(value, _NO_NAMES):
-            value.replace(exp.Anonymous(this="identity", expressions=[value.copy()]))
+            wrap(value, "identity")
 
 
 def _put_constant(call: exp.Expr, value: str) -> None:

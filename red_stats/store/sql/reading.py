@@ -65,6 +65,13 @@ def placed(node: exp.Expr) -> Iterator[None]:
         raise SqlRefused(refused.reason, str(refused), min(starts, default=None)) from None
 
 
+def wrap(value: exp.Expr, name: str, *more: exp.Expr) -> None:
+    """Put a call around a value, which stays the node that it is: what is within is worked on, too."""
+    call = exp.Anonymous(this=name)
+    value.replace(call)
+    call.set("expressions", [value, *more])
+
+
 def _position_of(error: Exception, text: str) -> int | None:
     """Where in the text sqlglot stumbled: it names the line, and the column behind the word."""
     found = getattr(error, "errors", None)

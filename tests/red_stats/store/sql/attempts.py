@@ -308,6 +308,8 @@ NAMES = [
     "SELECT arrayMap((SELECT 1 AS file), ['{host}'])",
     "SELECT arrayMap((filesystemAvailable AS g), [1])",
     "SELECT arrayMap(hostName, [1])",
+    "SELECT arrayConcat([arrayMap(file, ['{host}'])][1])",
+    "SELECT arraySlice((SELECT arrayMap(file, ['{host}'])), 1)",
     "SELECT arrayMap(getSetting, ['log_comment'])",
 ]
 #: What would tell whether eve has such a row, if a name alone were a table.
