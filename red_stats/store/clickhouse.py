@@ -24,6 +24,7 @@ from red_stats.store.disk_guard import DiskGuard, free_bytes
 from red_stats.store.memory_file import SUPPORTED, MemoryFile
 from red_stats.store.queries import DATABASE
 from red_stats.store.sql.errors import SqlFailed, failed
+from red_stats.store.sql.limits import NEWER
 from red_stats.store.sql.questions import SqlQuestion
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Store:
         self._epoch = 0
         self._guard: DiskGuard | None = None
         self._types: dict[str, Mapping[str, str]] = {}
+        self._unknown: frozenset[str] | None = None
 
     @classmethod
     def in_folder(cls, folder: Path, *, min_free_bytes: int = 1 << 30) -> "Store":
@@ -158,8 +160,9 @@ class Store:
             SqlFailed: the engine refused it, or it reached a limit.
             StoreError: the store is away.
         """
+        settings = self._known(question.settings)
         with self._call(), _as_store_error():
-            client = self._connected(settings=dict(question.settings))
+            client = self._connected(settings=settings)
             try:
                 return bytes(client.raw_query(question.sql, fmt=question.format))
             except Exception as error:  # chDB raises several kinds
@@ -167,6 +170,13 @@ class Store:
                 raise said or error from error
             finally:
                 client.close()
+
+    def _known(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings but those of NEWER that a server does not know: it has not what they switch off."""
+        if self._unknown is None:
+            found = {name for [name] in self.query("SELECT name FROM system.settings")}
+            self._unknown = NEWER - found
+        return {name: value for name, value in settings.items() if name not in self._unknown}
 
     def command(self, sql: str) -> Any:
         """Run one statement.

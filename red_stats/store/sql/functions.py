@@ -1,7 +1,8 @@
 """The functions that SQL of clients may call: what analysis needs, and nothing that knows of the server.
 
 Nor what works on one value or state for long without looking at the time: distances by edits, rankCorr,
-`has` and its like, which search a long array for every row.
+`has` and its like, which search a long array for every row, and what goes through a text for every letter
+of it. Of what is left, `searching.py` bounds what searches.
 """
 
 from typing import Final
@@ -31,7 +32,7 @@ _WINDOW: Final = """
 _SCALARS: Final = """
     if multiIf coalesce ifNull nullIf isNull isNotNull assumeNotNull toNullable isNaN isFinite isInfinite
     ifNotFinite isZeroOrNull not xor equals notEquals less greater lessOrEquals greaterOrEquals like
-    notLike ilike notILike greatest least transform materialize identity toTypeName
+    notLike greatest least transform materialize identity toTypeName
 
     plus minus multiply divide intDiv intDivOrZero modulo moduloOrZero positiveModulo negate abs sign gcd
     lcm bitAnd bitOr bitXor bitNot bitShiftLeft bitShiftRight bitCount bitTest e pi exp exp2 exp10 log
@@ -69,11 +70,11 @@ _SCALARS: Final = """
     length empty notEmpty lengthUTF8 lower upper lowerUTF8 upperUTF8 reverse reverseUTF8 concat
     concatWithSeparator substring substr mid substringUTF8 substringIndex left right leftUTF8 rightUTF8
     leftPad rightPad lpad rpad repeat space trim trimLeft trimRight trimBoth ltrim rtrim startsWith
-    endsWith startsWithUTF8 endsWithUTF8 position positionUTF8 positionCaseInsensitive locate
-    countSubstrings hasToken hasSubsequence match extract extractAll extractGroups countMatches
-    regexpExtract replace replaceAll replaceOne replaceRegexpOne replaceRegexpAll translate splitByChar
-    splitByString splitByRegexp splitByWhitespace alphaTokens arrayStringConcat format ascii initcap
-    isValidUTF8 toValidUTF8 normalizeUTF8NFC formatReadableSize formatReadableQuantity
+    endsWith startsWithUTF8 endsWithUTF8 position positionUTF8 locate
+    countSubstrings hasToken hasSubsequence match extract extractGroups
+    regexpExtract replace replaceAll replaceOne translate splitByChar
+    splitByString splitByWhitespace alphaTokens arrayStringConcat format ascii initcap
+    isValidUTF8 toValidUTF8 formatReadableSize formatReadableQuantity
     formatReadableTimeDelta formatReadableDecimalSize base64Encode base64Decode tryBase64Decode hex unhex
     bin unbin ngrams tokens soundex ngramDistance
 

@@ -16,6 +16,7 @@ from red_stats.store.sql.errors import SqlRefused
 from red_stats.store.sql.functions import takes_function
 from red_stats.store.sql.growth import check_growth
 from red_stats.store.sql.reading import parsed, placed, safely, wrap
+from red_stats.store.sql.searching import bound_searches
 from red_stats.store.sql.sources import check_table, put_rows
 
 #: Arguments that are no name, whatever the engine does with them.
@@ -66,6 +67,7 @@ def judge(text: str, client_id: str, values: Mapping[str, str | None], *, driver
         raise SqlRefused("too_long", "The values of parameters, where the text names them, are too long.")
     for parameter in placeholders:
         _put_value(parameter, values)
+    bound_searches(tree)
     return Judged(_generated(tree), format, used)
 
 

@@ -33,9 +33,12 @@ _ALWAYS: Final[dict[str, str | int]] = {
     "output_format_write_statistics": 0,  # they count rows of others
     "max_block_size": 8192,  # the time is looked at between blocks
     "max_joined_block_size_rows": 8192,
+    "enable_lazy_columns_replication": 0,  # rows would share a value, which costs no memory and much time
     "use_variant_as_common_type": 0,  # types grow by it
     "max_query_size": 1 << 20,  # values stand in the text
 }
+#: Of these, what servers that are still in use do not know.
+NEWER: Final = frozenset(["enable_lazy_columns_replication"])
 
 
 def settings_of(

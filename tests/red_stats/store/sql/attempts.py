@@ -340,3 +340,43 @@ MEMBERSHIP = [
     "SELECT 1 FROM numbers(1) HAVING 'eve' IN red.deliveries",
     "SELECT 1 FROM numbers(1) AS a JOIN numbers(1) AS b ON a.number = b.number AND 'eve' IN red.deliveries",
 ]
+
+LONG = "(SELECT repeat(repeat('a', 1000), 20000))"
+BITS = "(SELECT arrayStringConcat(arrayMap(x -> bin(cityHash64(x)), range(1000))) AS x) AS t"
+#: What went on for minutes and longer in one block of rows, where the engine looks at no clock.
+SLOW = [
+    "SELECT positionCaseInsensitive(repeat(repeat('a', 1000), 100), concat(repeat('a', 50000), 'b'))",
+    "SELECT ilike(repeat(repeat('a', 1000), 100), concat('%', repeat('a', 50000), 'b%'))",
+    "SELECT repeat(repeat('a', 1000), 100) ILIKE concat('%', repeat('a', 50000), 'b%')",
+    f"SELECT {LONG} ILIKE '%{'a' * 200}b%'",
+    f"SELECT {LONG} NOT ILIKE '%a%{'a' * 200}b%'",
+    "SELECT countMatches(repeat('a', 100000), 'a.*b|a')",
+    "SELECT extractAll(repeat('a', 100000), 'a.*b|a')",
+    "SELECT splitByRegexp('a.*b|a', repeat('a', 100000))",
+    "SELECT replaceRegexpAll(repeat('a', 100000), 'a.*b|a', 'x')",
+    "SELECT normalizeUTF8NFC(concat('a', repeat('\u0301\u0323', 80000)))",
+    f"SELECT match(x, '(0|1)*1(0|1){{200}}x') FROM {BITS}",
+    f"SELECT match(x, '((0|1){{9}}){{30}}x') FROM {BITS}",
+    f"SELECT x LIKE '%1{'_' * 200}x%' FROM {BITS}",
+    "SELECT arrayMap(y -> match(y, '1[01]{90}x'), [x]) FROM (SELECT '1' AS x) AS t",
+    "SELECT match(arrayJoin([x]), '1[01]{90}x') FROM (SELECT '1' AS x) AS t",
+    "SELECT match(y, '1[01]{90}x') FROM (SELECT '1' AS x) AS t ARRAY JOIN [x] AS y",
+    f"SELECT sum(match({LONG}, concat('b', toString(number)))) FROM numbers(8192)",
+    f"SELECT sum({LONG} LIKE concat('%b', toString(number))) FROM numbers(8192)",
+    f"SELECT sum(position({LONG}, toString(number))) FROM numbers(8192)",
+    f"SELECT sum(locate(toString(number), {LONG})) FROM numbers(8192)",
+    f"SELECT sum(countSubstrings({LONG}, toString(number))) FROM numbers(8192)",
+    f"SELECT sum(hasSubsequence({LONG}, toString(number))) FROM numbers(8192)",
+    f"SELECT sum(length(replaceAll({LONG}, substring('aa', 1, number % 2 + 1), ''))) FROM numbers(8192)",
+    f"SELECT sum(length(substringUTF8({LONG}, number + 9000000, 1))) FROM numbers(8192)",
+    "SELECT sum(JSONExtractInt((SELECT concat('[', repeat('1,', 900000), '1]')), number + 800000))"
+    " FROM numbers(8192)",
+    "SELECT sum(length(arrayIntersect((SELECT range(1000000)), [number]))) FROM numbers(8192)",
+    "SELECT sum(mapContains(mapFromArrays(range(90000), range(90000)), number + 90000)) FROM numbers(8192)",
+    "SELECT sum(m[number + 900000])"
+    " FROM (SELECT number, (SELECT mapFromArrays(range(99999), range(99999))) AS m FROM numbers(8192)) AS t",
+    "SELECT arraySum(arrayMap(k -> mapContains(m, k), range(60000)))"
+    " FROM (SELECT mapFromArrays(range(60000), range(60000)) AS m) AS t",
+    "SELECT sum(number + 512000 IN (range(512000))) FROM numbers(8192)",
+    "SELECT sum(number + 512000 IN arrayMap(x -> x, range(512000))) FROM numbers(8192)",
+]

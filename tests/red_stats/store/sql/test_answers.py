@@ -132,6 +132,41 @@ def test_a_value_is_no_part_of_the_text(ask):
         ask("SELECT 1", x="1")
 
 
+@pytest.mark.parametrize(
+    ("condition", "count"),
+    [
+        ("image_id LIKE 'anna%'", 3),
+        ("image_id LIKE concat('%', {x:String}, '%')", 3),
+        ("image_id LIKE '%' || {x:String} || '%'", 3),
+        ("image_id LIKE '%_imag_'", 3),
+        ("image_id ILIKE 'ANNA%'", 3),
+        ("image_id NOT ILIKE 'ANNA%'", 0),
+        ("lower(image_id) LIKE lower('%IMAGE')", 3),
+        ("match(image_id, '^[a-z]{4}-(image|x)$')", 3),
+        ("match(image_id, {x:String})", 3),
+        ("extract(image_id, '-(.*)$') = 'image'", 3),
+        ("position(image_id, {x:String}) = 6", 3),
+        ("position(image_id, client_id) = 1", 3),
+        ("client_id IN (lower('ANNA'))", 3),
+        ("['x', 'anna'][toUInt8(2)] = client_id AND map('a', client_id)['a'] = client_id", 3),
+    ],
+)
+def test_what_people_search_for_is_found(condition, count, ask):
+    values = {"x": "image"} if "{x:" in condition else {}
+    assert ask(f"SELECT count() FROM measurements WHERE {condition}", **values) == f"{count}\n"
+
+
+def test_a_column_is_called_by_what_was_written(ask):
+    found = ask(
+        "SELECT match(image_id, 'a'), position(image_id, client_id), red FROM measurements", format="JSON"
+    )
+    assert [one["name"] for one in json.loads(found)["meta"]] == [
+        "match(image_id, 'a')",
+        "position(image_id, client_id)",
+        "red",
+    ]
+
+
 SMALL = Limits(seconds=0.5, memory=64 << 20, rows=1000, result_bytes=1 << 20)
 
 

@@ -1,5 +1,6 @@
 """Two fences, each of which holds while the other is switched off."""
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -10,7 +11,7 @@ from red_stats.store.sql.errors import SqlFailed, SqlRefused
 from red_stats.store.sql.functions import AGGREGATES, SCALARS
 from red_stats.store.sql.judge import judge
 from red_stats.store.sql.questions import SqlText, answer
-from tests.red_stats.store.sql.attempts import BOTH, JUDGE_ONLY, MEMBERSHIP, NAMES
+from tests.red_stats.store.sql.attempts import BOTH, JUDGE_ONLY, MEMBERSHIP, NAMES, SLOW
 
 VALUES = {"x": "eve' OR 1 --", "t": "red.measurements"}
 TRIED = (
@@ -111,6 +112,32 @@ def test_the_fences_can_fail(fence, store, ask_engine):
 def test_what_does_not_look_at_the_time_is_refused(name):
     with pytest.raises(SqlRefused):
         judge(f"SELECT {name}('a', 'b')", "anna", {})
+
+
+@pytest.mark.parametrize("text", SLOW)
+def test_no_search_goes_on_for_long_behind_the_limits(text, ask):
+    began = time.monotonic()
+    with suppress(SqlFailed, SqlRefused):
+        ask(text, limits=Limits(seconds=1))
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT positionCaseInsensitive('a', 'b')",
+        "SELECT countMatches('a', 'a')",
+        "SELECT match(x, x) FROM (SELECT 'a' AS x) AS t",
+        "SELECT x LIKE x FROM (SELECT 'a' AS x) AS t",
+        "SELECT match(x, '(0|1){90}') FROM (SELECT 'a' AS x) AS t",
+        "SELECT match(x, '(?:a{9}){12}') FROM (SELECT 'a' AS x) AS t",
+        f"SELECT x LIKE '%1{'_' * 100}' FROM (SELECT 'a' AS x) AS t",
+        "SELECT match(x)",
+    ],
+)
+def test_a_search_without_bounds_is_refused(text):
+    with pytest.raises(SqlRefused):
+        judge(text, "anna", {})
 
 
 def test_a_client_sees_its_own_rows_and_no_marker_rows(ask):

@@ -3,7 +3,9 @@
 import pytest
 
 from red_stats.domain.sql_limits import Limits
-from red_stats.store.sql.limits import settings_of
+from red_stats.store.clickhouse import Store, StoreError
+from red_stats.store.sql.limits import NEWER, settings_of
+from red_stats.store.sql.questions import SqlQuestion
 
 #: By law: the settings that keep it, and their values as the engine tells them.
 LAWS = {
@@ -16,6 +18,7 @@ LAWS = {
         "timeout_before_checking_execution_speed": "0",
         "max_block_size": "8192",
         "max_joined_block_size_rows": "8192",
+        "enable_lazy_columns_replication": "0",
     },
     "nothing goes to the disk": {
         "max_bytes_before_external_group_by": "0",
@@ -77,3 +80,25 @@ def test_no_part_of_the_answer_counts_rows_of_others(table, ask_engine):
     found = ask_engine(f"SELECT 1 FROM red.{table}", format="JSON")
     assert '"statistics"' not in found
     assert '"rows_read"' not in found
+
+
+def test_a_server_that_does_not_know_a_newer_setting_is_asked_without_it():
+    class Older(Store):
+        """A server as it is in deploy/, which keeps a value for each row anyway."""
+
+        def __init__(self):
+            super().__init__("chdb:///nowhere")
+            self.given = None
+
+        def query(self, sql, parameters=None):
+            return [(name,) for name in settings_of("anna", "n", GIVEN) if name not in NEWER]
+
+        def _connected(self, **options):
+            self.given = options["settings"]
+            raise StoreError("it is enough")
+
+    older = Older()
+    asked = settings_of("anna", "n", GIVEN)
+    with pytest.raises(StoreError, match="enough"):
+        older.answer(SqlQuestion("SELECT 1", "TSV", asked, ""))
+    assert asked.keys() - older.given.keys() == NEWER
