@@ -162,7 +162,8 @@ class Store:
         """
         settings = self._known(question.settings)
         with self._call(), _as_store_error():
-            client = self._connected(settings=settings)
+            # not the database of the session: a name alone would be a table, or a file, of that
+            client = self._connected(settings=settings, database=DATABASE)
             try:
                 return bytes(client.raw_query(question.sql, fmt=question.format))
             except Exception as error:  # chDB raises several kinds
@@ -268,7 +269,7 @@ class Store:
 
     def _connected(self, **options: Any) -> Any:
         where = {"interface": "chdb", "dsn": self.dsn} if self.embedded else self._server
-        return clickhouse_connect.get_client(**where, **options)
+        return clickhouse_connect.get_client(**{**where, **options})
 
     def _memory_file(self) -> MemoryFile:
         if not hasattr(self._local, "file"):

@@ -16,6 +16,7 @@ _OF_THE_TEXT: Final = frozenset([42, 43, 46, 47, 53, 62, 63, 179, 184, 207, 215,
 MOST: Final = 400  # characters of the engine's message
 
 TIMEOUT, MEMORY, ROWS_OR_BYTES = 159, 241, 396
+UNKNOWN_TABLE, READONLY = 60, 164
 
 
 class SqlRefused(Exception):
@@ -49,6 +50,8 @@ def failed(text: str, limits: str) -> SqlFailed | None:
     if not found:
         return None
     code = int(found[-1][1])
+    if code in (UNKNOWN_TABLE, READONLY):  # which of them it is tells of a file whether it is there
+        return SqlFailed(UNKNOWN_TABLE, "The engine cannot compute it (UNKNOWN_TABLE)")
     message = " ".join(_TAIL.sub("", text[found[-1].end() :]).split())
     message = _PATH.sub("...", _SCOPE.sub("", message))
     if code in (TIMEOUT, MEMORY, ROWS_OR_BYTES):

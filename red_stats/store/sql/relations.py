@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from red_common.events import CLIENT_ID
 from red_stats.domain.erasure import Erased
-from red_stats.store.queries import DATABASE, POSITION, kept
+from red_stats.store.queries import DATABASE, POSITION, Rebuilding, kept
 from red_stats.store.sql.dialect import Plain, quoted
 
 
@@ -137,10 +137,11 @@ def table_filters(client_id: str, erased: Erased) -> str:
     """The setting `additional_table_filters` that leaves the client's rows of every table of ours.
 
     Rows that have been erased do not show, though it takes a while until they are gone. Of tables that no
-    client knows, none show.
+    client knows, none show, nor of those that are made anew.
     """
     conditions = {name: f"{own_rows(client_id)}{kept(name, erased)}" for name in RELATIONS}
-    conditions |= dict.fromkeys(HIDDEN, "0")
+    hidden = (*HIDDEN, *(Rebuilding(name).beside for name in (*RELATIONS, *HIDDEN)))
+    conditions |= dict.fromkeys(hidden, "0")
     filters = (f"'{DATABASE}.{name}': {quoted(condition)}" for name, condition in conditions.items())
     return "{" + ", ".join(filters) + "}"
 

@@ -1,5 +1,7 @@
 """What a query reads from: which names are there, and the client's rows in their place."""
 
+from collections.abc import Iterator
+
 from sqlglot import exp
 
 from red_stats.store.queries import DATABASE
@@ -37,25 +39,45 @@ def _is_cte(table: exp.Table) -> bool:
         if isinstance(parent, exp.CTE):
             inside = parent
         if isinstance(parent, exp.With):
-            if _defines(parent, inside, table.name):
+            if _defines(parent, inside, table):
                 return True
         else:
             defined = parent.args.get("with_")
-            if defined is not None and defined is not child and _defines(defined, None, table.name):
+            if defined is not None and defined is not child and _defines(defined, None, table):
                 return True
         child = parent
     return False
 
 
-def _defines(defined: exp.With, inside: exp.CTE | None, name: str) -> bool:
+def _defines(defined: exp.With, inside: exp.CTE | None, table: exp.Table) -> bool:
+    """Whether it makes the name a table; one that it makes a value as well may be either to the engine."""
+    called = [cte for cte in defined.expressions if cte.alias == table.name]
+    if any(cte.args.get("scalar") or not isinstance(cte.this, exp.Query) for cte in called):
+        return False
     for cte in defined.expressions:
-        if cte is inside and not defined.args.get("recursive"):
-            return False
-        if cte.alias == name and isinstance(cte.this, exp.Query):
+        if inside is not None and cte is inside:
+            return (
+                cte.alias == table.name and bool(defined.args.get("recursive")) and _repeats(cte.this, table)
+            )
+        if cte.alias == table.name:
             return True
-        if cte is inside:
-            return False
     return False
+
+
+def _repeats(query: exp.Expr, table: exp.Table) -> bool:
+    """Whether the table stands behind the first SELECT of a UNION, where alone it is the query itself."""
+    if not isinstance(query, exp.Union):
+        return False
+    first: exp.Expr = query
+    while isinstance(first, (exp.SetOperation, exp.Subquery)):
+        first = first.this
+    return all(parent is not first for parent in _around(table))
+
+
+def _around(node: exp.Expr) -> Iterator[exp.Expr]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
 
 
 def put_rows(table: exp.Table, client_id: str) -> None:

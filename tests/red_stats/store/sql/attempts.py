@@ -380,3 +380,22 @@ SLOW = [
     "SELECT sum(number + 512000 IN (range(512000))) FROM numbers(8192)",
     "SELECT sum(number + 512000 IN arrayMap(x -> x, range(512000))) FROM numbers(8192)",
 ]
+
+
+HOST_FILE = '"a/../../../../../../../../etc/passwd"'
+#: What would make a name a table that WITH does not make one: of the database of the session, or a file.
+NO_TABLES = [
+    "WITH (SELECT 1) AS secrets SELECT * FROM secrets",
+    "WITH ((SELECT 'x' AS s)) AS secrets SELECT * FROM secrets",
+    "WITH (SELECT 1) AS secrets SELECT 'TOP' IN (SELECT * FROM secrets)",
+    "WITH (SELECT 1) AS secrets SELECT (SELECT s FROM secrets)",
+    "WITH secrets AS (SELECT 'x' AS s), (SELECT 1) AS secrets SELECT * FROM secrets",
+    "WITH RECURSIVE secrets AS (SELECT * FROM secrets) SELECT * FROM secrets",
+    "WITH RECURSIVE x AS (SELECT 1), secrets AS (SELECT (SELECT s FROM secrets) AS s) SELECT * FROM secrets",
+    "WITH RECURSIVE secrets AS (SELECT 1 AS s WHERE 'TOP' IN (SELECT s FROM secrets)) SELECT * FROM secrets",
+    "WITH RECURSIVE secrets AS (SELECT s FROM secrets UNION ALL SELECT 'x') SELECT * FROM secrets",
+    "WITH RECURSIVE secrets AS ((SELECT s FROM secrets UNION ALL SELECT 'x') UNION ALL SELECT 'y')"
+    " SELECT * FROM secrets",
+    "WITH RECURSIVE secrets AS (SELECT 'x' AS s EXCEPT SELECT s FROM secrets) SELECT * FROM secrets",
+    f"WITH (SELECT 1) AS {HOST_FILE} SELECT * FROM {HOST_FILE}",
+]

@@ -7,11 +7,11 @@ import pytest
 
 from red_stats.domain.sql_limits import Limits
 from red_stats.store.clickhouse import StoreError
-from red_stats.store.sql.errors import SqlFailed, SqlRefused
+from red_stats.store.sql.errors import UNKNOWN_TABLE, SqlFailed, SqlRefused, failed
 from red_stats.store.sql.functions import AGGREGATES, SCALARS
 from red_stats.store.sql.judge import judge
 from red_stats.store.sql.questions import SqlText, answer
-from tests.red_stats.store.sql.attempts import BOTH, JUDGE_ONLY, MEMBERSHIP, NAMES, SLOW
+from tests.red_stats.store.sql.attempts import BOTH, HOST_FILE, JUDGE_ONLY, MEMBERSHIP, NAMES, NO_TABLES, SLOW
 
 VALUES = {"x": "eve' OR 1 --", "t": "red.measurements"}
 TRIED = (
@@ -73,6 +73,57 @@ def test_judging_holds_without_the_filters_of_the_engine(text, store, places, as
 def test_a_name_alone_is_no_table(text, ask_engine):
     with pytest.raises((SqlRefused, SqlFailed)):
         ask_engine(judge(text, "anna", {}).sql, "additional_table_filters")
+
+
+@pytest.fixture(scope="module")
+def _secrets(store):
+    """A table of somebody else's in the database of every session, which has no filter of ours."""
+    store.command("CREATE TABLE default.secrets (s String) ENGINE = MergeTree ORDER BY s")
+    store.command("INSERT INTO default.secrets VALUES ('TOP')")
+    yield
+    store.command("DROP TABLE default.secrets")
+
+
+@pytest.mark.parametrize("text", NO_TABLES)
+def test_what_with_does_not_define_as_a_table_is_none(text):
+    with pytest.raises(SqlRefused) as refused:
+        judge(text, "anna", {})
+    assert refused.value.reason in ("table", "name")
+
+
+@pytest.mark.usefixtures("_secrets")
+@pytest.mark.parametrize("text", [*NO_TABLES, "SELECT * FROM secrets", f"SELECT * FROM {HOST_FILE}"])
+def test_a_name_alone_is_no_table_of_the_session(text, ask_engine):
+    with suppress(SqlFailed):
+        assert ask_engine(text).strip() in ("x", "0")
+
+
+@pytest.mark.parametrize("name", [HOST_FILE, '"a/../../../../../../../../etc/no such file"'])
+def test_a_name_of_a_file_is_no_table(name, ask_engine):
+    with pytest.raises(SqlFailed) as refused:
+        ask_engine(f"SELECT * FROM {name}")
+    assert refused.value.code == UNKNOWN_TABLE
+
+
+def test_a_table_of_ours_is_filtered_under_its_short_name_too(store, ask_engine):
+    assert ask_engine("SELECT count(), uniqExact(client_id) FROM measurements") == "3\t1\n"
+    store.command("CREATE TABLE red.measurements_rebuilt AS red.measurements")
+    try:
+        store.command("INSERT INTO red.measurements_rebuilt SELECT * FROM red.measurements")
+        assert ask_engine("SELECT count() FROM red.measurements_rebuilt") == "0\n"
+    finally:
+        store.command("DROP TABLE red.measurements_rebuilt")
+
+
+def test_no_error_tells_a_file_of_the_host_from_one_that_is_not_there():
+    errors = [
+        failed(f"Code: {code}. DB::Exception: {said} ({name})", "")
+        for code, said, name in (
+            (60, "Unknown table a", "UNKNOWN_TABLE"),
+            (164, "Cannot create a in readonly mode", "READONLY"),
+        )
+    ]
+    assert len({(error.code, str(error)) for error in errors}) == 1
 
 
 @pytest.mark.parametrize("text", BOTH)
