@@ -39,6 +39,7 @@ def parsed(text: str) -> exp.Query:
 
 def _tokens(text: str) -> list[Token]:
     tokens = Plain().tokenize(text)
+    _check_values(tokens)
     depth = deepest = run = longest = brackets = 0
     for token in tokens:
         if token.token_type == TokenType.STRING and _HIGH_BYTE.search(text[token.start : token.end + 1]):
@@ -52,6 +53,14 @@ def _tokens(text: str) -> list[Token]:
     if len(tokens) > MOST_TOKENS or deepest > MOST_NESTED or brackets > MOST_BRACKETS or longest > MOST_RUN:
         raise SqlRefused("too_complex", "The text has too many words or is nested too deeply.")
     return tokens
+
+
+def _check_values(tokens: list[Token]) -> None:
+    """Refuse `(VALUES ...)`: as a tree it is the same as the call, which takes other brackets for rows."""
+    for before, token, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.token_type == TokenType.VALUES and before.text == behind.text == "(":
+            detail = "(VALUES ...) is not read here: write FROM values((1, 2), (3, 4))."
+            raise SqlRefused("not_allowed", detail, token.start)
 
 
 @contextmanager

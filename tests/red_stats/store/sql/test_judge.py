@@ -63,6 +63,25 @@ def test_a_name_is_a_table_only_where_with_defines_it(text):
         judge(text, "anna", {})
 
 
+@pytest.mark.parametrize(
+    "rows", ["(VALUES (1, 2))", "(VALUES (1), (2))", "((values (1, 2), (3, 4)))", "( /* */ VALUES(1))"]
+)
+def test_values_in_parentheses_are_refused_and_not_read_as_other_rows(rows):
+    for text in (f"SELECT * FROM {rows}", f"SELECT * FROM {rows} AS t", f"WITH t AS {rows} SELECT * FROM t"):
+        with pytest.raises(SqlRefused, match=r"FROM values\(\(1, 2\), \(3, 4\)\)") as refused:
+            judge(text, "anna", {})
+        assert refused.value.position == text.lower().index("values")
+
+
+def test_values_that_are_called_are_the_rows_that_were_written(store):
+    for text, rows in (
+        ("SELECT * FROM values((1, 2), (3, 4))", [(1, 2), (3, 4)]),
+        ("SELECT * FROM values((1, 2))", [(1, 2)]),
+        ("SELECT * FROM VALUES('a UInt8, b UInt8', (1, 2))", [(1, 2)]),
+    ):
+        assert store.query(judge(text, "anna", {}).sql) == rows
+
+
 def test_a_format_in_the_text_is_taken_off():
     judged = judge("SELECT 1 FORMAT CSV", "anna", {})
     assert (judged.sql, judged.format) == ("SELECT 1", "CSV")
