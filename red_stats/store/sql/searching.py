@@ -19,6 +19,7 @@ from red_stats.store.sql.reading import wrap
 
 MOST_SEEN: Final = 512  # bytes of a text that a regular expression sees
 MOST_OF_PATTERN: Final = 100  # its characters and what it counts, as often as groups are counted
+MOST_OF_PATTERNS: Final = 200  # of all of them
 _REGEXPS: Final = frozenset(("match", "extract", "extractgroups", "regexpextract"))
 _LIKES: Final = frozenset(("like", "notlike"))
 #: By function, which arguments are searched, or walked through, for every row; None: all.
@@ -78,9 +79,12 @@ def _answering(tree: exp.Expr) -> exp.Expr:
 def _bound(tree: exp.Expr) -> None:
     _without_ilike(tree)
     has_more_rows = any(map(_makes_rows, tree.walk()))
+    size = 0
     for node in list(tree.walk()):
         if (of_pattern := _of_pattern(node)) is not None:
-            _bound_pattern(node, *of_pattern, has_more_rows)
+            size += _bound_pattern(node, *of_pattern, has_more_rows)
+    if size > MOST_OF_PATTERNS:
+        raise SqlRefused("pattern", f"All patterns have at most {MOST_OF_PATTERNS} characters.")
     for node in list(tree.walk()):
         if isinstance(node, exp.Bracket):
             if not all(map(_is_written, node.expressions)):
@@ -116,23 +120,26 @@ def _of_pattern(node: exp.Expr) -> tuple[exp.Expr, exp.Expr, bool] | None:
 
 def _bound_pattern(
     node: exp.Expr, text: exp.Expr, pattern: exp.Expr, is_regexp: bool, has_more_rows: bool
-) -> None:
+) -> int:
+    """Bound one search; how much it has of what all of them may have."""
     if not _is_written(pattern):
         raise SqlRefused("pattern", "A pattern must be written out, or made of parameters by concat or ||.")
     written = "".join(_strings(pattern))
     if not is_regexp and not re.search("%.*_", written, re.DOTALL):
-        return  # one search, or one step a letter
-    if _size_of(written) > MOST_OF_PATTERN:
+        return 0  # one search, or one step a letter
+    size = _size_of(written)
+    if size > MOST_OF_PATTERN:
         raise SqlRefused(
             "pattern", f"A pattern has at most {MOST_OF_PATTERN} characters, with what it counts."
         )
     if _is_written(text):
-        return
+        return 0
     if has_more_rows or node.find_ancestor(exp.Lambda):
         raise SqlRefused(
             "pattern", "Regular expressions do not go with x -> ..., arrayJoin, ARRAY JOIN and WITH FILL."
         )
     wrap(text, "left", exp.Literal.number(MOST_SEEN))
+    return size
 
 
 def _size_of(pattern: str) -> int:
