@@ -15,7 +15,7 @@ from red_stats.tables.partition_state import PartitionStates
 log = logging.getLogger(__name__)
 
 PAUSE: Final = 0.02  # seconds after a transaction, since each costs Kafka 4 ms
-ENOUGH: Final = 16  # updates end the pause: a POST keeps its place until its outcome is committed
+ENOUGH: Final = 24  # updates end the pause: a POST keeps its place until its outcome is committed
 RETRY_SECONDS: Final = 1.0
 
 Requeue = Callable[[int, Iterable[Row]], None]
