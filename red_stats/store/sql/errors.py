@@ -17,6 +17,7 @@ MOST: Final = 400  # characters of the engine's message
 
 TIMEOUT, MEMORY, ROWS_OR_BYTES = 159, 241, 396
 UNKNOWN_TABLE, READONLY = 60, 164
+THROWN = 395  # by `throwIf`, which clients cannot call
 
 
 class SqlRefused(Exception):
@@ -52,6 +53,10 @@ def failed(text: str, limits: str) -> SqlFailed | None:
     code = int(found[-1][1])
     if code in (UNKNOWN_TABLE, READONLY):  # which of them it is tells of a file whether it is there
         return SqlFailed(UNKNOWN_TABLE, "The engine cannot compute it (UNKNOWN_TABLE)")
+    if code == THROWN:
+        return SqlFailed(
+            code, "A regular expression, or LIKE with % before _, met a text that is too long: use left()."
+        )
     message = " ".join(_TAIL.sub("", text[found[-1].end() :]).split())
     message = _PATH.sub("...", _SCOPE.sub("", message))
     if code in (TIMEOUT, MEMORY, ROWS_OR_BYTES):

@@ -1,6 +1,6 @@
 """What searches a value for long: the engine looks at no clock until a block of rows is done.
 
-A pattern must be written out, and regular expressions see the beginning of a text. A value that all rows
+A pattern must be written out, and a regular expression refuses a long text. A value that all rows
 share costs its memory but once, and is searched for every row: where that matters it is made a value of each
 row, so that the limit of memory bounds the work.
 """
@@ -17,7 +17,7 @@ from red_stats.store.sql.dialect import Plain
 from red_stats.store.sql.errors import SqlRefused
 from red_stats.store.sql.reading import wrap
 
-MOST_SEEN: Final = 512  # bytes of a text that a regular expression sees
+MOST_SEEN: Final = 512  # bytes of a text that a regular expression may see
 MOST_OF_PATTERN: Final = 100  # its characters and what it counts, as often as groups are counted
 MOST_OF_PATTERNS: Final = 200  # of all of them
 _REGEXPS: Final = frozenset(("match", "extract", "extractgroups", "regexpextract"))
@@ -138,8 +138,24 @@ def _bound_pattern(
         raise SqlRefused(
             "pattern", "Regular expressions do not go with x -> ..., arrayJoin, ARRAY JOIN and WITH FILL."
         )
-    wrap(text, "left", exp.Literal.number(MOST_SEEN))
+    _refuse_long(text)
     return size
+
+
+def _refuse_long(text: exp.Expr) -> None:
+    """Have the engine give up at a text that is too long (`errors.THROWN`); it stands there but once."""
+    name = exp.Identifier(this="text", quoted=False)
+    is_long = _call("greater", _call("length", exp.Column(this=name.copy())), exp.Literal.number(MOST_SEEN))
+    zero = _call("throwIf", _call("ifNull", is_long, exp.Literal.number(0)))
+    body = _call("substring", exp.Column(this=name.copy()), _call("plus", exp.Literal.number(1), zero))
+    array = _call("array")
+    looked_at = _call("arrayMap", exp.Lambda(this=body, expressions=[name]), array)
+    text.replace(_call("arrayElement", looked_at, exp.Literal.number(1)))
+    array.set("expressions", [text])
+
+
+def _call(name: str, *given: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this=name, expressions=list(given))
 
 
 def _size_of(pattern: str) -> int:

@@ -156,6 +156,22 @@ def test_what_people_search_for_is_found(condition, count, ask):
     assert ask(f"SELECT count() FROM measurements WHERE {condition}", **values) == f"{count}\n"
 
 
+@pytest.mark.parametrize(
+    "search", ["match({}, 'b$')", "extract({}, 'b$') = 'b'", "{} LIKE '%a_b'", "{} NOT LIKE '%a_b'"]
+)
+def test_a_text_too_long_to_search_is_refused_and_none_is_cut_in_silence(search, ask):
+    text = "concat(repeat('a', number), 'ab')"
+    found = "0" if "NOT" in search else "1"
+    asked = f"SELECT {search.format(text)} FROM numbers(510, 1)"
+    assert ask(asked) == f"{found}\n"
+
+    with pytest.raises(SqlFailed, match="too long"):
+        ask(asked.replace("510", "511"))
+
+    assert ask(f"SELECT {search.format(f'right({text}, 3)')} FROM numbers(5000, 1)") == f"{found}\n"
+    assert ask(f"SELECT {search.format(f'nullIf({text}, {text})')} FROM numbers(1)") in ("\\N\n", "0\n")
+
+
 def test_a_column_is_called_by_what_was_written(ask):
     found = ask(
         "SELECT match(image_id, 'a'), position(image_id, client_id), red FROM measurements", format="JSON"
