@@ -29,6 +29,26 @@ class Taken(NamedTuple):
     rows: list[Row]
 
 
+class RowRoom:
+    """Room for the rows that one transaction makes, beside those of the table."""
+
+    def __init__(self, tables: DeliverTables, limits: Limits) -> None:
+        self._pending = tables.pending
+        self._limits = limits
+        self._endpoints, self._clients = Counter[str](), Counter[str]()
+
+    def is_left(self, row: Row) -> bool:
+        """Whether the endpoint and the client of a row may have one more."""
+        of_endpoint, of_client = self._pending.counts(row.client_id, row.subscription_id)
+        of_endpoint += self._endpoints[row.subscription_id]
+        return backlogs.room(of_endpoint, of_client + self._clients[row.client_id], self._limits) > 0
+
+    def take(self, row: Row) -> None:
+        """Note that a row is made."""
+        self._endpoints[row.subscription_id] += 1
+        self._clients[row.client_id] += 1
+
+
 class Division:
     """Which new deliveries of one transaction get rows, and which alerts wait in the log.
 
@@ -38,8 +58,7 @@ class Division:
 
     def __init__(self, tables: DeliverTables, limits: Limits) -> None:
         self._tables = tables
-        self._limits = limits
-        self._endpoints, self._clients = Counter[str](), Counter[str]()
+        self._room = RowRoom(tables, limits)
         self.kept: list[Row] = []
         self.changed: Changed = {}
 
@@ -49,25 +68,19 @@ class Division:
 
     def add(self, offset: int, row: Row) -> None:
         """Keep a delivery, or let the alert of the record at `offset` wait."""
-        client_id, name = row.client_id, row.subscription_id
+        name = row.subscription_id
         waiting = self.backlog(name)
-        if row.alert_id and (waiting is not None or not self._has_room(client_id, name)):
-            self.changed[name] = backlogs.extended(waiting, client_id, offset)
+        if row.alert_id and (waiting is not None or not self._room.is_left(row)):
+            self.changed[name] = backlogs.extended(waiting, row.client_id, offset)
             return
         self.kept.append(row)
-        self._endpoints[name] += 1
-        self._clients[client_id] += 1
+        self._room.take(row)
 
     def close(self, name: str) -> None:
         """Let no more alerts join the backlog of a subscription, if it has one: one waits for a digest."""
         waiting = self.backlog(name)
         if waiting is not None and not waiting.closed:
             self.changed[name] = backlogs.closed(waiting)
-
-    def _has_room(self, client_id: str, name: str) -> bool:
-        of_endpoint, of_client = self._tables.pending.counts(client_id, name)
-        taken = of_endpoint + self._endpoints[name], of_client + self._clients[client_id]
-        return backlogs.room(*taken, self._limits) > 0
 
 
 def records_of(changelog: str, changed: Changed) -> list[Out]:

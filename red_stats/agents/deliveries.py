@@ -3,7 +3,6 @@
 import asyncio
 import bisect
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
@@ -14,7 +13,7 @@ from red_stats.agents import backlogs
 from red_stats.agents.digests import Find, Intervals
 from red_stats.agents.settling import events_of, is_erased
 from red_stats.domain import deliveries
-from red_stats.domain.backlogs import Limits, room
+from red_stats.domain.backlogs import Limits
 from red_stats.domain.dead_letters import dead_letter
 from red_stats.domain.deliveries import Row
 from red_stats.domain.delivery_kinds import READERS
@@ -158,7 +157,7 @@ def _to_be_made(
     """Without the deliveries that are under way already, or for which there is no room: those stay ended."""
     found: list[tuple[int, Row]] = []
     names: set[str] = set()
-    endpoints, clients, ranges = Counter[str](), Counter[str](), dict[str, list[tuple[int, int]]]()
+    room, ranges = backlogs.RowRoom(tables, limits), dict[str, list[tuple[int, int]]]()
     for offset, row in rows:
         name = row.subscription_id
         if name not in ranges:
@@ -166,14 +165,12 @@ def _to_be_made(
             ranges[name] = sorted((one.first_seq, one.last_seq) for one in siblings)
         if row.id in names or row.id in tables.pending or _is_in(row, ranges[name], tables):
             continue
-        of_endpoint, of_client = tables.pending.counts(row.client_id, name)
-        if row.count and not room(of_endpoint + endpoints[name], of_client + clients[row.client_id], limits):
+        if row.count and not room.is_left(row):
             log.warning("delivery %s is not sent again: too much of its endpoint waits", row.id)
             continue
         found.append((offset, row))
         names.add(row.id)
-        endpoints[name] += 1
-        clients[row.client_id] += 1
+        room.take(row)
     return found
 
 
