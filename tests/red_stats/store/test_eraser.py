@@ -12,7 +12,7 @@ from red_stats.domain.erasure import NEVER, Erased
 from red_stats.domain.measurements import from_ms
 from red_stats.domain.recorded_tables import ALERTS, DELIVERIES, MEASUREMENTS
 from red_stats.store import queries
-from red_stats.store.clickhouse import Store, StoreError
+from red_stats.store.clickhouse import StoreError
 from red_stats.store.daily import Seals
 from red_stats.store.eraser import Eraser
 from red_stats.store.queries import erased_rows
@@ -47,11 +47,8 @@ def erased_of(client_id):
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = Store.in_folder(tmp_path / "chdb", min_free_bytes=0)
-    made.open()
-    yield made
-    made.close()
+def store(empty_store):
+    return empty_store
 
 
 class ARecorder:

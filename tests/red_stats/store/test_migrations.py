@@ -3,7 +3,7 @@
 import pytest
 
 from red_stats.store import clickhouse
-from red_stats.store.clickhouse import MIGRATIONS, Store, StoreUnusable
+from red_stats.store.clickhouse import MIGRATIONS, StoreUnusable
 
 NOW = 1_790_000_000_000
 OLD = "client_id, id, webhook_id, alert_id, subscription_id, version, state, attempt, at, kafka_offset"
@@ -16,11 +16,8 @@ ROWS = [
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = Store.in_folder(tmp_path / "chdb", min_free_bytes=0)
-    made.open()
-    yield made
-    made.close()
+def store(empty_store):
+    return empty_store
 
 
 def forgotten(store):

@@ -5,27 +5,25 @@ from functools import partial
 import pytest
 
 from red_stats.domain.sql_limits import Limits
-from red_stats.store.clickhouse import Store
 from red_stats.store.sql.limits import settings_of
 from red_stats.store.sql.questions import SqlQuestion, SqlText, answer
+from tests.red_stats.conftest import an_open_store
 
 DEFAULT = Limits()
 
 
 @pytest.fixture(scope="package")
 def store(tmp_path_factory):
-    store = Store.in_folder(tmp_path_factory.mktemp("chdb"), min_free_bytes=0)
-    store.open()
-    for table, column in (("measurements", "image_id"), ("alerts", "id"), ("deliveries", "id")):
-        attempt = ", attempt" if table == "deliveries" else ""
-        for client in ("anna", "eve", ""):
-            store.command(
-                f"INSERT INTO red.{table} (client_id, {column}, kafka_partition, kafka_offset{attempt})"
-                f" SELECT '{client}', '{client}-image', 3, number + 7{', number' if attempt else ''}"
-                " FROM numbers(3)"
-            )
-    yield store
-    store.close()
+    with an_open_store(tmp_path_factory.mktemp("chdb")) as store:
+        for table, column in (("measurements", "image_id"), ("alerts", "id"), ("deliveries", "id")):
+            attempt = ", attempt" if table == "deliveries" else ""
+            for client in ("anna", "eve", ""):
+                store.command(
+                    f"INSERT INTO red.{table} (client_id, {column}, kafka_partition, kafka_offset{attempt})"
+                    f" SELECT '{client}', '{client}-image', 3, number + 7{', number' if attempt else ''}"
+                    " FROM numbers(3)"
+                )
+        yield store
 
 
 def asked_of(store, text, format="TSV", limits=DEFAULT, client="anna", **values):
