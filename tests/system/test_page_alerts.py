@@ -92,7 +92,8 @@ async def test_those_of_one_subscription_come_in_pages_newest_first(page, up, re
     ] * 27
     await of(page).select_option("tulips")
     await expect(items(page)).to_have_count(1)
-    owner.send(POPPIES.read_bytes())
+    sent = owner.send(POPPIES.read_bytes())
+    owner.ask("/v1/alerts", at_least=sent["position"])  # or it comes by the stream, on top of the 24
     await of(page).select_option("all of them")
     await expect(items(page)).to_have_count(24)
 
@@ -150,6 +151,40 @@ async def test_what_is_raised_between_the_list_and_the_stream_is_there(page, up,
     await route.continue_()
 
     await expect(items(page)).to_have_count(31)
+
+
+async def test_what_is_raised_before_the_stream_brings_no_page_back_that_was_read(page, up, receiver):
+    hasty = Looker(up, "hasty")
+    one = hasty.subscribed(receiver)
+    for _ in range(27):
+        sent = hasty.send(POPPIES.read_bytes())
+    hasty.ask("/v1/alerts", at_least=sent["position"])
+    streams, lists, counts = asyncio.Queue(), asyncio.Queue(), asyncio.Queue()
+    await page.route(STREAM, streams.put)
+    await sign_in(page, hasty, "#alerts")
+    await expect(items(page)).to_have_count(24)
+    stream = await streams.get()
+    await page.route(
+        lambda address: f"subscription={one['id']}" in address and "at_least" not in address, lists.put
+    )
+    await page.route("**/v1/live", counts.put)
+    await of(page).select_option(one["id"])
+    first = await lists.get()
+
+    await stream.continue_()  # while the first page is under way
+    await expect(page.locator("#alerts-live")).to_have_text("New alerts come by themselves.")
+    await first.continue_()
+    await expect(items(page)).to_have_count(24)
+    await page.get_by_role("button", name="More").click()
+    await (await lists.get()).continue_()
+    await expect(items(page)).to_have_count(27)
+    async with page.expect_response(lambda answer: "at_least" in answer.url):
+        await (await counts.get()).continue_()
+
+    hasty.send(POPPIES.read_bytes())
+    await expect(items(page)).to_have_count(28)
+    await expect(page.locator("#alerts-told")).to_have_text("28 alerts")
+    await expect(page.get_by_role("button", name="More")).to_be_hidden()
 
 
 async def test_a_stream_is_open_only_while_one_looks(page, up):

@@ -10,6 +10,7 @@ const A_PAGE = 24;
 const MOST = 1_000; // in the list
 const byId = (id) => document.getElementById(id);
 let list = null; // {subscription, ids: those shown, cursor}; another object for another question
+let showing = Promise.resolve(); // its first page
 let reading = null;
 
 const explained = (alert) => {
@@ -116,8 +117,9 @@ const show = async () => {
 
 const follow = (stopping) => {
   const lost = (words) => { byId("alerts-live").textContent = words; };
-  const opened = () => {
+  const opened = async () => {
     byId("alerts-live").textContent = "New alerts come by themselves.";
+    for (let asked = null; asked !== list; await showing) asked = list;
     catchUp();
   };
   streams.follow({ address: "/v1/alerts/stream", name: "alerts", show: come, lost, opened }, stopping);
@@ -140,10 +142,11 @@ export const start = () => {
     leave();
     reading = new AbortController();
     const { signal } = reading;
-    await show();
+    showing = show();
+    await showing;
     if (!signal.aborted) follow(signal);
   });
   byId("alerts").addEventListener("left", leave);
-  byId("alerts-of").addEventListener("change", show);
+  byId("alerts-of").addEventListener("change", () => { showing = show(); });
   byId("alerts-more").addEventListener("click", more);
 };

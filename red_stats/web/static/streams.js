@@ -30,7 +30,7 @@ const read = async (stream, stopping, place) => {
     const headers = place.last ? { "Last-Event-ID": place.last } : {};
     const answer = await request(stream.address, { headers, signal: AbortSignal.any([stopping, silence.signal]) });
     place.last ??= answer.headers.get("Red-Position");
-    stream.opened?.();
+    await stream.opened?.();
     for await (const { id, data } of eventsOf(answer.body, () => silence.abort())) {
       stream.show(data);
       place.last = id ?? place.last;
@@ -47,7 +47,7 @@ const read = async (stream, stopping, place) => {
   return again;
 };
 
-// Follows {address, name: of what, show(data), lost(why), opened()} until `stopping`, behind the last event that it had.
+// Follows {address, name: of what, show(data), lost(why), opened(): shows nothing before it} until `stopping`, behind the last event that it had.
 export const follow = async (stream, stopping) => {
   const place = { last: null };
   while (!stopping.aborted) {
