@@ -16,8 +16,8 @@ let reading = null;
 const explained = (alert) => {
   const line = element("div", {});
   const wrong = saying("alert", "wrong");
-  const details = element("details", {}, element("summary", { textContent: `Why no. ${whole(alert.seq)}` }), line, wrong);
-  details.className = "why";
+  const title = element("summary", { textContent: `Why no. ${whole(alert.seq)}` });
+  const details = element("details", { className: "why" }, title, line, wrong);
   details.addEventListener("toggle", async () => {
     if (!details.open) return;
     const found = await told(wrong, () => why.of(alert.id));
@@ -91,8 +91,7 @@ const catchUp = async () => {
 
 const come = (alert) => {
   put(alert);
-  while (byId("alerts-list").children.length > MOST) {
-    const last = byId("alerts-list").lastElementChild;
+  for (const last of [...byId("alerts-list").children].slice(MOST)) {
     pictures.forget(last);
     last.remove();
   }
@@ -140,10 +139,8 @@ export const clear = () => {
 export const start = () => {
   byId("alerts").addEventListener("shown", async () => {
     leave();
-    reading = new AbortController();
-    const { signal } = reading;
-    showing = show();
-    await showing;
+    const { signal } = (reading = new AbortController());
+    await (showing = show());
     if (!signal.aborted) follow(signal);
   });
   byId("alerts").addEventListener("left", leave);
