@@ -13,6 +13,7 @@ from red_stats.domain.redelivery import alert_of
 from red_stats.resources import Resources
 from red_stats.store import alert_queries, statistics
 from red_stats.store.statistics import Place
+from red_stats.web.alert_version import version_of, with_now
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.deliveries import deliveries_of
 from red_stats.web.parameters import LARGEST, choice_of, count_of, invalid, known, positions_of
@@ -66,12 +67,13 @@ class Alerts:
             raise Problem("not_found", "There is no such alert.")
         alert_id, subscription_id, version, at, position = (rows[0][n] for n in (0, 1, 2, 8, 9))
         versions = await ask(client_id, alert_queries.versions(client_id, subscription_id, version, erased))
+        now = self._resources.subscriptions.find(client_id, subscription_id)
         deliveries = await deliveries_of(self._resources, client_id, alert_id)
         return json_response(
             {
                 "alert": rows[0][-1],
                 "measurement": await self._measurement(client_id, at, position),
-                "version": _version(versions, version, position),
+                "version": version_of(with_now(versions, now), version, position),
                 "deliveries": [row[-1] for row in deliveries],
             }
         )
@@ -108,27 +110,6 @@ def _page(rows: list[tuple[Any, ...]], limit: int, cursor: int) -> web.Response:
             "next": str(rows[limit - 1][cursor]) if more else None,
         }
     )
-
-
-def _version(rows: list[tuple[Any, ...]], number: int, position: str) -> dict[str, Any] | None:
-    """The version that raised the alert about `position`, and until where it was in force."""
-    offset = int(position.partition(":")[2])
-    own = [n for n, row in enumerate(rows) if row[0] == number and int(row[6].partition(":")[2]) <= offset]
-    if not own:
-        return None
-    found, later = rows[own[-1]], rows[own[-1] + 1 :]
-    until = next((row[6] for row in later if row[0] == number + 1), None)
-    version, threshold, trigger, back, min_interval, max_age, in_force_from, _ = found
-    return {
-        "version": version,
-        "threshold": threshold / 10000,
-        "trigger": trigger,
-        "rearm_below": None if back < 0 else back / 10000,
-        "min_interval": min_interval,
-        "max_age": None if max_age < 0 else max_age,
-        "in_force_from": in_force_from,
-        "in_force_until": until,
-    }
 
 
 def _alert(row: tuple[Any, ...]) -> dict[str, Any]:
