@@ -131,17 +131,22 @@ def _delivery_reader(partition: int, partitions: int) -> ReadAll:
     return _by_rows(row, len(DELIVERIES.columns))
 
 
+def terms_of(made: PublicSubscription) -> tuple[Any, ...]:
+    """The columns of a version from `threshold_bp` to `in_force_from`; -1 is none."""
+    back = -1 if made.rearm_below is None else to_basis_points(made.rearm_below)
+    max_age = -1 if made.max_age is None else made.max_age
+    return to_basis_points(made.threshold), made.trigger, back, made.min_interval, max_age, made.in_force_from
+
+
 def _version_reader(partition: int, partitions: int) -> ReadAll:
     def row(record: Any) -> tuple[Any, ...] | None:
         answer = command_results.decode(record.value)
         made = answer.subscription
         if not isinstance(made, PublicSubscription):
             return None
-        back = -1 if made.rearm_below is None else to_basis_points(made.rearm_below)
         return (
             answer.client_id, made.id, made.version, int(answer.ended is True), int(made.enabled),
-            to_basis_points(made.threshold), made.trigger, back, made.min_interval,
-            -1 if made.max_age is None else made.max_age, made.in_force_from, moment_ms(made.updated_at),
+            *terms_of(made), moment_ms(made.updated_at),
         )  # fmt: skip
 
     return _by_rows(row, len(VERSIONS.columns))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from red_common.events import to_basis_points
+from red_stats.domain.recorded_tables import terms_of
 from red_stats.domain.subscriptions import Subscription
 
 Row = tuple[Any, ...]  # of `alert_queries.VERSION_COLUMNS`
@@ -16,10 +16,7 @@ def with_now(rows: Sequence[Row], now: Subscription | None) -> list[Row]:
     made = now.public()
     if any((row[0], row[6]) == (made.version, made.in_force_from) for row in rows):
         return list(rows)
-    back = -1 if made.rearm_below is None else to_basis_points(made.rearm_below)
-    max_age = -1 if made.max_age is None else made.max_age
-    terms = (made.version, to_basis_points(made.threshold), made.trigger, back, made.min_interval, max_age)
-    return [*rows, (*terms, made.in_force_from, 0)]
+    return [*rows, (made.version, *terms_of(made), 0)]
 
 
 def version_of(rows: Sequence[Row], number: int, position: str) -> dict[str, Any] | None:

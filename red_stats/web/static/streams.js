@@ -47,7 +47,8 @@ const read = async (stream, stopping, place) => {
   return again;
 };
 
-// Follows {address, name: of what, show(data), lost(why), opened(): shows nothing before it} until `stopping`, behind the last event that it had.
+// Follows {address, name: of what, show(data), lost(why), opened()} until `stopping`, behind the last event that it had.
+// Nothing is shown before what `opened` returns is there.
 export const follow = async (stream, stopping) => {
   const place = { last: null };
   while (!stopping.aborted) {
