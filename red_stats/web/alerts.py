@@ -16,7 +16,7 @@ from red_stats.store.statistics import Place
 from red_stats.web.alert_version import version_of, with_now
 from red_stats.web.at_least import ReadYourWrites
 from red_stats.web.deliveries import deliveries_of
-from red_stats.web.parameters import LARGEST, choice_of, count_of, invalid, known, positions_of
+from red_stats.web.parameters import LARGEST, Position, choice_of, count_of, invalid, known, positions_of
 
 
 class Alerts:
@@ -58,7 +58,11 @@ class Alerts:
         return _page(rows, limit, 10 if order == "newest" else 3)
 
     async def get(self, request: web.Request) -> web.Response:
-        """An alert from the image to the last attempt to tell of it."""
+        """An alert from the image to the last attempt to tell of it.
+
+        Raises:
+            Problem: 404 `not_found`; 503 `not_yet`, its image is not recorded yet and did not come in time.
+        """
         client_id = client_of(request, "subscriptions")
         known(request)
         erased, ask = self._resources.erased_of(client_id), self._resources.ask_for
@@ -72,15 +76,21 @@ class Alerts:
         return json_response(
             {
                 "alert": rows[0][-1],
-                "measurement": await self._measurement(client_id, at, position),
+                "measurement": await self._measurement(request, client_id, at, position),
                 "version": version_of(with_now(versions, now), version, position),
                 "deliveries": [row[-1] for row in deliveries],
             }
         )
 
-    async def _measurement(self, client_id: str, at: int, position: str) -> orjson.Fragment | None:
-        """The image that an alert is about, as `/v1/measurements` has it; None: it is recorded no more."""
-        offset = int(position.partition(":")[2])
+    async def _measurement(
+        self, request: web.Request, client_id: str, at: int, position: str
+    ) -> orjson.Fragment | None:
+        """The image that an alert is about, as `/v1/measurements` has it; None: it is recorded no more.
+
+        An alert may be recorded before its image, each from a topic of its own: then the image is waited for.
+        """
+        partition, _, text = position.partition(":")
+        offset = int(text)
         question = statistics.measurements(
             self._resources.images_of(client_id, at, at + 1),
             "JSONEachRow",
@@ -90,6 +100,9 @@ class Alerts:
             upto=offset,
         )
         rows = await self._resources.ask_for(client_id, question)
+        if not rows:
+            await self._read_your_writes.stored([Position(int(partition), offset)], request)
+            rows = await self._resources.ask_for(client_id, question)
         return orjson.Fragment(rows[0][2].rstrip()) if rows else None
 
 

@@ -102,11 +102,11 @@ class Images:
         self.offset = seed * 100_000
         self.of = {"a": [], "b": []}
 
-    def add(self, times, reds=None):
-        """Images at these times, in no order of time, with one of these amounts (bp)."""
+    def add(self, times, reds=None, clients="aab"):
+        """Images of any of the clients at these times, in no order of time, of any of these amounts (bp)."""
         first, rows = self.offset + 1, []
         for at in times:
-            client = self.random.choice("aab")
+            client = self.random.choice(clients)
             red = self.random.choice(reds or [0, 2500, 9999, 10000, self.random.randrange(10001)])
             self.offset += 1
             self.of[client].append((at, red, self.offset))
