@@ -5,7 +5,7 @@ import shutil
 
 import aiohttp
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.locked_kafka import Authority, tls_of
 from tests.receiver import Receiver
@@ -19,6 +19,8 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 OURS = ("data:", "blob:http://127.0.0.1")
+SECONDS = 20  # that a page may take for what is expected of it: a busy machine is no failure
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="package")
@@ -92,7 +94,7 @@ async def page(expected):
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         # Chromium has its own authorities
         context = await browser.new_context(ignore_https_errors=True, timezone_id="Europe/Berlin")
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(SECONDS * 1000)
         wrong = []
         context.on("weberror", lambda error: wrong.append(str(error.error)))
         context.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

@@ -37,7 +37,7 @@ async def test_a_webhook_that_is_gone_is_disabled_and_its_alerts_wait_for_it(api
         subscription = await api.subscribed(stats, receiver.url)
         one = f"{stats.url}/v1/subscriptions/{subscription['id']}"
         await api.sent(service, b.a_png())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (found := (await api.call("GET", one))[1])["enabled"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert found["disabled_reason"] == "gone"
