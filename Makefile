@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 up: $(VENV)/.run  ## run the whole system here; Ctrl-C stops it
 	@exec $(BIN)/red-stats up
 
+# Compiled once: it starts hundreds of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile again.
 test: check browser  ## check and test everything
+	$(BIN)/python -m compileall -q red_common red_service red_stats
 	$(BIN)/python -m pytest -q
 
 quick: $(VENV)/.dev  ## the tests that need neither Kafka nor processes, in a few minutes
