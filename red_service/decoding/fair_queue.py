@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar
 
 WEIGHT: Final = 0.1  # of the newest image in moving averages
-FIXED_COST, COST_A_BYTE = 0.002, 20e-9  # seconds, of an image until the first of its size has been decoded
+FIXED_COST, COST_A_BYTE = 0.002, 20e-9  # seconds, of an image of a size of which none has been decoded
 SOONEST, LATEST = 1.0, 60.0  # seconds after which a refused client is asked to return
 REMEMBERED: Final = 100_000  # refused clients
 
@@ -49,10 +49,10 @@ class Costs:
         return Cost(sum(count * cost.cpu for count, cost in costs), sum(n * cost.busy for n, cost in costs))
 
     def learn(self, size: int, took: Cost) -> None:
-        """Learns what an image of `size` bytes took."""
+        """Learns what an image of `size` bytes took; the first, in a cold decoder, counts as any other."""
         bits = size.bit_length()
-        known = self._known.get(bits, took)
-        self._known[bits] = Cost(*(old + WEIGHT * (new - old) for old, new in zip(known, took, strict=True)))
+        known = zip(self.of(bits), took, strict=True)
+        self._known[bits] = Cost(*(old + WEIGHT * (new - old) for old, new in known))
 
 
 class Turn(NamedTuple, Generic[Job]):

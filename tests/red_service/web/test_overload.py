@@ -20,14 +20,14 @@ async def test_a_client_over_its_rate_learns_when_to_retry_and_others_are_served
         async with an_api(kafka, service) as api, an_api(kafka, service) as other:
             url, headers = f"{service.url}/red", {"Content-Type": "image/png"}
             statuses = []
-            for _ in range(5):
+            while 429 not in statuses:  # its share grows meanwhile
+                assert len(statuses) < 50
                 async with api.session.post(url, data=GOOD, headers=headers | bearer(api.key)) as answer:
                     statuses.append(answer.status)
                     assert answer.headers["RateLimit-Policy"] == '"images";q=3;w=2'
                     assert '"images";r=' in answer.headers["RateLimit"]
                     problem = await answer.json(content_type=None)
             assert statuses[:3] == [200] * 3
-            assert statuses[-1] == 429
             assert problem["code"] == "rate_limited"
             assert 1 <= int(answer.headers["Retry-After"]) <= 2
             assert (await other.call("POST", url, data=GOOD, headers=headers))[0] == 200
@@ -62,6 +62,7 @@ async def test_64_connections_of_one_client_with_small_images_are_never_refused(
 
     with running(red(kafka, tmp_path, RED_DECODE_WORKERS="1")) as service:
         async with an_api(kafka, service) as api:
+            await api.sent(service, GOOD)  # one slow decoder that begins counts for no more than one image
             await asyncio.gather(*(posting(api, service) for _ in range(64)))
 
 
