@@ -23,10 +23,18 @@ hypothesis.settings.register_profile("red", deadline=None)  # how long it takes 
 hypothesis.settings.load_profile("red")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free and was given to nobody else of this run: it is taken only later."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

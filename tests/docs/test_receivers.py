@@ -14,7 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from red_stats.domain import delivery_kinds
-from red_stats.local.ports import free_port
+from tests.conftest import free_port
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "alerts.md").read_text()

@@ -20,7 +20,7 @@ from tests.receiver import Receiver
 from tests.services import an_api, running, verified, worker
 from tests.system.test_flow import records
 
-SECONDS = 5  # of an interval: longer than it takes to have an alert delivered
+SECONDS = 7  # of an interval: longer than it takes to have an alert delivered
 MOMENTS = ("before", "in", "after")
 
 

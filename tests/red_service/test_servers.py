@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -81,7 +80,9 @@ async def test_metrics_are_those_of_all_servers_whichever_answers(kafka, service
 
 async def test_a_server_that_is_killed_is_started_again_and_counts_nothing_twice(kafka, service):
     before, had = await until_two_serve(service), measured(service)
-    os.kill(min(before), signal.SIGKILL)
+    victim = psutil.Process(min(before))
+    victim.kill()
+    assert psutil.wait_procs([victim], timeout=20)[1] == []
     after = await until_two_serve(service)
     assert len(before & after) == 1
     await over_many_connections(kafka, service, 20)

@@ -162,7 +162,7 @@ def code_in(answer):
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first request", "second request"])
 async def test_a_header_must_be_complete_in_time_however_its_bytes_come(before):
-    async with AService(header_seconds=0.3) as service, a_client(service) as client:
+    async with AService(header_seconds=1) as service, a_client(service) as client:
         for _ in range(before):
             assert (await client.ask("/echo", "POST"))[0] == 200
         client.send(b"GET /echo HTTP/1.1\r\nX: ")
@@ -182,26 +182,26 @@ async def test_a_connection_that_says_nothing_is_closed_without_an_answer():
 
 
 async def test_an_idle_connection_is_closed_after_a_request():
-    async with AService(keepalive_timeout=0.3) as service, a_client(service) as client:
+    async with AService(keepalive_timeout=1) as service, a_client(service) as client:
         assert (await client.ask("/echo", "POST"))[0] == 200
         assert await client.end() == b""
         await service.until(lambda it: not it.connections)
 
 
 async def test_a_request_that_takes_longer_than_a_header_may_is_answered():
-    async with AService(header_seconds=0.1) as service, a_client(service) as client:
+    async with AService(header_seconds=0.5) as service, a_client(service) as client:
         client.send(b"GET /busy HTTP/1.1\r\nHost: red\r\n\r\n")
         await service.until(lambda it: it.begun)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)
         service.free.set()
         assert (await client.answer())[0] == 200
 
 
 async def test_a_slow_body_is_not_a_slow_header():
-    async with AService(header_seconds=0.1) as service, a_client(service) as client:
+    async with AService(header_seconds=0.5) as service, a_client(service) as client:
         client.send(b"POST /echo HTTP/1.1\r\nHost: red\r\nContent-Length: 4\r\n\r\n")
         for _ in range(4):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             client.send(b"x")
         assert (await client.answer())[2] == b"xxxx"
 

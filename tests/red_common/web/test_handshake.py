@@ -127,7 +127,7 @@ async def test_a_client_that_goes_during_its_handshake_leaves_nothing_open(caplo
 
 
 async def test_a_client_that_does_not_agree_to_the_end_holds_no_place():
-    async with AService(keepalive_timeout=0.2) as service, a_client(service) as client:
+    async with AService(keepalive_timeout=1) as service, a_client(service) as client:
         assert (await client.ask("/echo", "POST"))[0] == 200
         client.writer.transport.pause_reading()  # an end of TLS is not answered
 

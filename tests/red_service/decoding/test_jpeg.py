@@ -85,14 +85,22 @@ TOO_COSTLY = {
 }  # fmt: skip
 
 
+def least_seconds(work, limit):
+    """The least processor seconds of up to three tries, and what they gave: others may slow one of them."""
+    took, gave = [], set()
+    while not took or (min(took) >= limit and len(took) < 3):
+        started = time.process_time()
+        gave.add(work())
+        took.append(time.process_time() - started)
+    return min(took), gave
+
+
 @pytest.mark.parametrize("kind", TOO_COSTLY)
 def test_a_jpeg_that_costs_too_much_is_refused_before_it_is_decoded(kind):
-    started = time.process_time()
+    took, codes = least_seconds(lambda: verdict(TOO_COSTLY[kind]), limit=1)
 
-    code = verdict(TOO_COSTLY[kind])
-
-    assert code == "image_too_complex"
-    assert time.process_time() - started < 1
+    assert codes == {"image_too_complex"}
+    assert took < 1
 
 
 @pytest.mark.parametrize("share", [1, 2], ids=("all that is allowed", "twice what is allowed to fail once"))
@@ -103,12 +111,15 @@ def test_what_is_allowed_is_decoded_well_within_five_seconds(share):
     more = jpeg.MAX_BLOCKS // share // blocks - 6
     refined = [b.scan(bytes((n % 3 + 1,)), 1, 63, 0x10, runs) for n in range(more)]
     content = b.jpeg_of(0xC2, MEGAPIXELS_40, 3, *first, *refined)
-    started = time.process_time()
 
-    found = measure(content)
+    def size():
+        found = measure(content)
+        return found.width, found.height
 
-    assert (found.width, found.height) == MEGAPIXELS_40
-    assert time.process_time() - started < 5, "the processor time RED allows an image"
+    took, sizes = least_seconds(size, limit=5)
+
+    assert sizes == {MEGAPIXELS_40}
+    assert took < 5, "the processor time RED allows an image"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "progressive": True}])

@@ -18,7 +18,7 @@ from red_stats.tables.proven_endpoints import ProvenEndpoint
 from tests.red_stats.delivery.place import FAILS, NEW, OLD, RULES, SCHEDULE, Place
 
 HOUR = 3_600_000
-LATER = {"wait": HOUR, "due": int(time.time() * 1000) + HOUR}
+LATER = {"wait": HOUR, "due": int(time.time() * 1000) + 24 * HOUR}  # from when the tests are collected
 
 
 @pytest.fixture

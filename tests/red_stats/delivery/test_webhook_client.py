@@ -161,7 +161,7 @@ async def keep(_, writer):
 
 
 async def test_a_connection_is_used_again_while_it_is_young_and_never_beyond_its_age():
-    async with a_receiver(keep) as (port, requests), a_client(seconds=0.2, most_age=0.6) as client:
+    async with a_receiver(keep) as (port, requests), a_client(seconds=2, most_age=2.4) as client:
         loop, url = asyncio.get_running_loop(), f"http://127.0.0.1:{port}/"
         began = loop.time()
         while loop.time() < began + 1.5:

@@ -8,7 +8,7 @@ from red_stats.local.aot_cache import QUICK, cache_file, compiler_options
 from red_stats.local.kafka import JVM, find_java, new_kafka, silenced
 from red_stats.local.kafka_jars import cache_folder
 from red_stats.local.kafka_training import train
-from red_stats.local.ports import free_port
+from tests.conftest import free_port
 
 
 @pytest.mark.system

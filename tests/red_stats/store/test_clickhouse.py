@@ -72,9 +72,9 @@ MANY_PARTS_REMOVED = """
     store.command("SYSTEM STOP MERGES red.measurements")  # or some would be removed before there are many
     for number in range(150):
         store.command(f"INSERT INTO red.measurements (client_id) VALUES ('client-{number}')")
+    many = parts()
     store.command("SYSTEM START MERGES red.measurements")
     store.command("OPTIMIZE TABLE red.measurements FINAL")
-    many = parts()
     while parts() > 1:
         time.sleep(0.1)
     threads = len(os.listdir("/proc/self/task"))  # the engine keeps those that it made

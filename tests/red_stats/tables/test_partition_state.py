@@ -274,11 +274,9 @@ async def test_a_transaction_that_never_ends_fails_and_its_successor_goes_on(kaf
         await successor.start()
         await successor.commit([(outputs(app_id), b"k", b"kept")])
         await successor.stop()
-    found = []
-    await read_to_end(
-        KafkaConnection(kafka),
-        {TopicPartition(outputs(app_id), 2): lambda record: found.append(record.value)},
-    )
+    found, tp = [], TopicPartition(outputs(app_id), 2)
+    await until_decided(kafka, tp)
+    await read_to_end(KafkaConnection(kafka), {tp: lambda record: found.append(record.value)})
     assert found == [b"kept"]
 
 

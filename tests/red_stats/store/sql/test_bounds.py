@@ -128,11 +128,14 @@ def test_what_people_write_of_tuples_is_judged(text):
     ids=["a parameter in many places", "bars", "tables", "joins"],
 )
 def test_what_would_take_long_to_write_is_refused_at_once(text, values):
-    began = time.process_time()
-    with pytest.raises(SqlRefused) as refused:
-        judge(text, "anna", values)
+    took = []
+    for _ in range(3):  # the interpreter may collect garbage in one of them
+        began = time.process_time()
+        with pytest.raises(SqlRefused) as refused:
+            judge(text, "anna", values)
+        took.append(time.process_time() - began)
     assert refused.value.reason in ("too_long", "too_complex")
-    assert time.process_time() - began < 1
+    assert min(took) < 1
 
 
 def test_a_long_parameter_may_stand_once():
