@@ -23,7 +23,7 @@ def card(page, words):
 async def test_one_is_made_from_the_dragged_threshold_with_its_preview_beside_it(page, up, receiver):
     maker = Looker(up, "maker")
     sent = maker.send(POPPIES.read_bytes())
-    maker.ask("/v1/live", at_least=sent["position"])
+    maker.ask("/v1/measurements", at_least=sent["position"])
     given = await in_overview(page, maker)
     await page.get_by_role("slider", name="Threshold").press("ArrowRight")
     await page.get_by_role("button", name="Subscribe at this threshold").click()
@@ -243,4 +243,9 @@ async def test_what_was_told_of_a_lost_endpoint_is_there_and_who_asked_for_it_is
         roses = card(page, "roses")
         await expect(roses).to_contain_text("Disabled, the endpoint answered 410 Gone")
         await roses.get_by_text("Changes").click()
-        await expect(roses.get_by_text("it was disabled, the endpoint answered 410 Gone")).to_be_visible()
+        for _ in range(2):  # it stays open while how it does is told anew
+            await expect(roses.get_by_text("it was disabled, the endpoint answered 410 Gone")).to_be_visible()
+            async with page.expect_response(re.compile("/v1/subscriptions/[^?]+$")):
+                await roses.locator(".light").evaluate("line => line.id = 'old'")
+            await expect(page.locator("#old")).to_have_count(0)
+        await expect(roses.locator("summary")).to_be_focused()

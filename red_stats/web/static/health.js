@@ -26,14 +26,22 @@ const factsOf = (health) => [
 
 const CHANGES = { failing: "it began to fail", ok: "it works again", disabled: "it was disabled", enabled: "it was enabled again" };
 
-const changesOf = (changes) => {
-  const lines = changes.map(({ at, state, reason }) => element("li", {
-    textContent: `${time(at)}: ${CHANGES[state] ?? state}${reason ? `, ${REASONS[reason] ?? reason}` : ""}`,
-  }));
-  return element("details", {}, element("summary", { textContent: "Changes" }), element("ol", {}, ...lines));
+const changeOf = ({ at, state, reason }) => element("li", {
+  textContent: `${time(at)}: ${CHANGES[state] ?? state}${reason ? `, ${REASONS[reason] ?? reason}` : ""}`,
+});
+
+// What has changed, below a summary: {element, tell(changes)}; what the reader has opened stays open.
+export const changes = () => {
+  const lines = element("ol", {});
+  const box = element("details", { hidden: true }, element("summary", { textContent: "Changes" }), lines);
+  const tell = (found) => {
+    box.hidden = found.length === 0;
+    lines.replaceChildren(...found.map(changeOf));
+  };
+  return { element: box, tell };
 };
 
-// A line about it, and what has changed; `health` is null while the server cannot tell, undefined while it was not asked.
+// A line about it; `health` is null while the server cannot tell, undefined while it was not asked.
 export const line = (subscription, health) => {
   const made = element("p", { className: "light" });
   if (health === undefined && subscription.enabled) {
@@ -44,5 +52,5 @@ export const line = (subscription, health) => {
   made.dataset.state = subscription.enabled ? (isKnown ? health.state : "unknown") : "disabled";
   made.append(element("strong", { textContent: stateOf(subscription, health ?? null) }));
   if (health) made.append(element("span", { className: "quiet", textContent: ` ${factsOf(health)}` }));
-  return health && health.changes.length > 0 ? element("div", {}, made, changesOf(health.changes)) : made;
+  return made;
 };

@@ -33,7 +33,7 @@ export const card = (one, { edit, changed, look }) => {
   const address = `/v1/subscriptions/${one.id}`;
   const name = titleOf(one);
   const [box, wrong, said] = [element("div", { className: "box" }), saying("alert", "wrong"), saying("status", "quiet")];
-  const state = element("div", {}, health.line(one));
+  const [state, changes] = [element("div", {}, health.line(one)), health.changes()];
 
   const change = (body) => told(wrong, async () => {
     await ask(address, { method: "PATCH", body: JSON.stringify(body) });
@@ -65,7 +65,7 @@ export const card = (one, { edit, changed, look }) => {
     button("Send a test", name, test), button("New secret", name, rotate),
     button("Deliveries", name, () => look(one.id)), button("Delete", name, remove));
   const title = element("h3", { textContent: name });
-  const card = element("li", { className: "card" }, title, state, element("p", { textContent: `${rulesOf(one)}.` }),
+  const card = element("li", { className: "card" }, title, state, changes.element, element("p", { textContent: `${rulesOf(one)}.` }),
     element("p", {}, element("code", { textContent: one.webhook_url })),
     element("p", { className: "quiet", textContent: `Version ${one.version}, ${one.id}` }), buttons, box, said, wrong);
 
@@ -74,6 +74,7 @@ export const card = (one, { edit, changed, look }) => {
   const refresh = async () => {
     const found = await ask(address);
     state.replaceChildren(health.line(found, found.health));
+    changes.tell(found.health?.changes ?? []);
   };
   return { element: card, box, refresh };
 };
