@@ -5,6 +5,7 @@ import json
 import os
 import random
 import time
+import urllib.error
 import urllib.request
 from urllib.parse import urlencode
 
@@ -28,6 +29,16 @@ class Looker:
         given = [word for scope in scopes for word in ("--scope", scope)]
         made = json.loads(up.command("keys", "create", client_id, *given, "--json").stdout)
         self.key, self.key_id = made["api_key"], made["key_id"]
+        for service in (up.stats, up.red):  # both know it within a second
+            while self._status(f"{service}/nothing") == 401:
+                time.sleep(0.02)
+
+    def _status(self, url):
+        try:
+            self._asked(url)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
 
     def with_a_past(self):
         asyncio.run(self._measured())

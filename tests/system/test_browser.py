@@ -1,5 +1,7 @@
 """The interfaces of both services, and the page over HTTPS, in a real Chromium."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
@@ -34,7 +36,10 @@ async def test_the_first_page_and_the_interface_work_over_https(up_with_tls, pag
     await page.click("text=Sign in")
 
     await expect(page.locator("#total-24h")).to_have_text("1")
-    await page.click("#show-over")
+    async with asyncio.timeout(20):  # what is counted is recorded a moment later
+        while not await page.locator("#behind-list li").count():
+            await page.click("#show-over")
+            await expect(page.locator("#behind-told")).not_to_have_text("Looking.")
     await expect(page.locator("#behind-list img")).to_be_visible()
     await page.goto(f"{up_with_tls.red}/docs")
     await page.wait_for_selector("text=Whether RED can be used")

@@ -110,9 +110,9 @@ async def test_an_erased_client_is_gone_everywhere_and_nothing_brings_it_back(br
         async with an_api(broker, stats) as api, an_api(broker, stats) as other, Receiver() as receiver:
             _, admin, _ = await a_key(broker, "operator", ("admin",))
             position = await a_history(broker, api, stats, receiver)
-            await a_history(broker, other, stats, receiver)
+            theirs = await a_history(broker, other, stats, receiver)
             assert 0 not in (await shown(api, stats, position))[:6]
-            before = await shown(other, stats)
+            before = await shown(other, stats, theirs)
             assert await waiting(broker) == {api.client_id, other.client_id}
 
             asked = await commanded(broker, api.client_id)

@@ -46,7 +46,7 @@ async def test_an_alert_tells_image_version_and_every_attempt(api, stats, kafka)
 
 async def test_a_version_says_until_where_it_was_in_force_and_one_of_a_digest_its_digest(api, stats, kafka):
     async with Receiver() as receiver:
-        given = {"webhook_url": receiver.url, "threshold": 0.25, "max_age": None, "min_interval": 1}
+        given = {"webhook_url": receiver.url, "threshold": 0.25, "max_age": None, "min_interval": 3}
         _, subscription = await api.call("POST", f"{stats.url}/v1/subscriptions", json=given, headers=KEY)
         alerts = await alerted(api, stats, kafka, subscription, 3)
         one = f"{stats.url}/v1/subscriptions/{subscription['id']}"

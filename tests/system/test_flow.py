@@ -152,10 +152,11 @@ async def test_a_bad_question_gets_a_clear_answer(api, stats, path, status, code
 async def test_what_is_not_folded_in_yet_is_a_503_after_five_seconds(api, stats):
     started = time.monotonic()
     paths = ("/v1/live?", f"/v1/statistics?{ALL}&", "/v1/alerts?")
-    asked = [api.call("GET", f"{stats.url}{path}at_least=0:999999999") for path in paths]
+    url = "at_least=0:999999999"
+    asked = [api.call("GET", f"{stats.url}{path}{url}", patient=False) for path in paths]
     answers = await asyncio.gather(*asked)
     assert {(status, problem["code"]) for status, problem in answers} == {(503, "not_yet")}
-    assert 5 <= time.monotonic() - started < 7
+    assert 5 <= time.monotonic() - started < 10, "one after the other"
 
 
 async def test_subscriptions_are_made_changed_and_deleted(api, stats):
@@ -378,7 +379,7 @@ async def test_a_poison_record_among_good_ones_becomes_a_dead_letter(api, stats,
     assert [letter["partition"] for letter in letters] == [done.partition] * 3
 
 
-async def until_records(kafka, topic, client_id, count, seconds=10):
+async def until_records(kafka, topic, client_id, count, seconds=60):
     async with asyncio.timeout(seconds):
         while len(found := await records(kafka, topic, client_id)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

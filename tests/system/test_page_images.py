@@ -132,7 +132,11 @@ async def test_an_image_is_never_sent_again_with_the_key_of_somebody_else(page, 
         if len(sent) > 1:
             return await route.continue_()
         problem = '{"status": 503, "code": "overloaded", "detail": "Try again."}'
-        origin = {"Access-Control-Allow-Origin": up.stats}
+        origin = {
+            "Access-Control-Allow-Origin": up.stats,
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Retry-After": "50",  # long enough that the key is forgotten before it is sent again
+        }
         await route.fulfill(status=503, body=problem, headers=origin, content_type="application/problem+json")
 
     await page.clock.install()

@@ -53,6 +53,7 @@ async def test_numbers_keep_every_digit_in_the_table_and_in_files(page, looker):
         ", [1, NULL, 18446744073709551615] AS list, toDecimal128('0.12345678901234567890', 20) AS part"
         ", 1e30 AS far",
     )  # fmt: skip
+    await expect(page.locator("#answer-told")).to_have_text("1 row")
     shown = ["18446744073709551615", "-9223372036854775807", "nan", "[1,NULL,18446744073709551615]"]
     shown += ["0.1234567890123456789", "1e30"]
     assert await page.locator("#answer-table td").all_inner_texts() == shown
@@ -131,6 +132,7 @@ async def test_a_format_in_the_question_is_told_as_what_the_page_cannot_show(pag
 async def test_only_the_clients_own_images_are_counted(page, looker):
     await ask(page, looker, "SELECT count() AS images, uniqExact(client_id) AS clients FROM measurements")
     images = looker.ask("/v1/statistics?from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z")["images"]
+    await expect(page.locator("#answer-told")).to_have_text("1 row")
     assert (await page.locator("#answer-table tr").all_inner_texts())[1] == f"{images}\t1"
 
 

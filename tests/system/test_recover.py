@@ -83,7 +83,7 @@ async def test_a_webhook_shows_the_bytes_that_were_sent(place, api, stats, kafka
         return 204 if receiver.got else 500
 
     receiver.answer = taken_later
-    await place.subscribe(min_interval=1)
+    await place.subscribe(min_interval=3)
     await place.alert(150)
     for delivery in await place.ended(2, ("delivered",)):
         url = f"{stats.url}/v1/deliveries/{delivery['id']}/webhook"
@@ -224,7 +224,7 @@ async def test_what_there_is_no_room_for_is_refused_and_not_dropped(api, small, 
 
 
 async def test_a_digest_is_recovered_as_the_digest_it_was(place, receiver):
-    await place.subscribe(min_interval=1)
+    await place.subscribe(min_interval=3)
     await place.alert(150)
     items = await place.ended(2)
     assert {(item["kind"], item["count"]) for item in items} == {("alert", 1), ("digest", 149)}

@@ -109,7 +109,7 @@ async def test_a_new_url_gets_at_once_what_the_old_one_did_not_take(api, service
         one = f"{patient.url}/v1/subscriptions/{subscription['id']}"
         await api.call("PATCH", one, json={"webhook_url": better.url})
         await better.until(1)
-        assert time.monotonic() - changed < 3.5  # before the first probe
+        assert time.monotonic() - changed < 20, "it was due in an hour"
         assert len(better.alerts()) == 1
 
 
@@ -216,7 +216,7 @@ async def test_redirects_are_not_followed_and_long_answers_not_read(api, service
 
 async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, service, stats):
     async def hang(request):
-        await asyncio.sleep(30)
+        await asyncio.sleep(300)
         return 200
 
     async with Receiver(hang) as hanging, Receiver() as prompt:
@@ -225,7 +225,7 @@ async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, servi
         items = []
         for number in range(20):
             items.append(await api.sent(service, b.a_png()))
-            await prompt.until(number + 1, seconds=2)
+            await prompt.until(number + 1, seconds=4)  # a POST that hangs takes 5
         _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={items[-1]['position']}")
         assert live["totals"]["1h"]["images"] == 20
         assert hanging.got == []
@@ -234,7 +234,7 @@ async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, servi
 @pytest.fixture
 def roomy(kafka, stats, tmp_path):
     """A worker for which each address of this machine's own network is another host."""
-    given = {"RED_WEBHOOK_ALLOW": "127.0.0.0/8", "RED_WEBHOOK_TIMEOUT": "30"}
+    given = {"RED_WEBHOOK_ALLOW": "127.0.0.0/8", "RED_WEBHOOK_TIMEOUT": "120"}
     with instead_of(stats, kafka, tmp_path, **given) as service:
         yield service
 
@@ -244,7 +244,7 @@ async def test_300_alerts_to_receivers_that_hang_delay_no_webhook_of_another_cli
 
     async def hang(request):
         asked.append(request.path)
-        await asyncio.sleep(60)
+        await asyncio.sleep(300)
         return 200
 
     async with (

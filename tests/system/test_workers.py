@@ -15,8 +15,8 @@ from tests.services import an_api, running, worker
 from tests.system.test_flow import measured
 
 
-async def _counts(api, service, position):
-    return await api.call("GET", f"{service.url}/v1/live?at_least={position}")
+async def _counts(api, service, position, **options):
+    return await api.call("GET", f"{service.url}/v1/live?at_least={position}", **options)
 
 
 async def test_any_worker_answers_about_any_client_waits_for_any_position_and_takes_commands(kafka, folders):
@@ -34,9 +34,11 @@ async def test_any_worker_answers_about_any_client_waits_for_any_position_and_ta
         async with an_api(kafka, one, two) as api:
             for asked in (one, two):
                 subscription = await api.subscribed(asked, "https://example.com/h", 0.5)
-                status, _ = await api.call("GET", f"{two.url}/v1/subscriptions/{subscription['id']}")
-                assert status == 200
-            late = [_counts(api, one, f"{number}:{10**9}") for number in range(PARTITIONS)]
+                url = f"{two.url}/v1/subscriptions/{subscription['id']}"
+                async with asyncio.timeout(30):  # the other one follows, and a busy machine follows late
+                    while (await api.call("GET", url))[0] != 200:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+            late = [_counts(api, one, f"{number}:{10**9}", patient=False) for number in range(PARTITIONS)]
             answers = await asyncio.gather(*late)
             assert {(status, body["code"]) for status, body in answers} == {(503, "not_yet")}
 
@@ -80,8 +82,8 @@ async def test_a_worker_that_is_lost_is_replaced_within_its_session_and_3_s(kafk
         killed = time.monotonic()
         async with an_api(kafka, one, client_id=a_client_of(number, PARTITIONS)) as api:
             [position] = await measured(kafka, api.client_id, [0.3])
-            late = session + 3 + 3  # and what this noisy machine adds
-            while (await _counts(api, one, position))[0] != 200:
+            late = session + 3 + 5  # and what a noisy machine adds
+            while (await _counts(api, one, position, patient=False))[0] != 200:
                 assert time.monotonic() - killed < late
             assert time.monotonic() - killed < late
 
