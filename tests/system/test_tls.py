@@ -24,12 +24,12 @@ def authority(tmp_path):
     return Authority(tmp_path / "authority")
 
 
-async def told_by(workers, kafka, number):
+async def told_by(workers, kafka, number, **options):
     """What each worker answers about a client of a partition."""
     client_id = a_client_of(number, PARTITIONS)
     async with an_api(kafka, *workers, client_id=client_id) as api:
         [position] = await measured(kafka, client_id, [0.3])
-        asked = [api.call("GET", f"{one.url}/v1/live?at_least={position}") for one in workers]
+        asked = [api.call("GET", f"{one.url}/v1/live?at_least={position}", **options) for one in workers]
         return client_id, await asyncio.gather(*asked)
 
 
@@ -80,7 +80,7 @@ async def test_a_worker_that_shows_another_certificate_is_not_trusted_and_this_i
             )
             for folder in folders
         ]
-        _, answers = await told_by(workers, kafka, 0)
+        _, answers = await told_by(workers, kafka, 0, patient=False)
         logs = "".join(one.log.read_text() for one in workers)
     assert sorted(status for status, _ in answers) == [200, 503]
     assert "is not trusted: check RED_TLS_CA and RED_TLS_CERT" in logs
