@@ -15,7 +15,7 @@ const button = (textContent, name, act) => {
 };
 
 const triggerOf = ({ trigger, rearm_below: back }) => (trigger === "crossing"
-  ? `one alert when images cross it, armed again at ${back === null ? "it" : percent(back)} or less` : "an alert for every image over it");
+  ? `One alert when images cross it, armed again at ${back === null ? "it" : percent(back)} or less` : "An alert for every image over it");
 
 const rulesOf = (one) => [
   triggerOf(one),
