@@ -232,12 +232,12 @@ async def test_a_store_that_cannot_be_written_for_20_s_delays_no_alert_and_loses
                 for number in range(20):
                     started = time.monotonic()
                     await load.one(0.9)
-                    await until_delivered(receiver, number + 1, seconds=30)
+                    await until_delivered(receiver, number + 1, seconds=5)
                     late.append(time.monotonic() - started)
                     await asyncio.sleep(max(0, 1 - late[-1]))
                 _limit_files(pid, "unlimited")
                 assert sorted(late)[10] < 0.5
-                assert max(late) < 10, "one that waits for the store would take 20 s"
+                assert max(late) < 3
                 position = load.sent[-1][0]
                 everything = "from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
                 url = f"{stats.url}/v1/statistics?{everything}&at_least={position}"

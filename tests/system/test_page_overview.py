@@ -231,9 +231,8 @@ async def test_a_bar_shows_the_images_of_its_amounts_and_a_bucket_those_of_its_t
         assert most <= float(text.split()[0]) < most + 1
 
     await page.get_by_text("As a table").click()
-    newest = page.locator(
-        "#series-rows tr", has=page.locator("button:enabled")
-    ).last  # today may have none yet
+    some = page.locator("#series-rows tr", has=page.locator("button:enabled"))  # today may have none yet
+    newest = some.last
     count = numbers((await newest.inner_text()).split("\t")[1])[0]
     await newest.get_by_role("button").click()
     await expect(page.locator("#behind-list li")).to_have_count(min(count, 12))

@@ -109,7 +109,7 @@ async def test_a_new_url_gets_at_once_what_the_old_one_did_not_take(api, service
         one = f"{patient.url}/v1/subscriptions/{subscription['id']}"
         await api.call("PATCH", one, json={"webhook_url": better.url})
         await better.until(1)
-        assert time.monotonic() - changed < 20, "it was due in an hour"
+        assert time.monotonic() - changed < 3.5  # before the first probe
         assert len(better.alerts()) == 1
 
 
@@ -225,7 +225,7 @@ async def test_a_hanging_webhook_delays_no_count_and_no_other_webhook(api, servi
         items = []
         for number in range(20):
             items.append(await api.sent(service, b.a_png()))
-            await prompt.until(number + 1, seconds=4)  # a POST that hangs takes 5
+            await prompt.until(number + 1, seconds=2)
         _, live = await api.call("GET", f"{stats.url}/v1/live?at_least={items[-1]['position']}")
         assert live["totals"]["1h"]["images"] == 20
         assert hanging.got == []

@@ -82,7 +82,7 @@ async def test_a_worker_that_is_lost_is_replaced_within_its_session_and_3_s(kafk
         killed = time.monotonic()
         async with an_api(kafka, one, client_id=a_client_of(number, PARTITIONS)) as api:
             [position] = await measured(kafka, api.client_id, [0.3])
-            late = session + 3 + 5  # and what a noisy machine adds
+            late = session + 3 + 3  # and what this noisy machine adds
             while (await _counts(api, one, position, patient=False))[0] != 200:
                 assert time.monotonic() - killed < late
             assert time.monotonic() - killed < late

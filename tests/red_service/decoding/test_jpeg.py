@@ -1,11 +1,10 @@
 """JPEGs that cannot be decoded say why, and one that would cost too much is refused before it is decoded."""
 
-import time
-
 import pytest
 
 from red_service.decoding import fast_jpeg, jpeg
 from red_service.decoding.image import measure
+from tests.processor_time import least_seconds
 from tests.red_service import builders as b
 from tests.red_service.decoding.verdicts import case, refusal, verdict
 
@@ -83,16 +82,6 @@ TOO_COSTLY = {
     "unknown component": b.jpeg_of(0xC2, MEGAPIXELS_40, 1, REFINED, b.scan(b"\7", 1, 63, 0x10) * 60),
     "many segments": b"\xff\xd8" + b.segment(0xFE) * 200_000,
 }  # fmt: skip
-
-
-def least_seconds(work, limit):
-    """The least processor seconds of up to three tries, and what they gave: others may slow one of them."""
-    took, gave = [], set()
-    while not took or (min(took) >= limit and len(took) < 3):
-        started = time.process_time()
-        gave.add(work())
-        took.append(time.process_time() - started)
-    return min(took), gave
 
 
 @pytest.mark.parametrize("kind", TOO_COSTLY)
