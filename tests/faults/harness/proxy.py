@@ -37,7 +37,8 @@ class Proxy:
         self.set(CUT)
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(30)
+        self._loop.close()
 
     def _call(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
