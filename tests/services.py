@@ -25,6 +25,7 @@ from red_stats import topics
 from tests import openapi
 from tests.conftest import free_port
 
+ALL = "from=1970-01-01T00:00:00Z&to=9999-12-31T23:59:59Z"  # a range that has every image
 SECRET_KEY = "ab" * 32
 SECRET_KEYS = SecretKeys([bytes.fromhex(SECRET_KEY)])
 

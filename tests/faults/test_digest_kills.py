@@ -18,7 +18,7 @@ from red_stats import topics
 from tests.builders import a_measurement
 from tests.receiver import Receiver
 from tests.services import an_api, running, verified, worker
-from tests.system.test_flow import records
+from tests.system.records import records
 
 SECONDS = 7  # of an interval: longer than it takes to have an alert delivered
 MOMENTS = ("before", "in", "after")

@@ -15,7 +15,7 @@ from red_stats import topics
 from tests.builders import a_measurement
 from tests.receiver import Receiver
 from tests.services import an_api, running, until_paused, verified, worker
-from tests.system.test_flow import records, until_records
+from tests.system.records import records, until_records
 
 NAMED = "kills"  # as `up` names its worker: back in seconds, without waiting for a session to end
 TAKEN = "partitions assigned"

@@ -15,7 +15,7 @@ from red_stats import topics
 from tests.builders import a_measurement
 from tests.receiver import Receiver
 from tests.services import an_api, running, verified, worker
-from tests.system.test_flow import records
+from tests.system.records import records
 
 SETTINGS = {
     "RED_WEBHOOK_DISABLE_HOURS": "0.004",  # a longer silence than between two lives counts for nothing

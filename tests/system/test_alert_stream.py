@@ -17,7 +17,7 @@ from tests.builders import a_client_of, an_alert
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
 from tests.services import SECRET_KEYS, a_key, an_api, bearer, published, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 
 NOWHERE = f"{PARTITIONS}:7"  # a measurement of no partition here: none can have lost its state with it
 REVOKED_AT = "2026-01-02T00:00:00.000Z"

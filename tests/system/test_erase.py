@@ -17,8 +17,8 @@ from red_stats.tables.digests import Digests
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import SECRET_KEYS, a_key, an_api, red, running, verified, worker
-from tests.system.test_flow import ALL, measured
+from tests.services import ALL, SECRET_KEYS, a_key, an_api, red, running, verified, worker
+from tests.system.records import measured
 from tests.system.test_operating import cli
 from tests.system.test_rebuild import TABLES, changelogs, rebuilt, stored
 

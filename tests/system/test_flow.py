@@ -1,18 +1,18 @@
 """The whole flow on real Kafka and chDB, RED and the worker as processes: an image in, everything out."""
 
 import asyncio
+import base64
 import json
 import time
 from collections import Counter
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
 from red_common.api_keys import new_key
 from red_common.events import rfc3339
 from red_common.kafka.connection import KafkaConnection
-from red_common.kafka.partitioner import partition_of
 from red_common.secret_keys import SecretKeys
 from red_stats import topics
 from red_stats.domain.measurements import from_ms
@@ -22,20 +22,10 @@ from tests.conftest import PARTITIONS
 from tests.openapi import SCHEMAS
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import an_api, bearer, published, verified
+from tests.services import ALL, an_api, bearer, published, verified
+from tests.system.records import measured, until_records
 
-ALL = "from=1970-01-01T00:00:00Z&to=9999-12-31T23:59:59Z"
 NOBODYS = "01930000-0000-4000-8000-000000000000"  # a constant: every run has the same names
-
-
-async def measured(kafka, client_id, reds, **changes):
-    """Events straight onto the topic; their positions."""
-    now = int(time.time() * 1000)
-    async with AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True) as producer:
-        values = [a_measurement(client_id, value, now, **changes) for value in reds]
-        sent = [await producer.send(topics.MEASUREMENTS, value, client_id.encode()) for value in values]
-        done = [await future for future in sent]
-    return [f"{one.partition}:{one.offset}" for one in done]
 
 
 async def test_an_image_is_counted_recorded_and_delivered_with_a_signature_that_holds(api, service, stats):
@@ -373,42 +363,10 @@ async def test_a_poison_record_among_good_ones_becomes_a_dead_letter(api, stats,
     assert live["totals"]["1h"]["images"] == counted["images"] == 3
     letters = [json.loads(r.value) for r in await until_records(kafka, topics.DEAD_LETTERS, client, 3)]
     assert [letter["topic"] for letter in letters] == [topics.MEASUREMENTS] * 3
-    assert base64_of(poison) == letters[0]["value_base64"]
-    assert letters[0]["key_base64"] == base64_of(key)
+    assert base64.b64encode(poison).decode() == letters[0]["value_base64"]
+    assert letters[0]["key_base64"] == base64.b64encode(key).decode()
     assert letters[2]["value_base64"] is None
     assert [letter["partition"] for letter in letters] == [done.partition] * 3
-
-
-async def until_records(kafka, topic, client_id, count, seconds=60):
-    async with asyncio.timeout(seconds):
-        while len(found := await records(kafka, topic, client_id)) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    return found
-
-
-def base64_of(raw):
-    import base64
-
-    return base64.b64encode(raw).decode()
-
-
-async def records(kafka, topic, client_id):
-    """All committed records of a client on a topic."""
-    tp = TopicPartition(topic, partition_of(client_id, PARTITIONS))
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, isolation_level="read_committed", auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        found = []
-        while await consumer.position(tp) < end:
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found += [record for record in batch if record.key == client_id.encode()]
-        return found
-    finally:
-        await consumer.stop()
 
 
 async def test_commands_by_topic_are_answered_once_and_are_in_force(api, stats, kafka):

@@ -14,8 +14,8 @@ from red_stats import topics
 from red_stats.domain.dead_letters import KEPT
 from tests.conftest import a_broker
 from tests.new_topics import limit_records
-from tests.services import an_api, running, verified, worker
-from tests.system.test_flow import ALL, measured, until_records
+from tests.services import ALL, an_api, running, verified, worker
+from tests.system.records import measured, until_records
 
 MIB = 1 << 20
 LARGE = 60 * MIB

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import a_client_of
 from tests.conftest import PARTITIONS
 from tests.services import an_api, bearer, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 
 
 async def until_told(stream, images):

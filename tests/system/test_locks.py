@@ -17,8 +17,7 @@ from tests.conftest import PARTITIONS, free_port
 from tests.locked_kafka import EVERYTHING, a_locked_kafka
 from tests.receiver import Receiver
 from tests.red_service import builders as b
-from tests.services import SECRET_KEY, an_api, bearer, red, running, verified, worker
-from tests.system.test_flow import ALL
+from tests.services import ALL, SECRET_KEY, an_api, bearer, red, running, verified, worker
 from tests.system.up import ROOT, Up
 
 ROLES = ("live", "deliver", "record")

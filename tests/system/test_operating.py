@@ -15,7 +15,7 @@ from red_stats import topics
 from tests.builders import a_measurement
 from tests.conftest import a_broker
 from tests.services import an_api, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 
 
 @pytest.fixture(scope="module")

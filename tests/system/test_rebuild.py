@@ -25,7 +25,7 @@ from red_stats.tables.live import LiveTables
 from tests.conftest import PARTITIONS, a_broker
 from tests.receiver import Receiver
 from tests.services import a_key, an_api, running, verified, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 
 OVER = 3 * 49 + 1  # of the history below
 TABLES = ("measurements", "alerts", "deliveries")

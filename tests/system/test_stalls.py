@@ -17,7 +17,7 @@ from tests.builders import a_client_of, a_measurement
 from tests.conftest import PARTITIONS, a_broker
 from tests.new_topics import own
 from tests.services import an_api, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 from tests.system.test_operating import cli
 
 SHOWN = 30 + 10  # seconds, and what this noisy machine adds

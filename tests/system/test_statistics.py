@@ -6,7 +6,8 @@ import time
 
 from red_common.events import rfc3339
 from red_stats.domain.measurements import from_ms
-from tests.system.test_flow import ALL, measured
+from tests.services import ALL
+from tests.system.records import measured
 
 
 async def test_distribution_series_statistic_live_and_images_agree_at_one_position(api, stats, kafka):

@@ -13,7 +13,7 @@ from tests.builders import a_client_of
 from tests.conftest import PARTITIONS
 from tests.locked_kafka import Authority, tls_of
 from tests.services import an_api, bearer, red, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 from tests.system.test_locks import flowed
 from tests.system.test_up import curl_lines
 from tests.system.up import ROOT

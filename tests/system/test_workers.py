@@ -12,7 +12,7 @@ import pytest
 from tests.builders import a_client_of
 from tests.conftest import PARTITIONS, free_port
 from tests.services import an_api, running, worker
-from tests.system.test_flow import measured
+from tests.system.records import measured
 
 
 async def _counts(api, service, position, **options):
