@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
+import hypothesis.extra.numpy
 import pytest
 
 from red_common.kafka import patches
@@ -19,6 +20,8 @@ PARTITIONS = 4
 ROOT = Path(__file__).parent
 SYSTEM_FOLDERS = ("faults", "system")
 patches.apply()  # as every entry point does
+# hypothesis.extra.numpy is imported above since the first `builds` of a run would do so, where every warning
+# is an error: a socket that an earlier test left open, collected meanwhile, fails the test that runs.
 hypothesis.settings.register_profile("red", deadline=None)  # how long it takes says how busy the machine is
 hypothesis.settings.load_profile("red")
 
