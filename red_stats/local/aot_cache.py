@@ -13,6 +13,7 @@ from typing import Final
 from red_stats.local.kafka_jars import LOCK
 
 QUICK: Final = "-XX:TieredStopAtLevel=1"  # costs a quarter more processor time than both compilers, once warm
+QUIET: Final = "-Xlog:aot*=error"  # which entries Java made anew concerns nobody
 KNOWN_SINCE: Final = 25  # the Java that makes a cache in one run
 
 
@@ -41,4 +42,4 @@ def cache_file(java: str, folder: Path, options: tuple[str, ...], prefix: str = 
 
 def compiler_options(cache: Path | None) -> list[str]:
     """How Java compiles: with the cache, if it has been made."""
-    return [f"-XX:AOTCache={cache}"] if cache is not None and cache.exists() else [QUICK]
+    return [f"-XX:AOTCache={cache}", QUIET] if cache is not None and cache.exists() else [QUICK]

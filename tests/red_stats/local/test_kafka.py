@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from red_stats.local.aot_cache import QUICK, cache_file, compiler_options
+from red_stats.local.aot_cache import QUICK, QUIET, cache_file, compiler_options
 from red_stats.local.kafka import JVM, find_java, new_kafka, silenced
 from red_stats.local.kafka_jars import cache_folder
 from red_stats.local.kafka_training import train
@@ -59,7 +59,7 @@ def test_a_cache_belongs_to_one_java_and_its_options(tmp_path):
 def test_without_a_cache_only_the_quick_compiler_is_used(tmp_path):
     assert compiler_options(None) == compiler_options(tmp_path / "none.aot") == [QUICK]
     (tmp_path / "made.aot").write_bytes(b"x")
-    assert compiler_options(tmp_path / "made.aot") == [f"-XX:AOTCache={tmp_path}/made.aot"]
+    assert compiler_options(tmp_path / "made.aot") == [f"-XX:AOTCache={tmp_path}/made.aot", QUIET]
 
 
 @pytest.mark.system
@@ -79,6 +79,18 @@ def test_a_damaged_cache_stops_no_kafka(tmp_path, monkeypatch):
 def test_the_cache_of_this_installation_is_made_once_and_used():
     cache = train(cache_folder())
     assert cache == cache_file(find_java(), cache_folder(), JVM)
-    assert compiler_options(cache) == [f"-XX:AOTCache={cache}"]
+    assert compiler_options(cache) == [f"-XX:AOTCache={cache}", QUIET]
     made_at = cache.stat().st_mtime
     assert train(cache_folder()).stat().st_mtime == made_at
+
+
+@pytest.mark.system
+def test_kafka_with_a_cache_warns_of_nothing_in_it(tmp_path):
+    train(cache_folder())
+    broker = new_kafka(tmp_path / "kafka", free_port(), free_port())
+    broker.start()
+    try:
+        asyncio.run(broker.until_ready())
+    finally:
+        broker.stop()
+    assert "[aot" not in (tmp_path / "kafka" / "kafka.out").read_text()
