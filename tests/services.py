@@ -198,9 +198,14 @@ class Api:
             if not patient or answer.status != 503 or body.get("code") != "not_yet":
                 return answer.status, body
 
-    async def subscribed(self, worker, url, threshold=0.25, **fields):
+    async def subscribed(self, worker, url, threshold=0.25, *, key=None, **fields):
+        """A new subscription; with an Idempotency-Key it asks again while the command has no result."""
         body = {"webhook_url": url, "threshold": threshold} | fields
-        status, subscription = await self.call("POST", f"{worker.url}/v1/subscriptions", json=body)
+        options = {"json": body, "headers": {"Idempotency-Key": key} if key else {}}
+        async with asyncio.timeout(60):
+            status, subscription = await self.call("POST", f"{worker.url}/v1/subscriptions", **options)
+            while key and subscription.get("code") == "command_pending":
+                status, subscription = await self.call("POST", f"{worker.url}/v1/subscriptions", **options)
         assert status == 201, subscription
         return subscription
 

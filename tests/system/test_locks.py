@@ -64,7 +64,8 @@ def commanded(locked, user, *arguments, **environment):
 async def flowed(api, service, live):
     """An image in; its count, alert, webhook and statistics out."""
     async with Receiver() as receiver:
-        subscription = await api.subscribed(live, receiver.url, 0.5)
+        # on a new broker and a busy machine, live may begin more slowly than a command waits for it
+        subscription = await api.subscribed(live, receiver.url, 0.5, key="flowed")
         receiver.secrets.append(subscription["secret"])
         item = await api.sent(service, b.a_png(b.RED))
         await receiver.until(1)
