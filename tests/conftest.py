@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
+
+# The first `builds` of a run would import this, where every warning is an error: a socket that an earlier
+# test left open, collected meanwhile, would fail the test that runs.
 import hypothesis.extra.numpy
 import pytest
 
@@ -20,8 +23,6 @@ PARTITIONS = 4
 ROOT = Path(__file__).parent
 SYSTEM_FOLDERS = ("faults", "system")
 patches.apply()  # as every entry point does
-# hypothesis.extra.numpy is imported above since the first `builds` of a run would do so, where every warning
-# is an error: a socket that an earlier test left open, collected meanwhile, fails the test that runs.
 hypothesis.settings.register_profile("red", deadline=None)  # how long it takes says how busy the machine is
 hypothesis.settings.load_profile("red")
 

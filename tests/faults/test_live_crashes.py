@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from red_common.kafka.connection import KafkaConnection
 from red_common.kafka.partitioner import partition_of
@@ -20,6 +20,7 @@ from red_stats.domain import windows
 from red_stats.kafka.changelog_loader import read_to_end
 from tests.builders import a_client_of, a_measurement
 from tests.conftest import PARTITIONS, free_port
+from tests.system.records import until_records
 
 IMAGES = 300
 REDS = [n % 100 / 100 for n in range(IMAGES)]  # 74 of every 100 are over 0.25
@@ -51,26 +52,6 @@ async def produced(bootstrap, topic, values, key):
         return [(await future).offset for future in sent]
 
 
-async def read_until(bootstrap, topic, client, count, seconds=60):
-    """The first `count` values of a client, as a read_committed reader sees them."""
-    tp = TopicPartition(topic, partition_of(client, PARTITIONS))
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        found = []
-        async with asyncio.timeout(seconds):
-            while len(found) < count:
-                record = await consumer.getone()
-                if record.key == client.encode():
-                    found.append(json.loads(record.value))
-        return found
-    finally:
-        await consumer.stop()
-
-
 async def all_committed(bootstrap, topic, client):
     found = []
     tp = TopicPartition(topic, partition_of(client, PARTITIONS))
@@ -99,7 +80,8 @@ async def test_a_crash_at_any_point_loses_and_doubles_nothing(kafka, tmp_path, p
     second = None
     try:
         await produced(kafka, topics.SUBSCRIPTION_COMMANDS, [json.dumps(subscribe).encode()], client)
-        [answer] = await read_until(kafka, topics.COMMAND_RESULTS, client, 1)
+        [result] = await until_records(kafka, topics.COMMAND_RESULTS, client, 1)
+        answer = json.loads(result.value)
         since = int(answer["subscription"]["in_force_from"].split(":")[1])
         now = int(time.time() * 1000)
         measurements = [a_measurement(client, red, now) for red in REDS]
@@ -108,7 +90,7 @@ async def test_a_crash_at_any_point_loses_and_doubles_nothing(kafka, tmp_path, p
 
         second = a_worker(kafka, tmp_path)
         implied = [o for o, red in zip(offsets, REDS, strict=True) if red > 0.25 and o >= since]
-        await read_until(kafka, topics.ALERTS, client, len(implied))
+        await until_records(kafka, topics.ALERTS, client, len(implied))
     finally:
         stopped(first)
         if second is not None:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from red_stats import topics
 from tests.builders import a_measurement
 from tests.conftest import a_broker
-from tests.services import an_api, running, worker
+from tests.services import ALL, an_api, running, worker
 from tests.system.records import measured
 
 
@@ -69,8 +69,7 @@ async def test_a_dead_letter_is_listed_shown_mended_and_counted_once(kafka, tmp_
             position = json.loads(out)["position"]
             status, _ = await api.call("GET", f"{stats.url}/v1/live?at_least={position}")
             assert status == 200
-            everything = "from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
-            _, body = await api.call("GET", f"{stats.url}/v1/statistics?{everything}&at_least={position}")
+            _, body = await api.call("GET", f"{stats.url}/v1/statistics?{ALL}&at_least={position}")
             assert body["images"] == 1
 
             assert [one["replayed"] for one in await letters_of(stats, api.client_id)] == [True]
@@ -102,7 +101,7 @@ async def test_lag_is_what_a_stopped_worker_leaves_and_none_once_it_is_back(kafk
             await until_no_image_is_behind(stats)
 
             [position] = await measured(kafka, api.client_id, [0.1])
-            for view in ("live?", "statistics?from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z&"):
+            for view in ("live?", f"statistics?{ALL}&"):
                 status, _ = await api.call("GET", f"{stats.url}/v1/{view}at_least={position}")
                 assert status == 200
             stats.kill()  # before it commits what it has folded

@@ -16,7 +16,7 @@ from red_stats.kafka.consumer_lag import lag_of
 from tests.builders import a_client_of, a_measurement
 from tests.conftest import PARTITIONS, a_broker
 from tests.new_topics import own
-from tests.services import an_api, running, worker
+from tests.services import ALL, an_api, running, worker
 from tests.system.records import measured
 from tests.system.test_operating import cli
 
@@ -113,7 +113,7 @@ async def test_a_store_that_takes_no_rows_is_told_and_an_idle_partition_a_restar
         async with an_api(kafka, stats) as api:
             number = partition_of(api.client_id, PARTITIONS)
             [position] = await measured(kafka, api.client_id, [0.5])
-            path = f"statistics?from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z&at_least={position}"
+            path = f"statistics?{ALL}&at_least={position}"
             assert (await api.call("GET", f"{stats.url}/v1/{path}"))[0] == 200
             await asyncio.to_thread(stats.stop)
             await measured(kafka, api.client_id, [0.5] * 2000)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import free_port
 from tests.receiver import Receiver
+from tests.services import ALL
 from tests.system.up import ROOT
 
 
@@ -163,8 +164,7 @@ async def test_counts_and_statistics_go_on_while_the_process_that_sends_webhooks
         await demo.subscribed(stats, receiver.url, 0.1)
         hung.suspend()
         item = await demo.sent(red, (ROOT / "docs/images/poppies.jpg").read_bytes())
-        span = "from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
-        for view in ("/v1/live?", f"/v1/statistics?{span}&"):
+        for view in ("/v1/live?", f"/v1/statistics?{ALL}&"):
             status, _ = await demo.call("GET", f"{up.stats}{view}at_least={item['position']}")
             assert status == 200
         assert receiver.got == []
@@ -173,7 +173,7 @@ async def test_counts_and_statistics_go_on_while_the_process_that_sends_webhooks
 
 
 async def test_a_restart_keeps_everything_and_reaches_a_receiver_that_was_down(up, demo):
-    everything = f"{up.stats}/v1/statistics?from=1970-01-01T00:00:00Z&to=9999-01-01T00:00:00Z"
+    everything = f"{up.stats}/v1/statistics?{ALL}"
     port = free_port()
     red, stats = type("S", (), {"url": up.red}), type("S", (), {"url": up.stats})
     subscription = await demo.subscribed(stats, f"http://127.0.0.1:{port}/", 0.1)
